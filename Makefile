@@ -1,0 +1,42 @@
+# The commands of the project. `make help` lists them.
+
+MAKEFLAGS += --no-print-directory
+SETUP := python3 tools/setup.py
+MODULE := target/wasm32-wasip1/filter/meshwright_filters.wasm
+
+.PHONY: help setup build module demo test lint bench clean
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: ## install what is missing: the wasm32-wasip1 target, Envoy (ENVOY=path or ENVOY_VERSION=1.36.4 to choose)
+	@$(SETUP)
+
+module: setup
+	@cargo $$($(SETUP) --print cargo-args 2>/dev/null) build --target wasm32-wasip1 --profile filter
+
+build: module ## target/release/meshwright, with meshwright_filters.wasm beside it
+	@cargo build --release -p meshwright
+	@cp $(MODULE) target/release/meshwright_filters.wasm
+	@ls -lh target/release/meshwright target/release/meshwright_filters.wasm | awk '{print $$5 "  " $$NF}'
+
+demo: build ## run the bookshop mesh and check every step (KEEP=1 leaves it running)
+	@ENVOY="$$($(SETUP) --print envoy 2>/dev/null)" target/release/meshwright demo $(if $(KEEP),--keep)
+
+test: module ## every test: unit, filters in the host, end to end with the real Envoy (ENVOY_VERSION=1.36.4 for another one)
+	@cargo build -p meshwright
+	@ENVOY="$$($(SETUP) --print envoy 2>/dev/null)" \
+	 MESHWRIGHT_BIN="$(CURDIR)/target/debug/meshwright" \
+	 MESHWRIGHT_FILTERS_WASM="$(CURDIR)/$(MODULE)" \
+	 cargo test --workspace --no-fail-fast
+
+lint: ## formatting, clippy with warnings denied, the repository's own rules
+	@cargo fmt --all --check
+	@cargo test -p meshwright-tidy
+	@cargo clippy --workspace --all-targets -- -D warnings
+
+bench: build ## requests per second, CPU per request, latency: our filter beside Envoy's own; writes docs/benchmarks.md
+	@ENVOY="$$($(SETUP) --print envoy 2>/dev/null)" cargo run --release -p meshwright-bench
+
+clean: ## remove build output (keeps .tools)
+	@cargo clean

