@@ -1,1 +1,20 @@
-fn main() {}
+//! The `meshwright` binary: reads the command line, calls the package that does the work, prints its answer.
+
+mod commands;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let arguments = commands::Arguments::parse();
+    output::start_logging(arguments.log_level());
+    match commands::run(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            output::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -96,6 +96,14 @@ impl ControlPlane {
         Ok(answer)
     }
 
+    /// Waits until `proxies` proxies are connected and each has acknowledged all that it was sent.
+    ///
+    /// # Errors
+    /// When the admin API does not answer; what it says after `timeout` is returned as it is.
+    pub async fn connected(&self, proxies: usize, timeout: Duration) -> anyhow::Result<Value> {
+        self.get(&format!("/v1/enforced?proxies={proxies}&timeout_ms={}", timeout.as_millis())).await
+    }
+
     /// The number of the newest revision of the configuration.
     ///
     /// # Errors

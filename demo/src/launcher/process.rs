@@ -100,6 +100,12 @@ impl Process {
         self.output.lines.lock().map(|lines| lines.clone()).unwrap_or_default()
     }
 
+    /// Its process id, while it runs.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// # Errors
     /// When the process is gone.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {

@@ -1,0 +1,80 @@
+mod check;
+mod completions;
+mod control_plane;
+mod demo;
+mod echo;
+mod sidecar;
+mod status;
+mod token;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+/// Meshwright: a service mesh whose policies are portable WebAssembly.
+///
+/// Exit codes: 0 success; 1 the command failed, or `check` found errors, or `demo` had a step that went otherwise than expected;
+/// 2 the command line is wrong. `sidecar … -- COMMAND` ends with COMMAND's code.
+#[derive(Debug, Parser)]
+#[command(name = "meshwright", version, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    /// What to log: error, warn, info, debug, trace, or per-module directives.
+    #[arg(long, global = true, env = "MESHWRIGHT_LOG", default_value = "info", value_name = "LEVEL")]
+    log: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+impl Arguments {
+    pub(crate) fn log_level(&self) -> &str {
+        &self.log
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    ControlPlane(control_plane::ControlPlane),
+    Sidecar(sidecar::Sidecar),
+    Token(token::Token),
+    Status(status::Status),
+    Check(check::Check),
+    Demo(demo::Demo),
+    Echo(echo::Echo),
+    Completions(completions::Completions),
+}
+
+pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    match arguments.command {
+        Command::ControlPlane(command) => on_all_cores(command.run()),
+        Command::Sidecar(command) => on_one_core(command.run()),
+        Command::Token(command) => command.run(),
+        Command::Status(command) => on_one_core(command.run()),
+        Command::Check(command) => command.run(),
+        Command::Demo(command) => on_all_cores(command.run()),
+        Command::Echo(command) => on_one_core(command.run()),
+        Command::Completions(command) => Ok(command.run()),
+    }
+}
+
+fn on_all_cores(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime does not start")?.block_on(work)
+}
+
+/// For what runs beside every workload: one thread is less memory.
+fn on_one_core(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime does not start")?.block_on(work)
+}
+
+/// Completes on SIGTERM or SIGINT.
+fn termination() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,69 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use meshwright_server::ServerOptions;
+
+/// Run the control plane: documents in, xDS out.
+///
+/// Reads a directory of YAML, watches it, and serves every sidecar its listeners, routes, clusters, endpoints, certificates and policy.
+/// Prints `control plane ready xds=ADDRESS admin=ADDRESS` once it serves. SIGTERM or Ctrl-C ends it; proxies keep deciding without it.
+///
+/// Example: meshwright control-plane --config-dir mesh/ --data-dir /var/lib/meshwright
+#[derive(Debug, clap::Args)]
+pub(crate) struct ControlPlane {
+    /// The directory of YAML documents, watched for edits.
+    #[arg(long, value_name = "DIR")]
+    config_dir: PathBuf,
+    /// Where the certificate authority and the join tokens are kept; made on first start, readable only by its owner.
+    #[arg(long, value_name = "DIR")]
+    data_dir: PathBuf,
+    /// The filter module to serve [default: meshwright_filters.wasm beside this binary].
+    #[arg(long, value_name = "FILE")]
+    module: Option<PathBuf>,
+    /// Where sidecars connect: ADS and certificates, mutual TLS. Port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:15012")]
+    listen: SocketAddr,
+    /// Where `meshwright status` and metrics are served, in plaintext: a loopback address.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:15014")]
+    admin: SocketAddr,
+    /// Also serve ADS without TLS and without checking who asks, for debugging with foreign clients. Loopback only.
+    #[arg(long, value_name = "ADDRESS")]
+    insecure_plaintext_xds: Option<SocketAddr>,
+    /// Life of the certificates that it issues, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value = "43200")]
+    certificate_ttl: u64,
+}
+
+impl ControlPlane {
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        let options = ServerOptions {
+            config_dir: self.config_dir,
+            data_dir: self.data_dir,
+            module: module_or_default(self.module)?,
+            listen: self.listen,
+            admin: self.admin,
+            insecure_plaintext_xds: self.insecure_plaintext_xds,
+            certificate_ttl: Duration::from_secs(self.certificate_ttl),
+        };
+        let stop = super::termination()?;
+        meshwright_server::run(options, stop, &|ready| {
+            crate::output::line(&format!("control plane ready xds={} admin={}", ready.xds, ready.admin));
+        })
+        .await?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The module that was named, or the one that `make build` leaves beside the binary.
+pub(crate) fn module_or_default(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    if let Some(named) = named {
+        return Ok(named);
+    }
+    let binary = std::env::current_exe().context("this binary's own path is unknown")?;
+    let module = binary.with_file_name("meshwright_filters.wasm");
+    anyhow::ensure!(module.is_file(), "no filter module at `{}`; `make build` makes it, or name one with --module", module.display());
+    Ok(module)
+}

@@ -1,0 +1,97 @@
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use comfy_table::Table;
+use serde_json::Value;
+
+use crate::output::{self, Format};
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Show the proxies, what each has acknowledged and refused, and the documents that are quarantined.
+///
+/// Exit code 0 also when something is quarantined or refused: read `quarantined` and `nacks` of the JSON output in scripts.
+///
+/// Example: meshwright status --output json
+#[derive(Debug, clap::Args)]
+pub(crate) struct Status {
+    /// The control plane's admin API.
+    #[arg(long, value_name = "URL", env = "MESHWRIGHT_ADMIN", default_value = "http://127.0.0.1:15014")]
+    admin: String,
+    /// The form of the answer.
+    #[arg(long, value_enum, default_value = "text")]
+    output: Format,
+}
+
+impl Status {
+    pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
+        let url = format!("{}/v1/status", self.admin.trim_end_matches('/'));
+        let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
+        let hint = || format!("no answer from `{url}`; is the control plane running, and is --admin its admin address?");
+        let response = client.get(&url).send().await.with_context(hint)?;
+        let status: Value = response.error_for_status().with_context(hint)?.json().await.with_context(hint)?;
+        match self.output {
+            Format::Json => output::json(&status),
+            Format::Text => print(&status),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn print(status: &Value) {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    output::line(&format!(
+        "trust domain {}, revision {}, {} documents, root certificate until {}",
+        text(&status["trust_domain"]),
+        status["revision"],
+        status["documents"],
+        text(&status["root_expires"]),
+    ));
+    if let Some(problem) = status["source_error"].as_str() {
+        output::line(&format!("CONFIGURATION DIRECTORY: {problem} (the last good configuration stays)"));
+    }
+    let mut table = Table::new();
+    table.load_preset(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header(["proxy", "state", "envoy", "CDS", "EDS", "LDS", "RDS", "SDS", "ECDS", "certificate until"]);
+    let proxies = status["proxies"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for proxy in proxies {
+        let mut row = vec![text(&proxy["node"]), state(proxy).to_owned(), text(&proxy["envoy"])];
+        row.extend(["CDS", "EDS", "LDS", "RDS", "SDS", "ECDS"].map(|kind| acknowledged(&proxy["types"][kind])));
+        row.push(text(&proxy["certificate_expires"]));
+        table.add_row(row);
+    }
+    output::line(&table.to_string());
+    for proxy in proxies {
+        let node = text(&proxy["node"]);
+        if let Some(error) = proxy["error"].as_str() {
+            output::line(&format!("{node}: {error}"));
+        }
+        for (kind, of_type) in proxy["types"].as_object().into_iter().flatten() {
+            for nack in of_type["nacks"].as_array().into_iter().flatten() {
+                output::line(&format!("{node}: {kind} refused {}: {}", nack["resources"], text(&nack["message"])));
+            }
+        }
+    }
+    for document in status["quarantined"].as_array().into_iter().flatten() {
+        let kept = if document["last_good"] == true { "its last good version stays in force" } else { "it has no effect" };
+        output::line(&format!("quarantined: {}; {kept}", text(&document["error"])));
+    }
+}
+
+fn state(proxy: &Value) -> &'static str {
+    match (proxy["connected"] == true, proxy["in_sync"] == true) {
+        (true, true) => "in sync",
+        (true, false) => "behind",
+        (false, _) => "disconnected",
+    }
+}
+
+/// `3/3 9f2c`: acknowledged of all, and a hash of the versions, the same for proxies that hold the same.
+fn acknowledged(of_type: &Value) -> String {
+    if of_type.is_null() {
+        return "-".to_owned();
+    }
+    let version: String = of_type["version"].as_str().unwrap_or_default().chars().take(4).collect();
+    format!("{}/{} {version}", of_type["acknowledged"], of_type["target"])
+}
