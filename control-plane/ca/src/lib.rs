@@ -1,1 +1,43 @@
-//! meshwright-ca
+//! The mesh's certificate authority: a root and an intermediate kept on disk, leaves for SPIFFE identities, single-use join tokens, and
+//! the service by which sidecars join and renew (server and client).
+//!
+//! It does not decide who may have which identity beyond what a join token or a valid certificate says, does not watch anything, and
+//! keeps no clock of its own: every call that needs the time is given it.
+
+mod authority;
+pub mod client;
+mod fingerprint;
+mod join_token;
+mod peer;
+mod private_key;
+mod service;
+mod signing_request;
+mod store;
+mod time;
+mod tls;
+mod token_store;
+
+pub use authority::{Authority, Issued, IssueError, InvalidMaterial, MAX_LEAF_TTL, MIN_LEAF_TTL, OpenError, ServerIdentity};
+pub use fingerprint::Fingerprint;
+pub use join_token::{InvalidJoinToken, JoinToken};
+pub use peer::{InvalidPeer, PeerCertificates};
+pub use private_key::{KeyError, PrivateKey};
+pub use service::{Clock, IdentityOptions, IdentityServer, Module, ModuleProvider, Refusal, identity_service};
+pub use signing_request::RefusedRequest;
+pub use store::StoreError;
+pub use tls::{ServerCertificate, TlsError, server_tls_config};
+pub use token_store::{CreateTokenError, RedeemError, TokenStore, create_join_token};
+
+/// The service account of the control plane, in whatever namespace is the root namespace. Never issued on request or by token, so that
+/// nobody else can pass for the control plane.
+pub const CONTROL_PLANE_SERVICE_ACCOUNT: &str = "meshwright-control-plane";
+
+mod proto {
+    #![allow(
+        missing_debug_implementations,
+        unreachable_pub,
+        clippy::allow_attributes_without_reason,
+        reason = "generated from the protocol's definition"
+    )]
+    tonic::include_proto!("meshwright.v1alpha1");
+}

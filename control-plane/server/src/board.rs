@@ -46,3 +46,153 @@ pub(crate) struct Nack {
     pub(crate) resources: Vec<String>,
     pub(crate) message: String,
 }
+
+#[derive(Debug, Default)]
+struct Inner {
+    revision: u64,
+    proxies: BTreeMap<String, Entry>,
+    /// Which node a stream belongs to.
+    streams: BTreeMap<StreamId, String>,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    identity: String,
+    envoy: String,
+    certificate_expires: Option<String>,
+    streams: usize,
+    revision: u64,
+    target: Option<Arc<Snapshot>>,
+    acknowledged: BTreeMap<ResourceType, Versions>,
+    nacks: BTreeMap<ResourceType, Vec<Nack>>,
+    error: Option<String>,
+}
+
+/// Everything known of all proxies, and a signal when some of it changes.
+#[derive(Debug)]
+pub(crate) struct Board {
+    inner: Mutex<Inner>,
+    changed: watch::Sender<()>,
+    metrics: Metrics,
+}
+
+impl Board {
+    pub(crate) fn new() -> Self {
+        Self { inner: Mutex::default(), changed: watch::Sender::new(()), metrics: Metrics::default() }
+    }
+
+    pub(crate) fn revision(&self) -> u64 {
+        self.lock().revision
+    }
+
+    pub(crate) fn set_revision(&self, revision: u64) {
+        self.lock().revision = revision;
+        self.changed.send_replace(());
+    }
+
+    /// What a proxy should hold from now on.
+    pub(crate) fn set_target(&self, node: &str, revision: u64, snapshot: Arc<Snapshot>) {
+        let mut inner = self.lock();
+        let entry = inner.proxies.entry(node.to_owned()).or_default();
+        entry.revision = revision;
+        entry.target = Some(snapshot);
+        entry.error = None;
+        drop(inner);
+        self.changed.send_replace(());
+    }
+
+    pub(crate) fn set_error(&self, node: &str, error: String) {
+        self.lock().proxies.entry(node.to_owned()).or_default().error = Some(error);
+        self.changed.send_replace(());
+    }
+
+    /// Who a proxy has shown to be.
+    pub(crate) fn set_peer(&self, node: &str, identity: String, certificate_expires: Option<String>) {
+        let mut inner = self.lock();
+        let entry = inner.proxies.entry(node.to_owned()).or_default();
+        entry.identity = identity;
+        entry.certificate_expires = certificate_expires;
+    }
+
+    pub(crate) fn observe(&self, event: StreamEvent) {
+        self.metrics.count(&event);
+        self.lock().observe(event);
+        self.changed.send_replace(());
+    }
+
+    pub(crate) fn proxies(&self) -> Vec<ProxyStatus> {
+        self.lock().proxies.iter().map(|(node, entry)| entry.status(node)).collect()
+    }
+
+    /// Waits until at least `proxies` are connected and every connected one has acknowledged all of `revision`, or of a later one. False
+    /// when `timeout` passed first.
+    pub(crate) async fn wait_enforced(&self, revision: u64, proxies: usize, timeout: std::time::Duration) -> bool {
+        let mut changed = self.changed.subscribe();
+        let enforced = async {
+            while !self.lock().enforced(revision, proxies) {
+                // The sender lives as long as the board.
+                let _still_open = changed.changed().await;
+            }
+        };
+        tokio::time::timeout(timeout, enforced).await.is_ok()
+    }
+
+    pub(crate) fn metrics(&self) -> Result<String, std::fmt::Error> {
+        self.metrics.encode(&self.proxies(), self.revision())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Every change is complete before the lock is released, also when a later line panics.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn enforced(&self, revision: u64, proxies: usize) -> bool {
+        let connected: Vec<&Entry> = self.proxies.values().filter(|entry| entry.streams > 0).collect();
+        self.revision >= revision && connected.len() >= proxies && connected.iter().all(|entry| entry.revision >= revision && entry.in_sync())
+    }
+}
+
+impl Entry {
+    /// A type that the proxy has not asked for yet counts as not acknowledged.
+    fn in_sync(&self) -> bool {
+        let Some(target) = &self.target else { return false };
+        ResourceType::ALL.iter().all(|kind| target.resources(*kind).all(|resource| self.holds(*kind, resource.name(), resource.version())))
+    }
+
+    fn holds(&self, kind: ResourceType, name: &str, version: &str) -> bool {
+        self.acknowledged.get(&kind).and_then(|of_type| of_type.get(name)).is_some_and(|known| known == version)
+    }
+
+    fn status(&self, node: &str) -> ProxyStatus {
+        let types = ResourceType::ALL.iter().filter_map(|kind| Some((kind.short_name(), self.type_status(*kind)?))).collect();
+        ProxyStatus {
+            node: node.to_owned(),
+            identity: self.identity.clone(),
+            envoy: self.envoy.clone(),
+            connected: self.streams > 0,
+            revision: self.revision,
+            in_sync: self.in_sync(),
+            certificate_expires: self.certificate_expires.clone(),
+            types,
+            error: self.error.clone(),
+        }
+    }
+
+    fn type_status(&self, kind: ResourceType) -> Option<TypeStatus> {
+        let target = self.target.as_ref()?;
+        let resources: Vec<_> = target.resources(kind).collect();
+        let acknowledged = resources.iter().filter(|resource| self.holds(kind, resource.name(), resource.version())).count();
+        let mut hash = Sha256::new();
+        for resource in &resources {
+            hash.update(resource.name());
+            hash.update([0]);
+            hash.update(resource.version());
+            hash.update([0]);
+        }
+        let version = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let nacks = self.nacks.get(&kind).cloned().unwrap_or_default();
+        Some(TypeStatus { target: resources.len(), acknowledged, version, nacks })
+    }
+}

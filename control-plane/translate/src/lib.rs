@@ -1,1 +1,2 @@
 //! meshwright-translate
+pub use meshwright_envoy_config::NodeMetadata;

@@ -1,1 +1,25 @@
-//! meshwright-envoy-config
+//! What Meshwright says to Envoy: typed builders of xDS resources over `envoy-types`, and the bootstrap.
+//!
+//! Everything here is a pure function of its arguments and encodes to the same bytes every time. No mesh knowledge: which listeners a proxy
+//! has, and why, is `translate`'s business. No I/O.
+
+pub mod bootstrap;
+pub mod cluster;
+pub mod endpoint;
+pub mod filter;
+pub mod hcm;
+pub mod listener;
+pub mod metadata;
+pub mod names;
+pub mod route;
+pub mod secret;
+pub mod source;
+pub mod tcp;
+pub mod tls;
+pub mod wasm;
+mod well_known;
+
+pub use bootstrap::{Admin, BootstrapParams, ControlPlaneAddress, bootstrap};
+pub use metadata::NodeMetadata;
+/// The generated messages that the builders return.
+pub use envoy_types::pb;

@@ -1,0 +1,71 @@
+//! The admin API: read-only JSON on a loopback address. Nothing secret is in reach of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::board::Board;
+use crate::publisher::Publisher;
+
+/// The longest that a request may wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+#[derive(Clone)]
+pub(crate) struct Admin {
+    pub(crate) board: Arc<Board>,
+    pub(crate) publisher: Arc<Publisher>,
+}
+
+pub(crate) fn router(admin: Admin) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        // The listener opens once the first snapshot can be made: to be reached is to be ready.
+        .route("/readyz", get(async || "ready\n"))
+        .route("/metrics", get(metrics))
+        .route("/v1/status", get(status))
+        .route("/v1/enforced", get(enforced))
+        .with_state(admin)
+}
+
+async fn status(State(admin): State<Admin>) -> Json<Value> {
+    let mut status = admin.publisher.status();
+    status["proxies"] = json!(admin.board.proxies());
+    Json(status)
+}
+
+async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
+    let content = [("content-type", "application/openmetrics-text; version=1.0.0; charset=utf-8")];
+    match admin.board.metrics() {
+        Ok(text) => (StatusCode::OK, content, text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+/// What to wait for, and for how long.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wait {
+    /// Every connected proxy has acknowledged this revision or a later one.
+    #[serde(default)]
+    revision: u64,
+    /// At least so many proxies are connected.
+    #[serde(default)]
+    proxies: usize,
+    #[serde(default)]
+    timeout_ms: u64,
+}
+
+async fn enforced(State(admin): State<Admin>, Query(wait): Query<Wait>) -> Json<Value> {
+    let timeout = Duration::from_millis(wait.timeout_ms).min(LONGEST_WAIT);
+    let enforced = admin.board.wait_enforced(wait.revision, wait.proxies, timeout).await;
+    let proxies = admin.board.proxies();
+    let in_sync = proxies.iter().filter(|proxy| proxy.connected && proxy.in_sync).count();
+    Json(json!({"enforced": enforced, "revision": admin.board.revision(), "proxies": in_sync, "connected": proxies.iter().filter(|p| p.connected).count()}))
+}

@@ -1,0 +1,138 @@
+//! Turns state into each proxy's snapshot: when the documents change, for every connected proxy; when a proxy connects, for that one.
+//! A proxy whose snapshot cannot be made keeps the one before, and the board says why.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use meshwright_sources::{DocumentState, Loaded};
+use meshwright_translate::{MeshInputs, Proxy, translate};
+use meshwright_xds::Snapshot;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::board::Board;
+
+/// Makes snapshots and hands them to streams.
+pub(crate) struct Publisher {
+    board: Arc<Board>,
+    inputs: MeshInputs,
+    facts: Facts,
+    inner: Mutex<Inner>,
+}
+
+/// What `status` says of the mesh as a whole.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    pub(crate) trust_domain: String,
+    pub(crate) root_expires: String,
+    pub(crate) module_sha256: String,
+}
+
+struct Inner {
+    loaded: Arc<Loaded>,
+    revision: u64,
+    targets: BTreeMap<String, Target>,
+}
+
+/// One proxy and what it is to hold. Streams of the same node share it.
+struct Target {
+    proxy: Proxy,
+    snapshot: watch::Sender<Arc<Snapshot>>,
+}
+
+impl Publisher {
+    pub(crate) fn new(board: Arc<Board>, inputs: MeshInputs, facts: Facts, loaded: Arc<Loaded>) -> Self {
+        board.set_revision(1);
+        Self { board, inputs, facts, inner: Mutex::new(Inner { loaded, revision: 1, targets: BTreeMap::new() }) }
+    }
+
+    /// The snapshots of a proxy that has just connected.
+    ///
+    /// # Errors
+    /// Why its first snapshot cannot be made.
+    pub(crate) fn subscribe(&self, proxy: Proxy) -> Result<watch::Receiver<Arc<Snapshot>>, String> {
+        let mut inner = self.lock();
+        let snapshot = Arc::new(self.snapshot(&inner.loaded, &proxy)?);
+        let node = proxy.node_id().to_owned();
+        self.board.set_target(&node, inner.revision, Arc::clone(&snapshot));
+        match inner.targets.get_mut(&node) {
+            Some(target) => {
+                target.proxy = proxy;
+                target.snapshot.send_replace(snapshot);
+                Ok(target.snapshot.subscribe())
+            }
+            None => {
+                let (sender, receiver) = watch::channel(snapshot);
+                inner.targets.insert(node, Target { proxy, snapshot: sender });
+                Ok(receiver)
+            }
+        }
+    }
+
+    /// New documents: a new revision, and new snapshots for those connected. Targets without a stream are forgotten.
+    pub(crate) fn publish(&self, loaded: Arc<Loaded>) {
+        let mut inner = self.lock();
+        inner.loaded = loaded;
+        inner.revision = inner.revision.saturating_add(1);
+        inner.targets.retain(|_, target| target.snapshot.receiver_count() > 0);
+        let revision = inner.revision;
+        for (node, target) in &inner.targets {
+            match self.snapshot(&inner.loaded, &target.proxy) {
+                Ok(snapshot) => {
+                    let snapshot = Arc::new(snapshot);
+                    self.board.set_target(node, revision, Arc::clone(&snapshot));
+                    // What is the same must not wake the stream.
+                    target.snapshot.send_if_modified(|current| {
+                        let changed = **current != *snapshot;
+                        *current = snapshot;
+                        changed
+                    });
+                }
+                Err(error) => {
+                    tracing::error!(node, error, "the proxy keeps its last configuration");
+                    self.board.set_error(node, error);
+                }
+            }
+        }
+        drop(inner);
+        self.board.set_revision(revision);
+        tracing::info!(revision, "configuration published");
+    }
+
+    fn snapshot(&self, loaded: &Loaded, proxy: &Proxy) -> Result<Snapshot, String> {
+        let resources = translate(loaded.state(), proxy, &self.inputs).map_err(|error| error.to_string())?;
+        Snapshot::build(resources).map_err(|error| error.to_string())
+    }
+
+    pub(crate) fn loaded(&self) -> Arc<Loaded> {
+        Arc::clone(&self.lock().loaded)
+    }
+
+    /// All of `status` but the proxies.
+    pub(crate) fn status(&self) -> Value {
+        let inner = self.lock();
+        let quarantined: Vec<Value> = inner
+            .loaded
+            .documents()
+            .iter()
+            .filter_map(|document| match document.state() {
+                DocumentState::Accepted => None,
+                DocumentState::Quarantined { error, last_good } => Some(json!({"error": error.to_string(), "last_good": last_good})),
+            })
+            .collect();
+        json!({
+            "trust_domain": self.facts.trust_domain,
+            "root_expires": self.facts.root_expires,
+            "module_sha256": self.facts.module_sha256,
+            "revision": inner.revision,
+            "documents": inner.loaded.documents().len(),
+            "quarantined": quarantined,
+            "source_error": inner.loaded.source_error(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic while holding the lock cannot leave half a change behind: each field is replaced whole.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

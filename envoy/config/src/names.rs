@@ -1,0 +1,28 @@
+//! Names that two packages must agree on; the table is in docs/ARCHITECTURE.md.
+
+/// Bootstrap cluster of the control plane.
+pub const XDS_CLUSTER: &str = "xds-grpc";
+/// Bootstrap cluster of the sidecar's Unix socket.
+pub const SDS_CLUSTER: &str = "sds-grpc";
+/// SDS secret with the workload's own certificate and key.
+pub const WORKLOAD_SECRET: &str = "workload";
+/// SDS secret with the roots that peers are verified against.
+pub const TRUST_BUNDLE_SECRET: &str = "trust-bundle";
+/// Filter state object with what Wasm cannot see of the peer.
+pub const PEER_FILTER_STATE: &str = "meshwright.peer";
+/// The ALPN protocol by which one sidecar recognises another.
+pub const MESH_ALPN: &str = "meshwright";
+/// Key of [`crate::NodeMetadata`] in the node's metadata.
+pub const NODE_METADATA_KEY: &str = "meshwright";
+
+/// SDS secret of a gateway's certificate.
+#[must_use]
+pub fn credential_secret(namespace: &str, name: &str) -> String {
+    format!("credential/{namespace}/{name}")
+}
+
+/// The node id of the proxy beside a workload.
+#[must_use]
+pub fn node_id(namespace: &str, workload: &str) -> String {
+    format!("sidecar~{namespace}/{workload}")
+}

@@ -1,0 +1,41 @@
+//! The TCP proxy, the last network filter of every chain that is not HTTP.
+
+use envoy_types::pb::envoy::config::accesslog::v3::AccessLog;
+use envoy_types::pb::envoy::config::listener::v3 as listener;
+use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3 as pb;
+
+use crate::filter::network_filter;
+
+/// Forwards a connection's bytes to one cluster, or to several by weight.
+#[derive(Debug, Clone)]
+pub struct TcpProxy {
+    pub stat_prefix: String,
+    pub clusters: Vec<(String, u32)>,
+    pub access_log: Vec<AccessLog>,
+}
+
+impl TcpProxy {
+    #[must_use]
+    pub fn build(&self) -> listener::Filter {
+        let specifier = match self.clusters.as_slice() {
+            [(only, _)] => pb::tcp_proxy::ClusterSpecifier::Cluster(only.clone()),
+            several => pb::tcp_proxy::ClusterSpecifier::WeightedClusters(pb::tcp_proxy::WeightedCluster {
+                clusters: several
+                    .iter()
+                    .map(|(name, weight)| pb::tcp_proxy::weighted_cluster::ClusterWeight {
+                        name: name.clone(),
+                        weight: *weight,
+                        ..Default::default()
+                    })
+                    .collect(),
+            }),
+        };
+        let config = pb::TcpProxy {
+            stat_prefix: self.stat_prefix.clone(),
+            access_log: self.access_log.clone(),
+            cluster_specifier: Some(specifier),
+            ..Default::default()
+        };
+        network_filter("envoy.filters.network.tcp_proxy", crate::well_known::pack(&config))
+    }
+}

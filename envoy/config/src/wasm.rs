@@ -1,0 +1,92 @@
+//! The filter module's two roles as Envoy plugins.
+
+use std::time::Duration;
+
+use envoy_types::pb::envoy::config::accesslog::v3::{AccessLog, access_log};
+use envoy_types::pb::envoy::config::core::v3 as core;
+use envoy_types::pb::envoy::extensions::access_loggers::wasm::v3::WasmAccessLog;
+use envoy_types::pb::envoy::extensions::filters::{http, network};
+use envoy_types::pb::envoy::extensions::wasm::v3 as pb;
+use envoy_types::pb::google::protobuf::StringValue;
+
+use crate::well_known::{duration, pack};
+
+/// A role of the module: its root id, its VM, and what happens when the VM traps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Fails closed, and reloads: requests get 503 meanwhile.
+    Authz,
+    /// Fails open, in a VM of its own, so that a broken log cannot take decisions down with it.
+    AccessLog,
+}
+
+/// One plugin. Equal plugins share a root context in every VM, so whatever can be equal should be.
+#[derive(Debug, Clone)]
+pub struct Plugin<'a> {
+    pub role: Role,
+    /// The verified module on the proxy's host.
+    pub module: &'a str,
+    /// JSON.
+    pub configuration: String,
+}
+
+impl Plugin<'_> {
+    /// An ECDS resource for [`crate::filter::discovered_http`].
+    #[must_use]
+    pub fn http_extension(&self, name: &str) -> core::TypedExtensionConfig {
+        let config = http::wasm::v3::Wasm { config: Some(self.message()) };
+        core::TypedExtensionConfig { name: name.to_owned(), typed_config: Some(pack(&config)) }
+    }
+
+    /// An ECDS resource for [`crate::filter::discovered_network`].
+    #[must_use]
+    pub fn network_extension(&self, name: &str) -> core::TypedExtensionConfig {
+        let config = network::wasm::v3::Wasm { config: Some(self.message()) };
+        core::TypedExtensionConfig { name: name.to_owned(), typed_config: Some(pack(&config)) }
+    }
+
+    /// An access logger.
+    #[must_use]
+    pub fn access_log(&self) -> AccessLog {
+        let config = WasmAccessLog { config: Some(self.message()) };
+        AccessLog {
+            name: "envoy.access_loggers.wasm".to_owned(),
+            config_type: Some(access_log::ConfigType::TypedConfig(pack(&config))),
+            ..Default::default()
+        }
+    }
+
+    fn message(&self) -> pb::PluginConfig {
+        let (name, root_id, vm_id) = match self.role {
+            Role::Authz => ("meshwright.authz", "authz", "meshwright-authz"),
+            Role::AccessLog => ("meshwright.access-log", "access-log", "meshwright-access-log"),
+        };
+        let (policy, reload) = match self.role {
+            Role::Authz => (pb::FailurePolicy::FailReload, Some(reload())),
+            Role::AccessLog => (pb::FailurePolicy::FailOpen, None),
+        };
+        let local = core::DataSource {
+            specifier: Some(core::data_source::Specifier::Filename(self.module.to_owned())),
+            ..Default::default()
+        };
+        pb::PluginConfig {
+            name: name.to_owned(),
+            root_id: root_id.to_owned(),
+            configuration: Some(pack(&StringValue { value: self.configuration.clone() })),
+            failure_policy: policy.into(),
+            reload_config: reload,
+            vm: Some(pb::plugin_config::Vm::VmConfig(pb::VmConfig {
+                vm_id: vm_id.to_owned(),
+                runtime: "envoy.wasm.runtime.v8".to_owned(),
+                code: Some(core::AsyncDataSource { specifier: Some(core::async_data_source::Specifier::Local(local)) }),
+                ..Default::default()
+            })),
+            ..Default::default()
+        }
+    }
+}
+
+/// At most one reload a second and thread, however many requests trap.
+fn reload() -> pb::ReloadConfig {
+    pb::ReloadConfig { backoff: Some(core::BackoffStrategy { base_interval: duration(Duration::from_secs(1)), max_interval: None }) }
+}

@@ -1,0 +1,10 @@
+//! Envoy's output: split into lines of bounded length, access-log records told from everything else.
+
+mod access_log;
+mod lines;
+mod queue;
+mod reader;
+
+pub(crate) use access_log::AccessLog;
+pub(crate) use queue::Queue;
+pub(crate) use reader::{Output, Tail};
