@@ -3,6 +3,7 @@
 mod material;
 mod profile;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
@@ -34,8 +35,7 @@ const FOLDER: &str = "ca";
 const ROOT: &str = "root.pem";
 const INTERMEDIATE: &str = "intermediate.pem";
 
-/// The mesh's certificate authority. Its `Debug` shows no key.
-#[derive(Debug)]
+/// The mesh's certificate authority.
 pub struct Authority {
     dir: PathBuf,
     trust_domain: TrustDomain,
@@ -88,6 +88,8 @@ pub enum IssueError {
     Store(#[from] StoreError),
     #[error("the authority's files: {0}")]
     Material(InvalidMaterial),
+    #[error(transparent)]
+    Reopen(#[from] Box<OpenError>),
     #[error(transparent)]
     Key(#[from] KeyError),
     #[error("signing failed: {0}")]
@@ -261,14 +263,21 @@ impl Authority {
             return Ok(None);
         }
         let _lock = store::lock(&self.dir)?;
-        let root = load_root(&self.dir).map_err(reopened)?.ok_or(IssueError::Material(InvalidMaterial::Sections))?;
+        let root = load_root(&self.dir).map_err(Box::new)?.ok_or_else(|| Box::new(OpenError::RootMissing(self.dir.clone())))?;
         if root.certificate != self.root {
             return Err(IssueError::Material(InvalidMaterial::OtherRoot));
         }
-        match load_intermediate(&self.dir, &root).map_err(reopened)? {
+        match load_intermediate(&self.dir, &root).map_err(Box::new)? {
             Some(stored) if !due(&stored, &root, now) => Ok(Some(stored)),
             _ => make_intermediate(&self.dir, &root, now).map(Some),
         }
+    }
+}
+
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let root = self.root_fingerprint();
+        f.debug_struct("Authority").field("trust_domain", &self.trust_domain).field("root", &root).finish_non_exhaustive()
     }
 }
 
@@ -350,8 +359,7 @@ fn make_intermediate(dir: &Path, root: &Material, now: SystemTime) -> Result<Mat
 }
 
 fn due(intermediate: &Material, root: &Material, now: SystemTime) -> bool {
-    intermediate.validity.until <= now + RENEW_INTERMEDIATE_BEFORE
-        && renewal_gains(intermediate.validity.until, root.validity.until, now)
+    intermediate.validity.until <= now + RENEW_INTERMEDIATE_BEFORE && renewal_gains(intermediate.validity.until, root.validity.until, now)
 }
 
 /// At the root's own end a new intermediate would last no longer than the old one.
@@ -368,12 +376,4 @@ fn leaf_validity(issuer: Validity, ttl: Duration, now: SystemTime) -> Result<Val
         return Err(IssueError::IssuerExpires { issuer: "intermediate", until: utc(issuer.until) });
     }
     Ok(Validity { from: whole_seconds(earlier(now, LEAF_BACKDATE).max(issuer.from)), until: whole_seconds((now + ttl).min(end)) })
-}
-
-fn reopened(error: OpenError) -> IssueError {
-    match error {
-        OpenError::Store(error) => IssueError::Store(error),
-        OpenError::Root { source, .. } | OpenError::Intermediate { source, .. } => IssueError::Material(source),
-        _ => IssueError::Material(InvalidMaterial::Sections),
-    }
 }

@@ -35,7 +35,7 @@ impl JoinToken {
         let text = text.trim();
         let rest = text.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix('.')).ok_or(InvalidJoinToken::Prefix)?;
         let (secret, root) = rest.split_once('.').ok_or(InvalidJoinToken::Shape)?;
-        Ok(Self::new(&*Zeroizing::new(part(secret)?), Fingerprint::from_bytes(part(root)?)))
+        Ok(Self::new(&Zeroizing::new(part(secret)?), Fingerprint::from_bytes(part(root)?)))
     }
 
     pub(crate) fn new(secret: &[u8; 32], root: Fingerprint) -> Self {

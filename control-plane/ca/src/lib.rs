@@ -17,7 +17,7 @@ mod time;
 mod tls;
 mod token_store;
 
-pub use authority::{Authority, Issued, IssueError, InvalidMaterial, MAX_LEAF_TTL, MIN_LEAF_TTL, OpenError, ServerIdentity};
+pub use authority::{Authority, InvalidMaterial, IssueError, Issued, MAX_LEAF_TTL, MIN_LEAF_TTL, OpenError, ServerIdentity};
 pub use fingerprint::Fingerprint;
 pub use join_token::{InvalidJoinToken, JoinToken};
 pub use peer::{InvalidPeer, PeerCertificates};
@@ -37,6 +37,7 @@ mod proto {
         missing_debug_implementations,
         unreachable_pub,
         clippy::allow_attributes_without_reason,
+        clippy::as_conversions,
         reason = "generated from the protocol's definition"
     )]
     tonic::include_proto!("meshwright.v1alpha1");

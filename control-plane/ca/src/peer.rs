@@ -92,7 +92,7 @@ fn check_leaf_usage(certificate: &X509Certificate<'_>) -> Result<(), InvalidPeer
 
 pub(crate) fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, InvalidPeer> {
     match x509_parser::parse_x509_certificate(der) {
-        Ok((rest, certificate)) if rest.is_empty() => Ok(certificate),
+        Ok(([], certificate)) => Ok(certificate),
         _ => Err(InvalidPeer::Malformed),
     }
 }

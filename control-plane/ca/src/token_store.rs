@@ -131,6 +131,9 @@ impl TokenStore {
     pub fn redeem(&self, token: &JoinToken, now: SystemTime) -> Result<SpiffeId, RedeemError> {
         let pending = self.dir.join(file_name(&token.id(), PENDING));
         let used = self.dir.join(file_name(&token.id(), USED));
+        if let Some(record) = read_record(&pending)? {
+            check_expiry(&record, now)?;
+        }
         match fs::rename(&pending, &used) {
             Ok(()) => store::sync_dir(&self.dir)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound && used.exists() => return Err(RedeemError::AlreadyUsed),
@@ -138,8 +141,8 @@ impl TokenStore {
             Err(error) => return Err(io_error(&pending, "consumed")(error).into()),
         }
         let record = read_record(&used)?.ok_or(RedeemError::Unknown)?;
-        let expires = from_unix_seconds(record.expires);
-        if now >= expires { Err(RedeemError::Expired(utc(expires))) } else { Ok(record.identity) }
+        check_expiry(&record, now)?;
+        Ok(record.identity)
     }
 
     /// Removes tokens that ended long ago and files that were never finished; how many tokens are left.
@@ -161,6 +164,11 @@ impl TokenStore {
         }
         Ok(kept)
     }
+}
+
+fn check_expiry(record: &Record, now: SystemTime) -> Result<(), RedeemError> {
+    let expires = from_unix_seconds(record.expires);
+    if now >= expires { Err(RedeemError::Expired(utc(expires))) } else { Ok(()) }
 }
 
 /// A record that cannot be read is kept, for somebody to look at.

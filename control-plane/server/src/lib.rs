@@ -1,1 +1,15 @@
-//! meshwright-server
+//! The control plane, assembled: documents from a directory, certificates from the mesh's own authority, xDS to the proxies, and the admin
+//! API. Every piece of logic is in the packages that it puts together; here is who hands what to whom.
+
+mod admin;
+mod board;
+mod connections;
+mod metrics;
+mod module;
+mod options;
+mod publisher;
+mod run;
+mod service;
+
+pub use options::{Ready, ServerOptions};
+pub use run::run;

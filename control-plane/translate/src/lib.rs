@@ -1,2 +1,47 @@
-//! meshwright-translate
-pub use meshwright_envoy_config::NodeMetadata;
+//! From the mesh's state to what one proxy is told: listeners, routes, clusters, endpoints, secrets and policy. Pure and deterministic: the
+//! same documents, in whatever order they were read, give the same bytes.
+//!
+//! Explicit mode: the inbound listeners bind the workload's own address, in front of the app; outbound calls come to listeners that the
+//! sidecar named. Nothing is redirected.
+
+mod catalog;
+mod clusters;
+mod error;
+mod gateways;
+mod inbound;
+mod names;
+mod outbound;
+mod plugins;
+mod proxy;
+mod resources;
+mod routes;
+
+use meshwright_config::State;
+use meshwright_xds::Resource;
+
+pub use error::TranslateError;
+pub use meshwright_envoy_config::{InvalidNodeMetadata, NodeMetadata};
+pub use proxy::{MeshInputs, Proxy};
+
+use crate::catalog::Catalog;
+use crate::plugins::Plugins;
+use crate::proxy::View;
+use crate::resources::Resources;
+
+/// Everything that `proxy` should hold.
+///
+/// # Errors
+/// [`TranslateError`]: nothing is left out silently, so that one contradiction gives no configuration at all, and the proxy keeps its last.
+pub fn translate(state: &State, proxy: &Proxy, inputs: &MeshInputs) -> Result<Vec<Resource>, TranslateError> {
+    let view = View::new(state, proxy)?;
+    let catalog = Catalog::new(&view);
+    let plugins = Plugins::new(&view)?;
+    let mut resources = Resources::default();
+    resources.trust_bundle(&inputs.trust_bundle_pem);
+    clusters::add(&view, &catalog, &mut resources)?;
+    outbound::add(&view, &catalog, &plugins, &mut resources)?;
+    let ports = gateways::add(&view, &catalog, &plugins, &mut resources)?;
+    inbound::add(&view, &catalog, &plugins, &ports, &mut resources)?;
+    plugins.add_used(&mut resources);
+    Ok(resources.finish())
+}

@@ -40,8 +40,6 @@ pub fn load_assignment(name: &str, endpoints: &[Endpoint]) -> pb::ClusterLoadAss
         .chunk_by(|left, right| left.locality == right.locality)
         .map(|group| pb::LocalityLbEndpoints {
             locality: group.first().and_then(|endpoint| locality(&endpoint.locality)),
-            // Weights only compare within a locality; between localities it is the sum that counts.
-            load_balancing_weight: uint32(group.iter().fold(0, |sum, endpoint| sum.saturating_add(endpoint.weight))),
             lb_endpoints: group.iter().map(|endpoint| lb_endpoint(endpoint)).collect(),
             ..Default::default()
         })

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::names::NODE_METADATA_KEY;
 
 /// The node metadata `meshwright`. Written by the sidecar into the bootstrap, read by `translate`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +39,24 @@ impl NodeMetadata {
     }
 }
 
+/// Why a node's metadata is not that of a sidecar.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidNodeMetadata {
+    #[error("`{NODE_METADATA_KEY}` is missing: only a sidecar's Envoy has it")]
+    Missing,
+    #[error("`{NODE_METADATA_KEY}`: {0}")]
+    Malformed(#[from] serde_json::Error),
+}
+
+/// From the whole of a node's metadata.
+impl TryFrom<&Value> for NodeMetadata {
+    type Error = InvalidNodeMetadata;
+    fn try_from(metadata: &Value) -> Result<Self, Self::Error> {
+        let own = metadata.get(NODE_METADATA_KEY).ok_or(InvalidNodeMetadata::Missing)?;
+        Ok(Self::deserialize(own)?)
+    }
+}
+
 /// Where the sidecar puts, and Envoy loads, the module with this digest.
 #[must_use]
 pub fn module_path(folder: &str, sha256: &str) -> String {
@@ -60,6 +81,14 @@ mod tests {
         assert_eq!(metadata.apps.get(&8080), Some(&"127.0.0.1:9080".parse().unwrap()));
         assert_eq!(metadata.module_path(), "/run/meshwright/ab.wasm");
         assert_eq!(serde_json::to_value(&metadata).unwrap(), sample());
+    }
+
+    #[test]
+    fn is_one_key_of_the_nodes_metadata() {
+        let node = serde_json::json!({ "meshwright": sample(), "other": 1 });
+        assert_eq!(NodeMetadata::try_from(&node).unwrap().workload, "catalog-1");
+        let error = NodeMetadata::try_from(&serde_json::json!({})).unwrap_err();
+        assert_eq!(error.to_string(), "`meshwright` is missing: only a sidecar's Envoy has it");
     }
 
     #[test]

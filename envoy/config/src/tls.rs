@@ -10,6 +10,9 @@ use crate::names;
 use crate::source;
 use crate::well_known::{boolean, pack};
 
+/// Where Debian and its kin keep the roots that the system trusts. Envoy's own `system_root_certs` is not built.
+const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
+
 /// Which URI SAN a peer's certificate must have.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum San {
@@ -72,17 +75,8 @@ impl UpstreamSimple<'_> {
         let names = self.dns_names.iter().map(|name| matcher(pb::subject_alt_name_matcher::SanType::Dns, exact(name))).collect();
         let context = pb::CertificateValidationContext { match_typed_subject_alt_names: names, ..Default::default() };
         let context = match self.roots {
-            Roots::System => Some(pb::CertificateValidationContext {
-                system_root_certs: Some(pb::certificate_validation_context::SystemRootCerts {}),
-                ..context
-            }),
-            Roots::File(path) => {
-                let specifier = Some(core::data_source::Specifier::Filename(path.to_owned()));
-                Some(pb::CertificateValidationContext {
-                    trusted_ca: Some(core::DataSource { specifier, ..Default::default() }),
-                    ..context
-                })
-            }
+            Roots::System => Some(pb::CertificateValidationContext { trusted_ca: Some(file(SYSTEM_ROOTS)), ..context }),
+            Roots::File(path) => Some(pb::CertificateValidationContext { trusted_ca: Some(file(path)), ..context }),
             Roots::Unverified => None,
         };
         socket(&pb::UpstreamTlsContext {
@@ -155,6 +149,10 @@ fn san_pattern(san: &San) -> StringMatcher {
             StringMatcher { match_pattern: Some(MatchPattern::Prefix(format!("spiffe://{domain}/"))), ..Default::default() }
         }
     }
+}
+
+fn file(path: &str) -> core::DataSource {
+    core::DataSource { specifier: Some(core::data_source::Specifier::Filename(path.to_owned())), ..Default::default() }
 }
 
 fn exact(value: &str) -> StringMatcher {

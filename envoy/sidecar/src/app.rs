@@ -54,6 +54,14 @@ impl App {
             }
         }
     }
+
+    /// The code that the app ended with after [`App::stop`]; none when there is no app.
+    pub(crate) async fn code(&mut self) -> anyhow::Result<Option<u8>> {
+        if self.child.is_none() {
+            return Ok(None);
+        }
+        self.ended().await.map(Some)
+    }
 }
 
 fn code(status: ExitStatus) -> u8 {

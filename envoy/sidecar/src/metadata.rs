@@ -30,7 +30,9 @@ pub(crate) fn node_metadata(
 pub(crate) fn utf8(path: &Path) -> anyhow::Result<String> {
     match path.to_str() {
         Some(text) => Ok(text.to_owned()),
-        None => anyhow::bail!("`{}` is not UTF-8, and Envoy's configuration can name nothing else: choose another --state-dir", path.display()),
+        None => {
+            anyhow::bail!("`{}` is not UTF-8, and Envoy's configuration can name nothing else: choose another --state-dir", path.display())
+        }
     }
 }
 

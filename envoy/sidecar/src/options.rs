@@ -51,7 +51,9 @@ pub enum InvalidOption {
     Workload(String),
     #[error("`{0}` is not a mapping of the app: write `PORT=ADDRESS:PORT`, for example `8080=127.0.0.1:9001`")]
     App(String),
-    #[error("`{0}` is not a mapping of a TCP service: write `HOST:PORT=ADDRESS:PORT`, for example `ledger.bookshop.mesh:9000=127.0.0.1:19000`")]
+    #[error(
+        "`{0}` is not a mapping of a TCP service: write `HOST:PORT=ADDRESS:PORT`, for example `ledger.bookshop.mesh:9000=127.0.0.1:19000`"
+    )]
     Tcp(String),
     #[error("`{0}` is not a loopback address: TCP services are reached on 127.0.0.0/8 or [::1]")]
     NotLoopback(SocketAddr),
@@ -269,7 +271,9 @@ pub(crate) mod tests {
 
     #[test]
     fn a_control_plane_is_a_host_and_a_port() {
-        for (text, host, port) in [("127.0.0.1:15012", "127.0.0.1", 15012), ("[::1]:1", "::1", 1), ("cp.example:15012", "cp.example", 15012)] {
+        for (text, host, port) in
+            [("127.0.0.1:15012", "127.0.0.1", 15012), ("[::1]:1", "::1", 1), ("cp.example:15012", "cp.example", 15012)]
+        {
             let address: ControlPlaneAddress = text.parse().unwrap();
             assert_eq!((address.host(), address.port(), address.to_string().as_str()), (host, port, text));
         }

@@ -23,10 +23,8 @@ pub(crate) fn own_addresses(options: &SidecarOptions) -> Vec<(SocketAddr, String
 pub(crate) fn check_free(options: &SidecarOptions) -> Result<(), PortError> {
     for (address, what, option) in own_addresses(options) {
         if let Err(source) = TcpListener::bind(address) {
-            return Err(match source.kind() {
-                ErrorKind::AddrInUse => PortError::InUse { address, what, option },
-                _ => PortError::Other { address, what, source },
-            });
+            let in_use = source.kind() == ErrorKind::AddrInUse;
+            return Err(if in_use { PortError::InUse { address, what, option } } else { PortError::Other { address, what, source } });
         }
     }
     Ok(())

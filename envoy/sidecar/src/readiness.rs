@@ -61,7 +61,8 @@ async fn look(admin: &Admin, expected: &[Expected]) -> Readiness {
     if !admin.is_live().await {
         return Readiness::Waiting("Envoy has not received its first configuration from the control plane".to_owned());
     }
-    let answers = async { anyhow::Ok((admin.json("/listeners?format=json").await?, admin.json("/config_dump?resource=dynamic_listeners").await?)) };
+    let answers =
+        async { anyhow::Ok((admin.json("/listeners?format=json").await?, admin.json("/config_dump?resource=dynamic_listeners").await?)) };
     match answers.await {
         Ok((active, dump)) => judge(active, dump, expected),
         Err(error) => Readiness::Waiting(format!("{error:#}")),
@@ -152,8 +153,10 @@ mod tests {
     use super::*;
 
     fn check(active: Value, dump: Value, expected: &[&str]) -> Readiness {
-        let expected: Vec<Expected> =
-            expected.iter().map(|address| Expected { address: address.parse().unwrap(), what: "the outbound address".to_owned() }).collect();
+        let expected: Vec<Expected> = expected
+            .iter()
+            .map(|address| Expected { address: address.parse().unwrap(), what: "the outbound address".to_owned() })
+            .collect();
         judge(serde_json::from_value(active).unwrap(), serde_json::from_value(dump).unwrap(), &expected)
     }
 

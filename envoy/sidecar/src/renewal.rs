@@ -38,7 +38,7 @@ impl Life {
     /// How long to wait after `failures` failures in a row: twice as long each time, and often enough to have ten tries left.
     pub(crate) fn retry_after(&self, failures: u32, now: SystemTime) -> Duration {
         let doubled = FIRST_RETRY.saturating_mul(1u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX));
-        let left = self.until.duration_since(now).unwrap_or_default();
+        let Ok(left) = self.until.duration_since(now) else { return LONGEST_RETRY };
         doubled.min(LONGEST_RETRY).min((left / 10).max(FIRST_RETRY))
     }
 
@@ -85,7 +85,8 @@ mod tests {
         let early: Vec<u64> = (1..12).map(|failures| life().retry_after(failures, second(0)).as_secs()).collect();
         assert_eq!(early, [1, 2, 4, 8, 16, 32, 64, 128, 150, 150, 150]);
         assert_eq!(life().retry_after(40, second(LIFE - 100)).as_secs(), 10);
-        assert_eq!(life().retry_after(40, second(LIFE + 1)).as_secs(), 1);
+        assert_eq!(life().retry_after(40, second(LIFE)).as_secs(), 1);
+        assert_eq!(life().retry_after(1, second(LIFE + 1)).as_secs(), 150);
         assert_eq!(life().retry_after(u32::MAX, second(0)).as_secs(), 150);
     }
 

@@ -1,12 +1,21 @@
+use anyhow::Context as _;
+use meshwright_envoy_config::{Admin, BootstrapParams, ControlPlaneAddress, bootstrap, names};
+
+use crate::envoy_binary::{self, EnvoyBinary};
+use crate::metadata::{node_metadata, utf8};
 use crate::options::SidecarOptions;
+use crate::sds::{self, Secrets};
 use crate::signals::Signals;
+use crate::state_dir::{StateDir, write_atomically};
+use crate::supervise::{Tasks, supervise};
+use crate::{identity, ports};
 
 /// How a sidecar ended when nothing went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
     /// By a signal.
     Stopped,
-    /// Because its app did, with this code (128 and the number of the signal, when a signal ended it).
+    /// With its app, and this code of the app's (128 and the number of the signal, when a signal ended it).
     App(u8),
 }
 
@@ -21,11 +30,43 @@ impl Ended {
     }
 }
 
-/// Runs the sidecar until a signal or its app ends it.
+/// Runs the sidecar until a signal or its app ends it. Logs one line `sidecar ready` once the proxy takes traffic.
 ///
 /// # Errors
 /// When the workload cannot join, its proxy cannot be started or ends by itself; the proxy and the app are ended by then.
-pub async fn run(_options: SidecarOptions, mut signals: Signals) -> anyhow::Result<Ended> {
-    signals.next().await;
-    Ok(Ended::Stopped)
+pub async fn run(options: SidecarOptions, mut signals: Signals) -> anyhow::Result<Ended> {
+    let state = StateDir::open(&options.state_dir).await?;
+    let path = std::env::var_os("PATH");
+    let binary = envoy_binary::find(options.envoy.as_deref(), options.envoy_variable.as_deref(), path.as_deref())?;
+    let binary = envoy_binary::check(binary).await?;
+    tracing::info!(path = %binary.path.display(), "Envoy {}", binary.version);
+    ports::check_free(&options)?;
+    let mut tasks = Tasks::new();
+    tokio::select! {
+        prepared = prepare(&options, &state, &binary, &mut tasks) => prepared?,
+        _signal = signals.next() => return Ok(Ended::Stopped),
+    }
+    supervise(&options, &state, &binary, &state.bootstrap(), &mut tasks, &mut signals).await
+}
+
+/// Everything that Envoy needs before it starts: identity, secrets on their socket, module, bootstrap.
+async fn prepare(options: &SidecarOptions, state: &StateDir, binary: &EnvoyBinary, tasks: &mut Tasks) -> anyhow::Result<()> {
+    let credentials = identity::join(options).await?;
+    let (module_sha256, _path) = identity::module(options, &credentials, state.modules()).await?;
+    let metadata = node_metadata(options, &state.modules(), module_sha256, binary.version.to_string())?;
+    let bootstrap = bootstrap(&BootstrapParams {
+        node_id: names::node_id(options.workload.namespace(), options.workload.name()),
+        metadata,
+        control_plane: ControlPlaneAddress { host: options.control_plane.host().to_owned(), port: options.control_plane.port() },
+        control_plane_identity: credentials.control_plane_identity().clone(),
+        sds_socket: utf8(&state.sds_socket())?,
+        admin: Admin::UnixSocket(utf8(&state.admin_socket())?),
+    });
+    let path = state.bootstrap();
+    write_atomically(&path, format!("{bootstrap:#}\n").as_bytes()).with_context(|| format!("`{}` cannot be written", path.display()))?;
+    let secrets = Secrets::new(&credentials)?;
+    tasks.spawn(sds::serve(&state.sds_socket(), &secrets)?);
+    let address = options.control_plane.to_string();
+    tasks.spawn(identity::keep_renewed(address, credentials, move |renewed| secrets.publish(renewed)));
+    Ok(())
 }

@@ -30,8 +30,7 @@ pub(crate) struct InvalidInstruction(pub(crate) String);
 
 impl Instructions {
     pub(crate) fn read(uri: &Uri, headers: &HeaderMap) -> Result<Self, InvalidInstruction> {
-        let mut read =
-            Self { calls: Vec::new(), tcp: Vec::new(), line: "hello".to_owned(), status: StatusCode::OK, delay: Duration::ZERO };
+        let mut read = Self { calls: Vec::new(), tcp: Vec::new(), line: "hello".to_owned(), status: StatusCode::OK, delay: Duration::ZERO };
         for (key, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
             let invalid = |allowed: &str| InvalidInstruction(format!("`{key}={value}`: {allowed}"));
             match key.as_ref() {
@@ -95,10 +94,10 @@ mod tests {
     fn query_and_header_name_the_calls_in_order() {
         let target = "/?call=http://a.mesh/x?y%3D1%26call%3Dhttp://c.mesh/&tcp=127.0.0.1:19000&send=hi+you&status=503&delay_ms=5";
         let read = read(target, &[("x-echo-call", "http://b.mesh/")]).unwrap();
-        assert_eq!(read.calls.iter().map(ToString::to_string).collect::<Vec<_>>(), [
-            "http://a.mesh/x?y=1&call=http://c.mesh/",
-            "http://b.mesh/"
-        ]);
+        assert_eq!(
+            read.calls.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["http://a.mesh/x?y=1&call=http://c.mesh/", "http://b.mesh/"]
+        );
         assert_eq!(read.tcp, ["127.0.0.1:19000".parse().unwrap()]);
         assert_eq!((read.line.as_str(), read.status.as_u16(), read.delay), ("hi you", 503, Duration::from_millis(5)));
     }

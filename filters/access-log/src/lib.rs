@@ -2,13 +2,13 @@
 //!
 //! Everything but [`AccessLog`] is pure: attributes in, record out. It decides nothing and changes nothing about a stream.
 
+mod config;
 mod flags;
 mod record;
 mod root;
 mod text;
 mod trace;
 
-pub use record::{Attributes, Headers, Record};
 pub use root::AccessLog;
 
 /// What stands before each record, so that a reader of Envoy's log finds it.

@@ -1,1 +1,15 @@
-//! meshwright-authz
+//! The proxy-wasm role `authz`: shows requests and connections to `meshwright-policy`, and does in the proxy what it decides.
+//!
+//! It knows Envoy and no policy: what is read from the host, when, and what is done about a verdict is here; the verdict is not.
+//! Whatever goes wrong on the way ends in a denial.
+
+mod connection;
+mod crypto;
+mod http;
+mod log;
+mod peer;
+mod properties;
+mod root;
+mod tcp;
+
+pub use root::Authz;

@@ -118,7 +118,13 @@ fn sections(content: &[u8]) -> Result<(CertificateDer<'static>, PrivatePkcs8KeyD
         let seen_before = match kind {
             SectionKind::Certificate => certificate.replace(CertificateDer::from(der)).is_some(),
             SectionKind::PrivateKey => key.replace(PrivatePkcs8KeyDer::from(der)).is_some(),
-            _ => true,
+            SectionKind::PublicKey
+            | SectionKind::RsaPrivateKey
+            | SectionKind::EcPrivateKey
+            | SectionKind::Crl
+            | SectionKind::Csr
+            | SectionKind::EchConfigList
+            | _ => true,
         };
         if seen_before {
             return Err(InvalidMaterial::Sections);

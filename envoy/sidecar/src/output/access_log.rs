@@ -106,7 +106,10 @@ mod tests {
         for line in ["1\n", "2\n", "3\n", "4\n", "5\n", "6\n", "long line\n"] {
             log.append(line.as_bytes()).unwrap();
         }
-        assert_eq!(contents(folder.path()), named(&[("access.log", "long line\n"), ("access.log.1", "5\n6\n"), ("access.log.2", "3\n4\n")]));
+        assert_eq!(
+            contents(folder.path()),
+            named(&[("access.log", "long line\n"), ("access.log.1", "5\n6\n"), ("access.log.2", "3\n4\n")])
+        );
     }
 
     #[test]

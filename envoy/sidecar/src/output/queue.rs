@@ -19,7 +19,11 @@ pub(crate) struct Queue {
 
 impl Queue {
     /// Starts the thread that hands whole lines, many at a time, to `sink`. `name` is what the lines are, for the log.
-    pub(crate) fn start(name: &'static str, capacity: usize, sink: impl FnMut(&[u8]) -> io::Result<()> + Send + 'static) -> io::Result<Self> {
+    pub(crate) fn start(
+        name: &'static str,
+        capacity: usize,
+        sink: impl FnMut(&[u8]) -> io::Result<()> + Send + 'static,
+    ) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(capacity);
         let dropped = Arc::new(AtomicU64::new(0));
         let (finish, finished) = watch::channel(false);

@@ -1,0 +1,126 @@
+//! A sidecar's side of the identity service: the first certificate by a join token, later ones by the one before, the filter module.
+//! It keeps nothing and retries nothing; each call is one connection.
+
+mod connection;
+mod credentials;
+mod error;
+mod verifier;
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::{Bytes, BytesMut};
+use sha2::{Digest as _, Sha256};
+use tonic::transport::Channel;
+
+pub use self::credentials::Credentials;
+pub use self::error::{BadAnswer, ClientError};
+use self::verifier::ControlPlaneVerifier;
+use crate::join_token::JoinToken;
+use crate::private_key::{KeyError, PrivateKey};
+use crate::proto;
+use crate::proto::identity_service_client::IdentityServiceClient;
+use crate::store::hex;
+use crate::time::utc;
+
+/// No module is larger; a peer that sends more is cut off.
+const MAX_MODULE: u64 = 64 * 1024 * 1024;
+
+/// What the control plane says is the filter module to load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModuleDescription {
+    /// 64 lower case hexadecimal digits.
+    pub sha256: String,
+    pub size: u64,
+}
+
+/// A new private key, which never leaves this process except to the proxy beside it.
+///
+/// # Errors
+/// [`KeyError`] when the operating system gives no randomness.
+pub fn generate_key() -> Result<PrivateKey, KeyError> {
+    PrivateKey::generate()
+}
+
+/// The first certificate. The control plane at `address` (`host:port`) is believed only when its chain ends in the root that the token
+/// names; it learns the token only after that.
+///
+/// # Errors
+/// [`ClientError`], each saying what to do next.
+pub async fn join(address: &str, token: &JoinToken, now: SystemTime) -> Result<Credentials, ClientError> {
+    let verifier = Arc::new(ControlPlaneVerifier::first_contact(token.root_fingerprint()));
+    let mut client = IdentityServiceClient::new(connection::open(address, Arc::clone(&verifier), None).await?);
+    let key = PrivateKey::generate()?;
+    let request = proto::JoinRequest { token: token.reveal().to_owned(), csr_der: key.signing_request()? };
+    let answer = client.join(request).await.map_err(|status| error::from_status(address, &status))?.into_inner();
+    let credentials = Credentials::from_answer(answer, key, now)?;
+    credentials.check_first_contact(token.root_fingerprint(), verifier.seen())?;
+    Ok(credentials)
+}
+
+/// A new key and certificate of the same identity, proven by the certificate in hand, which must still be valid.
+///
+/// # Errors
+/// [`ClientError`]; the credentials in hand stay as good as they were.
+pub async fn renew(address: &str, current: &Credentials, now: SystemTime) -> Result<Credentials, ClientError> {
+    let mut client = IdentityServiceClient::new(authenticated(address, current, now).await?);
+    let key = PrivateKey::generate()?;
+    let request = proto::RenewRequest { csr_der: key.signing_request()? };
+    let answer = client.renew(request).await.map_err(|status| error::from_status(address, &status))?.into_inner();
+    let renewed = Credentials::from_answer(answer, key, now)?;
+    if renewed.identity() == current.identity() && renewed.control_plane_identity().trust_domain() == current.trust_domain() {
+        Ok(renewed)
+    } else {
+        Err(BadAnswer::Identity { expected: current.identity().clone(), found: renewed.identity().to_string() }.into())
+    }
+}
+
+/// Which filter module is current.
+///
+/// # Errors
+/// [`ClientError`].
+pub async fn current_module(address: &str, credentials: &Credentials, now: SystemTime) -> Result<ModuleDescription, ClientError> {
+    let mut client = IdentityServiceClient::new(authenticated(address, credentials, now).await?);
+    let answer = client.describe_module(proto::DescribeModuleRequest {}).await.map_err(|status| error::from_status(address, &status))?;
+    let proto::ModuleDescription { sha256, size } = answer.into_inner();
+    if sha256.len() != 64 || !sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        return Err(BadAnswer::Digest.into());
+    }
+    if size > MAX_MODULE {
+        return Err(BadAnswer::ModuleSize { limit: MAX_MODULE }.into());
+    }
+    Ok(ModuleDescription { sha256, size })
+}
+
+/// The module's bytes, whose digest is checked here.
+///
+/// # Errors
+/// [`ClientError`]; a module that is cut short or altered is one of them.
+pub async fn fetch_module(
+    address: &str,
+    credentials: &Credentials,
+    module: &ModuleDescription,
+    now: SystemTime,
+) -> Result<Bytes, ClientError> {
+    let mut client = IdentityServiceClient::new(authenticated(address, credentials, now).await?);
+    let request = proto::FetchModuleRequest { sha256: module.sha256.clone() };
+    let mut chunks = client.fetch_module(request).await.map_err(|status| error::from_status(address, &status))?.into_inner();
+    let limit = usize::try_from(module.size.min(MAX_MODULE)).unwrap_or(usize::MAX);
+    let mut bytes = BytesMut::with_capacity(limit);
+    while let Some(chunk) = chunks.message().await.map_err(|status| error::from_status(address, &status))? {
+        if bytes.len().saturating_add(chunk.data.len()) > limit {
+            return Err(BadAnswer::ModuleSize { limit: module.size }.into());
+        }
+        bytes.extend_from_slice(&chunk.data);
+    }
+    let found = hex(&Sha256::digest(&bytes));
+    if found == module.sha256 { Ok(bytes.freeze()) } else { Err(BadAnswer::ModuleDigest { expected: module.sha256.clone(), found }.into()) }
+}
+
+async fn authenticated(address: &str, credentials: &Credentials, now: SystemTime) -> Result<Channel, ClientError> {
+    if now > credentials.not_after() {
+        return Err(ClientError::Expired { identity: credentials.identity().clone(), at: utc(credentials.not_after()) });
+    }
+    let verifier = ControlPlaneVerifier::known(credentials.roots()?, credentials.control_plane_identity().clone());
+    connection::open(address, Arc::new(verifier), Some(credentials)).await
+}

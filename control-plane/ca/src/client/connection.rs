@@ -1,0 +1,71 @@
+//! One TLS connection and an HTTP/2 channel on it. The handshake is done before the channel exists, so that its errors are seen as they are.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tonic::transport::{Channel, Endpoint, Uri};
+
+use super::credentials::Credentials;
+use super::error::{self, ClientError};
+use super::verifier::ControlPlaneVerifier;
+use crate::tls::provider;
+
+const CONNECT: Duration = Duration::from_secs(10);
+const CALL: Duration = Duration::from_secs(60);
+/// Never sent and never checked: the control plane is known by its SPIFFE ID.
+const NAME: &str = "meshwright-control-plane.invalid";
+
+pub(super) async fn open(
+    address: &str,
+    verifier: Arc<ControlPlaneVerifier>,
+    credentials: Option<&Credentials>,
+) -> Result<Channel, ClientError> {
+    let config = tls_config(verifier, credentials)
+        .map_err(|error| ClientError::Tls { address: address.to_owned(), source: io::Error::other(error) })?;
+    let well_formed = address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    if !well_formed {
+        return Err(ClientError::Address(address.to_owned()));
+    }
+    let late = || ClientError::Timeout { address: address.to_owned() };
+    let unreachable = |source| ClientError::Unreachable { address: address.to_owned(), source };
+    let tcp = timeout(CONNECT, TcpStream::connect(address)).await.map_err(|_| late())?.map_err(unreachable)?;
+    tcp.set_nodelay(true).map_err(unreachable)?;
+    let name = ServerName::try_from(NAME).map_err(|_| ClientError::Address(NAME.to_owned()))?;
+    let tls = timeout(CONNECT, TlsConnector::from(Arc::new(config)).connect(name, tcp)).await.map_err(|_| late())?;
+    let tls = tls.map_err(|source| error::from_handshake(address, credentials.is_none(), source))?;
+    channel(address, tls).await
+}
+
+fn tls_config(verifier: Arc<ControlPlaneVerifier>, credentials: Option<&Credentials>) -> Result<ClientConfig, rustls::Error> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    let mut config = match credentials {
+        Some(credentials) => builder.with_client_auth_cert(credentials.chain().to_vec(), credentials.key().to_der())?,
+        None => builder.with_no_client_auth(),
+    };
+    config.enable_sni = false;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.resumption = rustls::client::Resumption::disabled();
+    Ok(config)
+}
+
+/// Good for the one connection that is given: when it ends, so does the channel.
+async fn channel(address: &str, stream: TlsStream<TcpStream>) -> Result<Channel, ClientError> {
+    let once = Arc::new(Mutex::new(Some(TokioIo::new(stream))));
+    let connector = tower::service_fn(move |_: Uri| {
+        let stream = once.lock().unwrap_or_else(PoisonError::into_inner).take();
+        std::future::ready(stream.ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionReset)))
+    });
+    let channel = Endpoint::from_static("http://meshwright-control-plane.invalid").timeout(CALL).connect_with_connector(connector).await;
+    channel.map_err(|error| ClientError::Call { address: address.to_owned(), message: error.to_string() })
+}

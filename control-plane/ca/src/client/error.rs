@@ -1,0 +1,117 @@
+use std::error::Error;
+use std::io;
+
+use meshwright_identity::SpiffeId;
+use tonic::Status;
+
+use super::verifier::NotControlPlane;
+use crate::private_key::KeyError;
+use crate::service::Refusal;
+
+/// Why a call to the identity service failed, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    #[error("`{0}` is not an address; write `host:port`")]
+    Address(String),
+    #[error("the control plane at `{address}` cannot be reached: {source}; is it running, and is this its address?")]
+    Unreachable { address: String, source: io::Error },
+    #[error("the control plane at `{address}` did not answer in time; is this its address?")]
+    Timeout { address: String },
+    #[error(
+        "the server at `{address}` is not the control plane that made this join token: {reason}; check the address, or make a token on that control plane's data directory"
+    )]
+    Fingerprint { address: String, reason: String },
+    #[error("the server at `{address}` is not this mesh's control plane: {reason}; check the address")]
+    NotControlPlane { address: String, reason: String },
+    #[error("TLS with `{address}` failed: {source}; is this the control plane's TLS port?")]
+    Tls { address: String, source: io::Error },
+    #[error("the control plane refused: {message}; {}", .refusal.next_step())]
+    Refused { refusal: Refusal, message: String },
+    #[error("the certificate of `{identity}` expired at {at}; join again with a new token")]
+    Expired { identity: SpiffeId, at: String },
+    #[error("the call to `{address}` failed: {message}")]
+    Call { address: String, message: String },
+    #[error("the control plane's answer cannot be used: {0}")]
+    Answer(#[from] BadAnswer),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+/// What is wrong with an answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadAnswer {
+    #[error("`{0}` is not what it should be")]
+    Field(&'static str),
+    #[error("the certificate is not of the key it was asked for")]
+    OtherKey,
+    #[error("the certificate does not verify against the trust bundle: {0}")]
+    Chain(String),
+    #[error("the trust bundle lacks the root that the join token names")]
+    Bundle,
+    #[error("expected `{expected}`, found `{found}`")]
+    Identity { expected: SpiffeId, found: String },
+    #[error("the module's digest is not 64 hexadecimal digits")]
+    Digest,
+    #[error("the module has more than {limit} bytes")]
+    ModuleSize { limit: u64 },
+    #[error("the module's SHA-256 is {found}, expected {expected}")]
+    ModuleDigest { expected: String, found: String },
+}
+
+impl ClientError {
+    /// Whether trying again later, with nothing changed, can help.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Timeout { .. } | Self::Tls { .. } | Self::Call { .. } => true,
+            Self::Refused { refusal, .. } => *refusal == Refusal::Internal,
+            Self::Address(_)
+            | Self::Fingerprint { .. }
+            | Self::NotControlPlane { .. }
+            | Self::Expired { .. }
+            | Self::Answer(_)
+            | Self::Key(_) => false,
+        }
+    }
+}
+
+/// The handshake's error, taken apart: what our own verifier said is inside.
+pub(super) fn from_handshake(address: &str, first_contact: bool, source: io::Error) -> ClientError {
+    let address = address.to_owned();
+    let tls = source.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let Some(rustls::Error::InvalidCertificate(certificate)) = tls else {
+        return ClientError::Tls { address, source };
+    };
+    let ours = if let rustls::CertificateError::Other(other) = certificate { other.0.downcast_ref::<NotControlPlane>() } else { None };
+    let reason = ours.map_or_else(|| certificate.to_string(), ToString::to_string);
+    let other_root = matches!(ours, Some(NotControlPlane::Fingerprint(_)));
+    if first_contact && other_root {
+        ClientError::Fingerprint { address, reason }
+    } else {
+        ClientError::NotControlPlane { address, reason }
+    }
+}
+
+pub(super) fn from_status(address: &str, status: &Status) -> ClientError {
+    if let Some(refusal) = Refusal::of(status) {
+        return ClientError::Refused { refusal, message: status.message().to_owned() };
+    }
+    // In TLS 1.3 a server refuses a client's certificate after the client has finished its handshake.
+    if let Some(alert) = source_of(status) {
+        return ClientError::Refused { refusal: Refusal::CertificateInvalid, message: alert };
+    }
+    ClientError::Call { address: address.to_owned(), message: format!("{}: {}", status.code(), status.message()) }
+}
+
+/// The TLS alert in an error's chain of causes.
+fn source_of(status: &Status) -> Option<String> {
+    let mut cause: Option<&(dyn Error + 'static)> = status.source();
+    while let Some(error) = cause {
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if let Some(rustls::Error::AlertReceived(alert)) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            return Some(format!("TLS alert {alert:?}"));
+        }
+        cause = error.source();
+    }
+    None
+}

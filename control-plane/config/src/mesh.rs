@@ -1,0 +1,81 @@
+//! `kind: Mesh`: what holds for the mesh as a whole.
+
+use meshwright_identity::TrustDomain;
+
+use crate::reader::Reader;
+use crate::record::{record, words};
+
+words! {
+    /// How paths are brought into one form before policy and routing see them.
+    PathNormalization {
+        /// Byte for byte.
+        None = "NONE",
+        /// RFC 3986 dot segments and unreserved percent-encoding, `\` as `/`.
+        Base = "BASE",
+        /// `BASE`, and `//` as `/`.
+        MergeSlashes = "MERGE_SLASHES",
+        /// `%2F` and `%5C` decoded, then `MERGE_SLASHES`.
+        DecodeAndMergeSlashes = "DECODE_AND_MERGE_SLASHES",
+    }
+}
+
+words! {
+    /// What a workload may call that no ServiceEntry names.
+    OutboundTrafficPolicy {
+        AllowAny = "ALLOW_ANY",
+        RegistryOnly = "REGISTRY_ONLY",
+    }
+}
+
+record! {
+    /// Settings of the mesh. There is one `Mesh` document.
+    Mesh {
+        plain trust_domain: TrustDomain,
+        /// Trust domains whose identities count as this mesh's own.
+        list trust_domain_aliases: TrustDomain,
+        /// The namespace whose policies hold in every namespace.
+        text root_namespace,
+        copy path_normalization: PathNormalization,
+        copy outbound_traffic_policy: OutboundTrafficPolicy,
+    }
+}
+
+/// The root namespace of a mesh that does not name one.
+pub const DEFAULT_ROOT_NAMESPACE: &str = "meshwright-system";
+
+impl Mesh {
+    pub(crate) fn read(spec: &Reader<'_>) -> Option<Self> {
+        let trust_domain = spec.get("trustDomain").required().and_then(|field| trust_domain(&field));
+        let aliases = spec.get("trustDomainAliases").items().iter().filter_map(trust_domain).collect();
+        let root = spec.get("rootNamespace");
+        let root_namespace = root.text().unwrap_or_else(|| DEFAULT_ROOT_NAMESPACE.to_owned());
+        if root_namespace.is_empty() {
+            root.fail("a namespace is not empty");
+        }
+        let mode = spec.get("outboundTrafficPolicy").get("mode").text();
+        Some(Self {
+            trust_domain: trust_domain?,
+            trust_domain_aliases: aliases,
+            root_namespace,
+            path_normalization: spec.get("pathNormalization").word(PathNormalization::from_word).unwrap_or(PathNormalization::Base),
+            outbound_traffic_policy: mode.and_then(|word| OutboundTrafficPolicy::from_word(&word)).unwrap_or(OutboundTrafficPolicy::AllowAny),
+        })
+    }
+
+    /// What is assumed where no `Mesh` document was read; the trust domain is given because nothing sensible can be assumed for it.
+    #[must_use]
+    pub fn with_defaults(trust_domain: TrustDomain) -> Self {
+        Self {
+            trust_domain,
+            trust_domain_aliases: Vec::new(),
+            root_namespace: DEFAULT_ROOT_NAMESPACE.to_owned(),
+            path_normalization: PathNormalization::Base,
+            outbound_traffic_policy: OutboundTrafficPolicy::AllowAny,
+        }
+    }
+}
+
+fn trust_domain(field: &Reader<'_>) -> Option<TrustDomain> {
+    let text = field.text()?;
+    TrustDomain::parse(&text).map_err(|error| field.fail(format!("`{text}`: {error}"))).ok()
+}

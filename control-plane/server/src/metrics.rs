@@ -1,0 +1,75 @@
+//! The metrics of the xDS server (OpenMetrics). Labels are closed sets, never what a peer wrote.
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use meshwright_xds::{ResourceType, StreamEvent};
+
+use crate::board::ProxyStatus;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfType {
+    r#type: TypeLabel,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct TypeLabel(ResourceType);
+
+impl EncodeLabelValue for TypeLabel {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        self.0.short_name().encode(encoder)
+    }
+}
+
+/// Counters that stream events move, and gauges that are read off the board when somebody asks.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    acks: Family<OfType, Counter>,
+    nacks: Family<OfType, Counter>,
+    connected: Gauge,
+    in_sync: Gauge,
+    revision: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("meshwright");
+        let metrics = (Family::default(), Family::default(), Gauge::default(), Gauge::default(), Gauge::default());
+        let (acks, nacks, connected, in_sync, revision) = metrics;
+        registry.register("xds_acks", "Responses that proxies acknowledged", Clone::clone(&acks));
+        registry.register("xds_nacks", "Responses that proxies refused", Clone::clone(&nacks));
+        registry.register("proxies_connected", "Proxies with an open stream", Gauge::clone(&connected));
+        registry.register("proxies_in_sync", "Connected proxies that have acknowledged all that they should hold", Gauge::clone(&in_sync));
+        registry.register("configuration_revision", "Number of the newest revision of the configuration", Gauge::clone(&revision));
+        Self { registry, acks, nacks, connected, in_sync, revision }
+    }
+}
+
+impl Metrics {
+    pub(crate) fn count(&self, event: &StreamEvent) {
+        match event {
+            StreamEvent::Acked { resource_type, .. } => {
+                self.acks.get_or_create(&OfType { r#type: TypeLabel(*resource_type) }).inc();
+            }
+            StreamEvent::Nacked { resource_type, .. } => {
+                self.nacks.get_or_create(&OfType { r#type: TypeLabel(*resource_type) }).inc();
+            }
+            StreamEvent::Connected { .. } | StreamEvent::Sent { .. } | StreamEvent::Disconnected { .. } => {}
+        }
+    }
+
+    pub(crate) fn encode(&self, proxies: &[ProxyStatus], revision: u64) -> Result<String, std::fmt::Error> {
+        let count = |of: fn(&&ProxyStatus) -> bool| i64::try_from(proxies.iter().filter(of).count()).unwrap_or(i64::MAX);
+        self.connected.set(count(|proxy| proxy.connected));
+        self.in_sync.set(count(|proxy| proxy.connected && proxy.in_sync));
+        self.revision.set(i64::try_from(revision).unwrap_or(i64::MAX));
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}

@@ -1,0 +1,29 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What a control plane is started with.
+#[derive(Debug, Clone)]
+pub struct ServerOptions {
+    /// The directory of YAML documents; watched.
+    pub config_dir: PathBuf,
+    /// Holds the authority's keys and the join tokens; mode 0700.
+    pub data_dir: PathBuf,
+    /// The filter module that sidecars are given.
+    pub module: PathBuf,
+    /// ADS and the identity service, over mutual TLS.
+    pub listen: SocketAddr,
+    /// The admin API, in plaintext: must be a loopback address.
+    pub admin: SocketAddr,
+    /// ADS without TLS and without knowing who asks; must be a loopback address.
+    pub insecure_plaintext_xds: Option<SocketAddr>,
+    /// Life of issued certificates.
+    pub certificate_ttl: Duration,
+}
+
+/// Where a control plane serves, with the ports that were taken for port 0.
+#[derive(Debug, Clone, Copy)]
+pub struct Ready {
+    pub xds: SocketAddr,
+    pub admin: SocketAddr,
+}

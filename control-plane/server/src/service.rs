@@ -1,0 +1,80 @@
+//! Who may have which configuration: a stream's node must be a workload of the mesh, and its certificate must be that workload's.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use meshwright_ca::PeerCertificates;
+use meshwright_identity::{SpiffeId, TrustDomain};
+use meshwright_translate::{NodeMetadata, Proxy};
+use meshwright_xds::{Node, Snapshot, SnapshotSource, StreamEvent};
+use tokio::sync::watch;
+use tonic::{Extensions, Status};
+
+use crate::board::Board;
+use crate::connections::Unauthenticated;
+use crate::publisher::Publisher;
+
+/// The first part of every sidecar's node id.
+const NODE_PREFIX: &str = "sidecar~";
+
+/// Gives each stream the snapshots of its proxy.
+#[derive(Clone)]
+pub(crate) struct Snapshots {
+    pub(crate) publisher: Arc<Publisher>,
+    pub(crate) board: Arc<Board>,
+    pub(crate) trust_domain: TrustDomain,
+}
+
+impl SnapshotSource for Snapshots {
+    async fn subscribe(&self, node: Node, peer: Extensions) -> Result<watch::Receiver<Arc<Snapshot>>, Status> {
+        let admitted = self.admit(&node, &peer);
+        if let Err(status) = &admitted {
+            tracing::warn!(node = node.id(), reason = status.message(), "a proxy is refused");
+        }
+        let (proxy, identity) = admitted?;
+        let expires = peer.get::<PeerCertificates>().and_then(PeerCertificates::expires);
+        self.board.set_peer(node.id(), identity.to_string(), expires);
+        self.publisher.subscribe(proxy).map_err(|error| {
+            tracing::error!(node = node.id(), error, "a proxy cannot be served");
+            Status::failed_precondition(error)
+        })
+    }
+
+    fn observe(&self, event: StreamEvent) {
+        if let StreamEvent::Nacked { node_id, resource_type, names, message, .. } = &event {
+            tracing::error!(node = node_id, r#type = resource_type.short_name(), ?names, message, "a proxy refuses its configuration");
+        }
+        self.board.observe(event);
+    }
+}
+
+impl Snapshots {
+    fn admit(&self, node: &Node, peer: &Extensions) -> Result<(Proxy, SpiffeId), Status> {
+        let (namespace, name) = node
+            .id()
+            .strip_prefix(NODE_PREFIX)
+            .and_then(|rest| rest.split_once('/'))
+            .ok_or_else(|| Status::invalid_argument(format!("node id `{}` is not `{NODE_PREFIX}NAMESPACE/WORKLOAD`", node.id())))?;
+        let loaded = self.publisher.loaded();
+        let workload = loaded.state().workload(namespace, name).ok_or_else(|| {
+            Status::not_found(format!("no WorkloadEntry `{namespace}/{name}` in the configuration: add one, or correct --workload"))
+        })?;
+        let account = workload.service_account().ok_or_else(|| {
+            Status::failed_precondition(format!("WorkloadEntry `{namespace}/{name}` has no serviceAccount: a proxy needs an identity"))
+        })?;
+        let expected = SpiffeId::for_service_account(&self.trust_domain, namespace, account)
+            .map_err(|error| Status::failed_precondition(format!("WorkloadEntry `{namespace}/{name}`: {error}")))?;
+        // Only the port that the operator opened as insecure lets a peer in without a certificate.
+        if peer.get::<Unauthenticated>().is_none() {
+            let certificates = peer.get::<PeerCertificates>().cloned().unwrap_or_default();
+            let shown = certificates
+                .identity(&self.trust_domain, SystemTime::now())
+                .map_err(|error| Status::unauthenticated(error.to_string()))?;
+            if shown != expected {
+                return Err(Status::permission_denied(format!("`{namespace}/{name}` is `{expected}`, the certificate is `{shown}`'s")));
+            }
+        }
+        let metadata = NodeMetadata::try_from(node.metadata()).map_err(|error| Status::invalid_argument(format!("node metadata: {error}")))?;
+        Ok((Proxy::new(node.id().to_owned(), metadata), expected))
+    }
+}

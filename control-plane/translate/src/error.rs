@@ -1,0 +1,30 @@
+use std::net::AddrParseError;
+
+use meshwright_identity::InvalidSpiffeId;
+
+/// Why a proxy's configuration cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum TranslateError {
+    #[error("there is no WorkloadEntry `{namespace}/{name}`")]
+    UnknownWorkload { namespace: String, name: String },
+    #[error("WorkloadEntry `{namespace}/{name}` has the address `{address}`: a proxy binds an IP address, not a name")]
+    Address { namespace: String, name: String, address: String },
+    #[error("an identity cannot be made: {0}")]
+    Identity(#[from] InvalidSpiffeId),
+    #[error("port {port} of the workload is {first} for service `{first_service}` and {second} for `{second_service}`: it can be only one")]
+    Protocol { port: u16, first: String, first_service: String, second: String, second_service: String },
+    #[error("node metadata `tcp`: `{0}` is not `HOST:PORT`")]
+    TcpService(String),
+    #[error("node metadata `tcp`: {0}")]
+    TcpAddress(#[from] AddrParseError),
+    #[error("{document}: `{name}` is not a SPIFFE ID, and with mutual TLS nothing else can be required: {reason}")]
+    SubjectAltName { document: String, name: String, reason: InvalidSpiffeId },
+    #[error("port {0} of the gateway has servers with protocol `HTTP` and with `HTTPS`: it can have only one")]
+    GatewayProtocol(u16),
+    #[error("port {port} of the gateway: host `{host}` is given to two HTTPS servers, `{first}` and `{second}`")]
+    GatewayHost { port: u16, host: String, first: String, second: String },
+    #[error("{document} redirects with status {status}: 301, 302, 303, 307 and 308 are allowed")]
+    RedirectStatus { document: String, status: u16 },
+    #[error("the policy cannot be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}

@@ -1,0 +1,73 @@
+//! Who is asking.
+
+use meshwright_config::{Mesh, State, Workload};
+use meshwright_envoy_config::NodeMetadata;
+use meshwright_identity::{SpiffeId, TrustDomain};
+
+use crate::TranslateError;
+
+/// A proxy that has connected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proxy {
+    node_id: String,
+    metadata: NodeMetadata,
+}
+
+impl Proxy {
+    #[must_use]
+    pub fn new(node_id: String, metadata: NodeMetadata) -> Self {
+        Self { node_id, metadata }
+    }
+
+    #[must_use]
+    pub fn node_id(&self) -> &str {
+        &self.node_id
+    }
+
+    #[must_use]
+    pub fn metadata(&self) -> &NodeMetadata {
+        &self.metadata
+    }
+}
+
+/// What the control plane adds to the documents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MeshInputs {
+    /// The roots that workloads' certificates are verified against.
+    pub trust_bundle_pem: String,
+}
+
+/// The state as one proxy's workload sees it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) state: &'a State,
+    pub(crate) mesh: &'a Mesh,
+    pub(crate) metadata: &'a NodeMetadata,
+    pub(crate) workload: &'a Workload,
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn new(state: &'a State, proxy: &'a Proxy) -> Result<Self, TranslateError> {
+        let metadata = &proxy.metadata;
+        let workload = state
+            .workload(&metadata.namespace, &metadata.workload)
+            .ok_or_else(|| TranslateError::UnknownWorkload { namespace: metadata.namespace.clone(), name: metadata.workload.clone() })?;
+        Ok(Self { state, mesh: state.mesh(), metadata, workload })
+    }
+
+    pub(crate) fn namespace(&self) -> &'a str {
+        self.workload.namespace()
+    }
+
+    /// The identity of a workload in this mesh.
+    pub(crate) fn identity(&self, namespace: &str, service_account: &str) -> Result<SpiffeId, TranslateError> {
+        Ok(SpiffeId::for_service_account(self.mesh.trust_domain(), namespace, service_account)?)
+    }
+
+    /// The trust domains whose workloads may connect.
+    pub(crate) fn trust_domains(&self) -> Vec<TrustDomain> {
+        let mut domains = vec![self.mesh.trust_domain().clone()];
+        domains.extend(self.mesh.trust_domain_aliases().iter().filter(|alias| *alias != self.mesh.trust_domain()).cloned());
+        domains
+    }
+}

@@ -1,0 +1,144 @@
+//! One stream, without sockets: requests and snapshots in, actions out. Nothing here knows the time, blocks or fails.
+
+mod message;
+mod subscription;
+
+use std::sync::Arc;
+
+pub use message::{Action, DeltaRequest, Limits, Protocol, Refused, Response, SotwRequest};
+use subscription::Subscription;
+
+use crate::{ResourceType, Snapshot};
+
+/// The protocol's state for one client on one stream.
+#[derive(Debug)]
+pub struct Session {
+    protocol: Protocol,
+    limits: Limits,
+    snapshot: Option<Arc<Snapshot>>,
+    /// In the order of [`ResourceType::ALL`].
+    subscriptions: [Subscription; ResourceType::ALL.len()],
+    nonces: u64,
+}
+
+impl Session {
+    #[must_use]
+    pub fn new(protocol: Protocol, limits: Limits) -> Self {
+        let subscriptions = ResourceType::ALL.map(Subscription::new);
+        Self { protocol, limits, snapshot: None, subscriptions, nonces: 0 }
+    }
+
+    /// A new snapshot to bring the client to. Differences are sent at once where nothing of the same type is in flight, else after its ACK:
+    /// a slow client costs one response per type, and always gets the newest.
+    pub fn on_snapshot(&mut self, snapshot: &Arc<Snapshot>) -> Vec<Action> {
+        self.snapshot = Some(Arc::clone(snapshot));
+        self.flush()
+    }
+
+    /// # Errors
+    /// [`Refused`] when the client asks for more than it may; the stream is to be closed.
+    pub fn on_delta_request(&mut self, request: DeltaRequest) -> Result<Vec<Action>, Refused> {
+        let DeltaRequest { type_url, subscribe, unsubscribe, initial_versions, nonce, error } = request;
+        // An unknown type is answered by nothing: it must not cost the client its other types.
+        let Some(kind) = ResourceType::from_type_url(&type_url) else { return Ok(Vec::new()) };
+        self.limits.check(subscribe.iter().chain(&unsubscribe).chain(initial_versions.iter().map(|(name, _)| name)))?;
+        let limit = self.limits.names;
+        let subscription = self.subscription(kind);
+        // A stale or unknown nonce makes only the ACK void, never the (un)subscriptions beside it.
+        let mut actions: Vec<Action> = subscription.resolve(&nonce, error).into_iter().collect();
+        subscription.subscribe_delta(subscribe, initial_versions);
+        subscription.unsubscribe_delta(unsubscribe);
+        if subscription.len() > limit {
+            return Err(Refused::TooManyNames { kind, limit });
+        }
+        actions.extend(self.flush());
+        Ok(actions)
+    }
+
+    /// # Errors
+    /// As [`Session::on_delta_request`].
+    pub fn on_sotw_request(&mut self, request: SotwRequest) -> Result<Vec<Action>, Refused> {
+        let SotwRequest { type_url, names, nonce, error } = request;
+        let Some(kind) = ResourceType::from_type_url(&type_url) else { return Ok(Vec::new()) };
+        self.limits.check(names.iter())?;
+        let subscription = self.subscription(kind);
+        if subscription.is_stale(&nonce) {
+            return Ok(Vec::new());
+        }
+        let mut actions: Vec<Action> = subscription.resolve(&nonce, error).into_iter().collect();
+        subscription.replace_names(names);
+        actions.extend(self.flush());
+        Ok(actions)
+    }
+
+    /// Sends what can be sent now, in order: clusters and what they need before listeners and routes, which wait for the clusters' ACK;
+    /// removals once nothing refers to the removed any more.
+    fn flush(&mut self) -> Vec<Action> {
+        let Some(snapshot) = self.snapshot.clone() else { return Vec::new() };
+        let mut actions = Vec::new();
+        for kind in ResourceType::ALL {
+            if !self.may_send(kind, &snapshot) {
+                continue;
+            }
+            let removals = self.may_remove(kind, &snapshot);
+            let (protocol, nonce) = (self.protocol, self.nonces.saturating_add(1));
+            // Never empty: a request without a nonce is a request that acknowledges nothing.
+            let Some(response) = self.subscription(kind).take(protocol, &snapshot, removals, nonce.to_string()) else { continue };
+            self.nonces = nonce;
+            for (dependent, name) in response.resources().iter().flat_map(|resource| resource.dependencies()) {
+                self.subscription(*dependent).send_again(name);
+            }
+            actions.push(Action::Send(response));
+        }
+        actions
+    }
+
+    /// A listener or a route may refer to a cluster that is on its way: Envoy would answer 503 meanwhile.
+    fn may_send(&self, kind: ResourceType, snapshot: &Snapshot) -> bool {
+        match kind {
+            ResourceType::Listener | ResourceType::Route => !self.has_additions(ResourceType::Cluster, snapshot),
+            ResourceType::Cluster | ResourceType::Endpoint | ResourceType::Secret | ResourceType::ExtensionConfig => true,
+        }
+    }
+
+    fn may_remove(&self, kind: ResourceType, snapshot: &Snapshot) -> bool {
+        let settled = |kind| !self.has_additions(kind, snapshot) && !self.of(kind).refuses(snapshot);
+        match kind {
+            ResourceType::Listener => true,
+            ResourceType::Route => settled(ResourceType::Listener),
+            ResourceType::Cluster => settled(ResourceType::Listener) && settled(ResourceType::Route),
+            ResourceType::Endpoint | ResourceType::Secret | ResourceType::ExtensionConfig => {
+                settled(ResourceType::Listener) && settled(ResourceType::Route) && settled(ResourceType::Cluster)
+            }
+        }
+    }
+
+    fn has_additions(&self, kind: ResourceType, snapshot: &Snapshot) -> bool {
+        let subscription = self.of(kind);
+        subscription.in_flight() || subscription.has_additions(snapshot)
+    }
+
+    fn of(&self, kind: ResourceType) -> &Subscription {
+        let [cds, eds, sds, ecds, lds, rds] = &self.subscriptions;
+        match kind {
+            ResourceType::Cluster => cds,
+            ResourceType::Endpoint => eds,
+            ResourceType::Secret => sds,
+            ResourceType::ExtensionConfig => ecds,
+            ResourceType::Listener => lds,
+            ResourceType::Route => rds,
+        }
+    }
+
+    fn subscription(&mut self, kind: ResourceType) -> &mut Subscription {
+        let [cds, eds, sds, ecds, lds, rds] = &mut self.subscriptions;
+        match kind {
+            ResourceType::Cluster => cds,
+            ResourceType::Endpoint => eds,
+            ResourceType::Secret => sds,
+            ResourceType::ExtensionConfig => ecds,
+            ResourceType::Listener => lds,
+            ResourceType::Route => rds,
+        }
+    }
+}

@@ -1,0 +1,166 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use envoy_types::pb::envoy::config::core::v3 as core;
+use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
+use tokio::sync::mpsc;
+use tonic::{Extensions, Status, Streaming};
+
+use crate::codec::Outgoing;
+use crate::service::SnapshotSource;
+use crate::session::{Action, DeltaRequest, Limits, Protocol, Refused, Session, SotwRequest};
+use crate::{Node, ResourceType, StreamEvent, StreamId};
+
+/// One response per type can be on its way, so nothing ever waits for a place.
+const PLACES: usize = 2 * ResourceType::ALL.len();
+
+/// A request of either variant.
+pub(crate) trait Incoming: prost::Message + Default + 'static {
+    const PROTOCOL: Protocol;
+
+    fn node(&mut self) -> Option<core::Node>;
+
+    fn type_url(&self) -> &str;
+
+    fn hand_to(self, session: &mut Session) -> Result<Vec<Action>, Refused>;
+}
+
+impl Incoming for DeltaDiscoveryRequest {
+    const PROTOCOL: Protocol = Protocol::Delta;
+
+    fn node(&mut self) -> Option<core::Node> {
+        self.node.take()
+    }
+
+    fn type_url(&self) -> &str {
+        &self.type_url
+    }
+
+    fn hand_to(self, session: &mut Session) -> Result<Vec<Action>, Refused> {
+        session.on_delta_request(DeltaRequest {
+            type_url: self.type_url,
+            subscribe: self.resource_names_subscribe,
+            unsubscribe: self.resource_names_unsubscribe,
+            initial_versions: self.initial_resource_versions.into_iter().collect(),
+            nonce: self.response_nonce,
+            error: self.error_detail.map(|status| status.message),
+        })
+    }
+}
+
+impl Incoming for DiscoveryRequest {
+    const PROTOCOL: Protocol = Protocol::StateOfTheWorld;
+
+    fn node(&mut self) -> Option<core::Node> {
+        self.node.take()
+    }
+
+    fn type_url(&self) -> &str {
+        &self.type_url
+    }
+
+    fn hand_to(self, session: &mut Session) -> Result<Vec<Action>, Refused> {
+        session.on_sotw_request(SotwRequest {
+            type_url: self.type_url,
+            names: self.resource_names,
+            nonce: self.response_nonce,
+            error: self.error_detail.map(|status| status.message),
+        })
+    }
+}
+
+/// Runs a stream until either side ends it; what it returns are the responses.
+pub(crate) fn start<S: SnapshotSource, M: Incoming>(
+    source: Arc<S>,
+    only: Option<ResourceType>,
+    peer: Extensions,
+    requests: Streaming<M>,
+) -> mpsc::Receiver<Result<Outgoing, Status>> {
+    let (sender, responses) = mpsc::channel(PLACES);
+    tokio::spawn(async move {
+        if let Err(status) = run(source, only, peer, requests, &sender).await {
+            // The client may have gone first.
+            let _gone = sender.send(Err(status)).await;
+        }
+    });
+    responses
+}
+
+async fn run<S: SnapshotSource, M: Incoming>(
+    source: Arc<S>,
+    only: Option<ResourceType>,
+    peer: Extensions,
+    mut requests: Streaming<M>,
+    responses: &mpsc::Sender<Result<Outgoing, Status>>,
+) -> Result<(), Status> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let Some(mut first) = requests.message().await? else { return Ok(()) };
+    // Only the first message of a stream is sure to have it; later ones are ignored.
+    let node: Node = first.node().ok_or_else(|| Status::invalid_argument("the first request of a stream names its node"))?.into();
+    let mut snapshots = source.subscribe(node.clone(), peer).await?;
+    let stream = StreamId(NEXT.fetch_add(1, Ordering::Relaxed));
+    source.observe(StreamEvent::Connected { stream, node: node.clone() });
+    let connected = Connected { source: source.as_ref(), stream, node_id: node.id().to_owned(), protocol: M::PROTOCOL, responses };
+
+    let mut session = Session::new(M::PROTOCOL, Limits::default());
+    let snapshot = Arc::clone(&snapshots.borrow_and_update());
+    connected.act(session.on_snapshot(&snapshot)).await?;
+    let mut next = Some(first);
+    loop {
+        if let Some(request) = next.take().filter(|request| only.is_none_or(|only| request.type_url() == only.type_url())) {
+            let actions = request.hand_to(&mut session).map_err(|refused| Status::resource_exhausted(refused.to_string()))?;
+            connected.act(actions).await?;
+        }
+        tokio::select! {
+            request = requests.message() => match request? {
+                Some(request) => next = Some(request),
+                None => return Ok(()),
+            },
+            changed = snapshots.changed() => {
+                changed.map_err(|_| Status::unavailable("the server is shutting down"))?;
+                let snapshot = Arc::clone(&snapshots.borrow_and_update());
+                connected.act(session.on_snapshot(&snapshot)).await?;
+            }
+            () = responses.closed() => return Ok(()),
+        }
+    }
+}
+
+/// A stream that has been announced; dropping it announces its end.
+struct Connected<'a, S: SnapshotSource> {
+    source: &'a S,
+    stream: StreamId,
+    node_id: String,
+    protocol: Protocol,
+    responses: &'a mpsc::Sender<Result<Outgoing, Status>>,
+}
+
+impl<S: SnapshotSource> Connected<'_, S> {
+    async fn act(&self, actions: Vec<Action>) -> Result<(), Status> {
+        let stream = self.stream;
+        for action in actions {
+            match action {
+                Action::Send(response) => {
+                    let (resource_type, resources) = (response.kind(), response.resources().len());
+                    let outgoing = Outgoing { protocol: self.protocol, response };
+                    self.source.observe(StreamEvent::Sent { stream, resource_type, resources, bytes: outgoing.size() });
+                    self.responses.send(Ok(outgoing)).await.map_err(|_| Status::cancelled("the client is gone"))?;
+                }
+                Action::Acked { kind, versions, removed } => {
+                    self.source.observe(StreamEvent::Acked { stream, resource_type: kind, versions, removed });
+                }
+                Action::Nacked { kind, names, message } => {
+                    let node_id = self.node_id.clone();
+                    self.source.observe(StreamEvent::Nacked { stream, node_id, resource_type: kind, names, message });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<S: SnapshotSource> Drop for Connected<'_, S> {
+    fn drop(&mut self) {
+        self.source.observe(StreamEvent::Disconnected { stream: self.stream });
+    }
+}

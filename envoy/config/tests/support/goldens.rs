@@ -1,0 +1,139 @@
+//! Golden files that people can review and Envoy accepts.
+//!
+//! Messages become canonical protobuf JSON by reflection, with the descriptors that `envoy-types` ships beside its generated code. The JSON
+//! is what the golden file holds, and what `envoy --mode validate` is given. `BLESS=1` rewrites the files.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+
+use prost_reflect::{DescriptorPool, DynamicMessage, ReflectMessage as _, SerializeOptions, Value as Field};
+use serde_json::{Value, json};
+
+/// The smallest module that Envoy loads: ABI marker, memory, and an allocator that never has to allocate.
+const EMPTY_MODULE: &[u8] = b"\0asm\x01\0\0\0\x01\x09\x02\x60\0\0\x60\x01\x7f\x01\x7f\x03\x03\x02\0\x01\x05\x03\x01\0\x01\
+    \x07\x2d\x03\x17proxy_abi_version_0_2_1\0\0\x06memory\x02\0\x06malloc\0\x01\x0a\x09\x02\x02\0\x0b\x04\0\x41\0\x0b";
+
+static DESCRIPTORS: LazyLock<DescriptorPool> = LazyLock::new(|| {
+    // Of this platform only: the packages of others have never been downloaded.
+    let platform = format!("--filter-platform={}-unknown-linux-gnu", std::env::consts::ARCH);
+    let metadata = cargo_metadata::MetadataCommand::new().other_options(["--offline".to_owned(), platform]).exec().unwrap();
+    let package = metadata.packages.iter().find(|package| package.name.as_str() == "envoy-types").unwrap();
+    let file = package.manifest_path.parent().unwrap().join("src/generated/types.bin");
+    DescriptorPool::decode(std::fs::read(file).unwrap().as_slice()).unwrap()
+});
+
+/// Canonical JSON of a message, `Any`s opened, as Envoy reads it. Fails when a map has two entries: its encoding would not be one.
+pub fn to_json(type_url: &str, bytes: &[u8]) -> Value {
+    let name = type_url.rsplit('/').next().unwrap();
+    let descriptor = DESCRIPTORS.get_message_by_name(name).unwrap_or_else(|| panic!("no descriptor of {name}"));
+    let message = DynamicMessage::decode(descriptor, bytes).unwrap();
+    deterministic(&message, name);
+    let options = SerializeOptions::new().use_proto_field_name(true).skip_default_fields(true);
+    message.serialize_with_options(serde_json::value::Serializer, &options).unwrap()
+}
+
+fn deterministic(message: &DynamicMessage, path: &str) {
+    if message.descriptor().full_name() == "google.protobuf.Any" {
+        let url = message.get_field_by_name("type_url").unwrap().as_str().unwrap().to_owned();
+        let bytes = message.get_field_by_name("value").unwrap().as_bytes().unwrap().clone();
+        let descriptor = DESCRIPTORS.get_message_by_name(url.rsplit('/').next().unwrap()).unwrap();
+        return deterministic(&DynamicMessage::decode(descriptor, bytes).unwrap(), &format!("{path}/{url}"));
+    }
+    for (field, value) in message.fields() {
+        let path = format!("{path}.{}", field.name());
+        match value {
+            Field::Message(inner) => deterministic(inner, &path),
+            Field::List(items) => {
+                for inner in items.iter().filter_map(Field::as_message) {
+                    deterministic(inner, &path);
+                }
+            }
+            Field::Map(entries) => {
+                assert!(entries.len() <= 1, "`{path}` has {} entries, so its bytes depend on a hash map's order", entries.len());
+                for inner in entries.values().filter_map(Field::as_message) {
+                    deterministic(inner, &path);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Compares with `<folder>/<name>.json`.
+pub fn check(folder: &str, name: &str, actual: &Value) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(format!("{name}.json"));
+    let text = format!("{}\n", serde_json::to_string_pretty(actual).unwrap());
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&path, text).unwrap();
+        return;
+    }
+    let golden = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}; `BLESS=1 cargo test` writes it", path.display()));
+    assert!(golden == text, "{} differs; `BLESS=1 cargo test` rewrites it. Now:\n{text}", path.display());
+}
+
+/// `$ENVOY`, else the one that `make setup` installs.
+fn envoy() -> PathBuf {
+    std::env::var_os("ENVOY").map_or_else(
+        || {
+            let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+            let path = root.join(".tools/envoy/1.40.0/envoy");
+            assert!(path.is_file(), "`{}` is missing ($ENVOY names another): run `make setup`", path.display());
+            path
+        },
+        PathBuf::from,
+    )
+}
+
+/// What Envoy says to a configuration: nothing, or why it refuses it. Modules are replaced by an empty one, files of roots
+/// by one root.
+pub fn validate(config: &Value) -> Result<(), String> {
+    let folder = tempfile::tempdir().unwrap();
+    let module = folder.path().join("module.wasm");
+    std::fs::write(&module, EMPTY_MODULE).unwrap();
+    let mut config = config.clone();
+    let roots = folder.path().join("roots.crt");
+    std::fs::write(&roots, include_str!("certificate.pem")).unwrap();
+    replace_files(&mut config, ".wasm", module.to_str().unwrap());
+    replace_files(&mut config, ".crt", roots.to_str().unwrap());
+    let file = folder.path().join("envoy.json");
+    std::fs::write(&file, serde_json::to_vec_pretty(&config).unwrap()).unwrap();
+    let output = Command::new(envoy()).args(["--mode", "validate", "--log-level", "warn", "--config-path"]).arg(&file).output().unwrap();
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+}
+
+/// As [`validate`], and fails the test when Envoy refuses.
+pub fn accepted(name: &str, config: &Value) {
+    if let Err(reason) = validate(config) {
+        panic!("Envoy refuses {name}: {reason}\n{}", serde_json::to_string_pretty(config).unwrap());
+    }
+}
+
+fn replace_files(value: &mut Value, suffix: &str, with: &str) {
+    match value {
+        Value::Object(fields) => {
+            if let Some(filename) = fields.get_mut("filename").filter(|name| name.as_str().is_some_and(|name| name.ends_with(suffix))) {
+                *filename = json!(with);
+            }
+            fields.values_mut().for_each(|field| replace_files(field, suffix, with));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| replace_files(item, suffix, with)),
+        _ => {}
+    }
+}
+
+/// Puts extensions where filters only name them, so that Envoy looks at them too.
+pub fn inline_extensions(value: &mut Value, extensions: &[Value]) {
+    match value {
+        Value::Object(fields) => {
+            let found = fields.get("config_discovery").and_then(|_| extensions.iter().find(|extension| extension["name"] == fields["name"]));
+            if let Some(extension) = found {
+                fields.remove("config_discovery");
+                fields.insert("typed_config".to_owned(), extension["typed_config"].clone());
+            }
+            fields.values_mut().for_each(|field| inline_extensions(field, extensions));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| inline_extensions(item, extensions)),
+        _ => {}
+    }
+}

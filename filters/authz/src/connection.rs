@@ -1,0 +1,103 @@
+//! Who is at the other end of a connection, and when that is known. Pure: attributes in, facts out.
+
+use meshwright_policy::{Connection, Peer};
+
+use crate::peer::{self, InvalidPeerState, PeerState, socket_address};
+use crate::properties::Properties;
+
+/// Where in its life a TCP connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// Accepted; a TLS handshake has not begun.
+    New,
+    /// The client has sent data, so that a TLS handshake is over.
+    DownstreamData,
+    /// The server has sent data, perhaps before the client's TLS handshake is over.
+    UpstreamData,
+}
+
+/// Why nothing can be said about a peer; the request or connection is denied then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum UnknownPeer {
+    #[error("the listener did not set `{}`", peer::OBJECT)]
+    Missing,
+    #[error(transparent)]
+    Invalid(#[from] InvalidPeerState),
+    #[error("the connection has no source address with a port")]
+    Address,
+}
+
+/// The connection of an HTTP request: the listener's `set_filter_state` filter runs before this one in the same chain, so that its object is
+/// there, or the configuration is wrong.
+pub(crate) fn of_request(properties: &dyn Properties) -> Result<Connection, UnknownPeer> {
+    let object = properties.get(&["filter_state", peer::OBJECT]).ok_or(UnknownPeer::Missing)?;
+    let mut connection = with_state(properties, &PeerState::parse(&object)?);
+    // Here `source.address` is what Envoy made of `x-forwarded-for`, and trusts.
+    connection.remote_ip = properties.text(&["source", "address"]).and_then(|text| socket_address(&text)).map(|address| address.ip());
+    Ok(connection)
+}
+
+/// The connection of a TCP stream; `None` while the TLS handshake may still be under way.
+///
+/// Measured on Envoy 1.36 to 1.40: a network filter's `on_new_connection` runs before the TLS handshake, and nothing calls a filter when the
+/// handshake ends. `set_filter_state`'s `on_downstream_tls_handshake` (1.37) sets its object exactly then, and at once for plaintext: the
+/// object's presence says that the peer is known. Without it (1.36 ignores that field) the peer is taken from attributes as soon as they can
+/// be believed: `connection.mtls` is false both before the handshake and for plaintext, so false means plaintext only after the client has
+/// sent data, or when the connection has no TLS at all.
+pub(crate) fn of_stream(properties: &dyn Properties, moment: Moment) -> Option<Result<Connection, UnknownPeer>> {
+    if let Some(object) = properties.get(&["filter_state", peer::OBJECT]) {
+        return Some(PeerState::parse(&object).map(|state| with_state(properties, &state)).map_err(UnknownPeer::from));
+    }
+    let known = match moment {
+        Moment::New => false,
+        Moment::DownstreamData => true,
+        // Reading `connection.tls_version` before the handshake makes Envoy remember a wrong one, so it is read only here.
+        Moment::UpstreamData => has_client_certificate(properties) || properties.get(&["connection", "tls_version"]).is_none(),
+    };
+    known.then(|| without_state(properties))
+}
+
+fn with_state(properties: &dyn Properties, state: &PeerState<'_>) -> Connection {
+    let uri_sans: Vec<String> = state.uri_sans.iter().map(|san| (*san).to_owned()).collect();
+    let peer = if uri_sans.is_empty() && !has_client_certificate(properties) { Peer::Plaintext } else { authenticated(properties, uri_sans) };
+    connection(properties, state.direct_ip, peer)
+}
+
+/// From attributes alone. They tell only the first URI SAN; a SPIFFE certificate has no other (X.509-SVID section 2).
+fn without_state(properties: &dyn Properties) -> Result<Connection, UnknownPeer> {
+    let address = properties.text(&["source", "address"]).and_then(|text| socket_address(&text)).ok_or(UnknownPeer::Address)?;
+    let peer = if has_client_certificate(properties) {
+        authenticated(properties, properties.text(&["connection", "uri_san_peer_certificate"]).into_iter().collect())
+    } else {
+        Peer::Plaintext
+    };
+    Ok(connection(properties, address.ip(), peer))
+}
+
+fn connection(properties: &dyn Properties, direct_ip: std::net::IpAddr, peer: Peer) -> Connection {
+    Connection {
+        direct_ip,
+        // Of a TCP connection nobody else tells an address.
+        remote_ip: Some(direct_ip),
+        peer,
+        sni: properties.text(&["connection", "requested_server_name"]).filter(|name| !name.is_empty()),
+        destination: properties.text(&["destination", "address"]).and_then(|text| socket_address(&text)),
+    }
+}
+
+fn has_client_certificate(properties: &dyn Properties) -> bool {
+    properties.is_true(&["connection", "mtls"])
+}
+
+fn authenticated(properties: &dyn Properties, uri_sans: Vec<String>) -> Peer {
+    // A certificate of a mesh has a URI SAN; what else it is called matters, and is worth two more reads, only where it has none.
+    let (dns_sans, subject) = if uri_sans.is_empty() {
+        (
+            properties.text(&["connection", "dns_san_peer_certificate"]).into_iter().collect(),
+            properties.text(&["connection", "subject_peer_certificate"]),
+        )
+    } else {
+        (Vec::new(), None)
+    };
+    Peer::Authenticated { uri_sans, dns_sans, subject }
+}

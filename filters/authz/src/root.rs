@@ -1,0 +1,51 @@
+use std::rc::Rc;
+
+use meshwright_policy::Policy;
+use meshwright_policy::wire::Protocol;
+use proxy_wasm::traits::{Context, HttpContext, RootContext, StreamContext};
+use proxy_wasm::types::ContextType;
+
+use crate::engine::Engine;
+use crate::http::HttpRequest;
+use crate::log;
+use crate::tcp::Connection;
+
+/// The root context of the role: compiles the policy that every stream of this worker is decided by.
+#[derive(Debug, Default)]
+pub struct Authz {
+    engine: Option<Rc<Engine>>,
+}
+
+impl Context for Authz {}
+
+impl RootContext for Authz {
+    /// A refused configuration never replaces a good one: the host keeps the root context that serves.
+    fn on_configure(&mut self, _size: usize) -> bool {
+        let configuration = self.get_plugin_configuration().unwrap_or_default();
+        match Policy::from_json(&configuration) {
+            Ok(policy) => {
+                self.engine = Some(Rc::new(Engine::new(policy)));
+                true
+            }
+            Err(error) => {
+                log::error(&format!("authz: the configuration is refused: {error}"));
+                false
+            }
+        }
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        match self.engine.as_ref().map(|engine| engine.policy().protocol()) {
+            Some(Protocol::Tcp) => Some(ContextType::StreamContext),
+            Some(Protocol::Http) | None => Some(ContextType::HttpContext),
+        }
+    }
+
+    fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(HttpRequest::new(self.engine.clone())))
+    }
+
+    fn create_stream_context(&self, _context_id: u32) -> Option<Box<dyn StreamContext>> {
+        Some(Box::new(Connection::new(self.engine.clone())))
+    }
+}

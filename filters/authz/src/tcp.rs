@@ -1,0 +1,64 @@
+use std::rc::Rc;
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::traits::{Context, StreamContext};
+use proxy_wasm::types::Action;
+
+use crate::connection::{self, Moment};
+use crate::engine::Engine;
+use crate::properties::Host;
+
+/// One TCP connection: no byte passes in either direction before the decision, and none ever after a denial.
+///
+/// - Plaintext: decided in `on_new_connection`, before the proxy connects to the app.
+/// - TLS, the usual case (`tcp_proxy` with `upstream_connect_mode: ON_DOWNSTREAM_TLS_HANDSHAKE`): decided at the first data in either
+///   direction; the app's greeting, if it speaks first, waits for the decision.
+/// - TLS on an Envoy without that mode (1.36): the app may greet before the handshake is over. Its bytes are held back; they go out with
+///   its next ones, after the client's first have been decided on. Pausing in `on_new_connection` instead would be a deadlock: `tcp_proxy`
+///   has stopped reading from the client until it runs, so that the handshake never ends.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    engine: Rc<Engine>,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Undecided,
+    Allowed,
+    Denied,
+}
+
+impl Connection {
+    pub(crate) fn new(engine: Rc<Engine>) -> Self {
+        Self { engine, state: State::Undecided }
+    }
+
+    fn advance(&mut self, moment: Moment) -> Action {
+        if self.state == State::Undecided {
+            if let Some(connection) = connection::of_stream(&Host, moment) {
+                self.state = self.decide(connection);
+            }
+        }
+        match (self.state, moment) {
+            (State::Allowed, _) | (State::Undecided, Moment::New) => Action::Continue,
+            (State::Denied, _) | (State::Undecided, Moment::DownstreamData | Moment::UpstreamData) => Action::Pause,
+        }
+    }
+}
+
+impl Context for Connection {}
+
+impl StreamContext for Connection {
+    fn on_new_connection(&mut self) -> Action {
+        self.advance(Moment::New)
+    }
+
+    fn on_downstream_data(&mut self, _size: usize, _end_of_stream: bool) -> Action {
+        self.advance(Moment::DownstreamData)
+    }
+
+    fn on_upstream_data(&mut self, _size: usize, _end_of_stream: bool) -> Action {
+        self.advance(Moment::UpstreamData)
+    }
+}
