@@ -4,6 +4,7 @@
 mod connection;
 mod credentials;
 mod error;
+mod observed;
 mod verifier;
 
 use std::sync::Arc;
@@ -11,15 +12,14 @@ use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest as _, Sha256};
-use tonic::transport::Channel;
 
+use self::connection::Connection;
 pub use self::credentials::Credentials;
 pub use self::error::{BadAnswer, ClientError};
 use self::verifier::ControlPlaneVerifier;
 use crate::join_token::JoinToken;
 use crate::private_key::{KeyError, PrivateKey};
 use crate::proto;
-use crate::proto::identity_service_client::IdentityServiceClient;
 use crate::store::hex;
 use crate::time::utc;
 
@@ -49,10 +49,10 @@ pub fn generate_key() -> Result<PrivateKey, KeyError> {
 /// [`ClientError`], each saying what to do next.
 pub async fn join(address: &str, token: &JoinToken, now: SystemTime) -> Result<Credentials, ClientError> {
     let verifier = Arc::new(ControlPlaneVerifier::first_contact(token.root_fingerprint()));
-    let mut client = IdentityServiceClient::new(connection::open(address, Arc::clone(&verifier), None).await?);
+    let mut connection = connection::open(address, Arc::clone(&verifier), None).await?;
     let key = PrivateKey::generate()?;
     let request = proto::JoinRequest { token: token.reveal().to_owned(), csr_der: key.signing_request()? };
-    let answer = client.join(request).await.map_err(|status| error::from_status(address, &status))?.into_inner();
+    let answer = connection.service.join(request).await.map_err(|status| connection.failure(&status))?.into_inner();
     let credentials = Credentials::from_answer(answer, key, now)?;
     credentials.check_first_contact(token.root_fingerprint(), verifier.seen())?;
     Ok(credentials)
@@ -63,10 +63,10 @@ pub async fn join(address: &str, token: &JoinToken, now: SystemTime) -> Result<C
 /// # Errors
 /// [`ClientError`]; the credentials in hand stay as good as they were.
 pub async fn renew(address: &str, current: &Credentials, now: SystemTime) -> Result<Credentials, ClientError> {
-    let mut client = IdentityServiceClient::new(authenticated(address, current, now).await?);
+    let mut connection = authenticated(address, current, now).await?;
     let key = PrivateKey::generate()?;
     let request = proto::RenewRequest { csr_der: key.signing_request()? };
-    let answer = client.renew(request).await.map_err(|status| error::from_status(address, &status))?.into_inner();
+    let answer = connection.service.renew(request).await.map_err(|status| connection.failure(&status))?.into_inner();
     let renewed = Credentials::from_answer(answer, key, now)?;
     if renewed.identity() == current.identity() && renewed.control_plane_identity().trust_domain() == current.trust_domain() {
         Ok(renewed)
@@ -80,8 +80,8 @@ pub async fn renew(address: &str, current: &Credentials, now: SystemTime) -> Res
 /// # Errors
 /// [`ClientError`].
 pub async fn current_module(address: &str, credentials: &Credentials, now: SystemTime) -> Result<ModuleDescription, ClientError> {
-    let mut client = IdentityServiceClient::new(authenticated(address, credentials, now).await?);
-    let answer = client.describe_module(proto::DescribeModuleRequest {}).await.map_err(|status| error::from_status(address, &status))?;
+    let mut connection = authenticated(address, credentials, now).await?;
+    let answer = connection.service.describe_module(proto::DescribeModuleRequest {}).await.map_err(|status| connection.failure(&status))?;
     let proto::ModuleDescription { sha256, size } = answer.into_inner();
     if sha256.len() != 64 || !sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
         return Err(BadAnswer::Digest.into());
@@ -102,12 +102,12 @@ pub async fn fetch_module(
     module: &ModuleDescription,
     now: SystemTime,
 ) -> Result<Bytes, ClientError> {
-    let mut client = IdentityServiceClient::new(authenticated(address, credentials, now).await?);
+    let mut connection = authenticated(address, credentials, now).await?;
     let request = proto::FetchModuleRequest { sha256: module.sha256.clone() };
-    let mut chunks = client.fetch_module(request).await.map_err(|status| error::from_status(address, &status))?.into_inner();
+    let mut chunks = connection.service.fetch_module(request).await.map_err(|status| connection.failure(&status))?.into_inner();
     let limit = usize::try_from(module.size.min(MAX_MODULE)).unwrap_or(usize::MAX);
     let mut bytes = BytesMut::with_capacity(limit);
-    while let Some(chunk) = chunks.message().await.map_err(|status| error::from_status(address, &status))? {
+    while let Some(chunk) = chunks.message().await.map_err(|status| connection.failure(&status))? {
         if bytes.len().saturating_add(chunk.data.len()) > limit {
             return Err(BadAnswer::ModuleSize { limit: module.size }.into());
         }
@@ -117,7 +117,7 @@ pub async fn fetch_module(
     if found == module.sha256 { Ok(bytes.freeze()) } else { Err(BadAnswer::ModuleDigest { expected: module.sha256.clone(), found }.into()) }
 }
 
-async fn authenticated(address: &str, credentials: &Credentials, now: SystemTime) -> Result<Channel, ClientError> {
+async fn authenticated(address: &str, credentials: &Credentials, now: SystemTime) -> Result<Connection, ClientError> {
     if now > credentials.not_after() {
         return Err(ClientError::Expired { identity: credentials.identity().clone(), at: utc(credentials.not_after()) });
     }

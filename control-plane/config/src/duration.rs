@@ -22,8 +22,12 @@ pub(crate) fn parse(text: &str) -> Result<Duration, InvalidDuration> {
         return Err(InvalidDuration::Form);
     }
     while !rest.is_empty() {
-        let (number, after) = rest.split_at_checked(rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len())).ok_or(InvalidDuration::Form)?;
-        let (unit, after) = after.split_at_checked(after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len())).ok_or(InvalidDuration::Form)?;
+        let (number, after) = rest
+            .split_at_checked(rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len()))
+            .ok_or(InvalidDuration::Form)?;
+        let (unit, after) = after
+            .split_at_checked(after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len()))
+            .ok_or(InvalidDuration::Form)?;
         let unit = unit_nanoseconds(unit).ok_or(InvalidDuration::Form)?;
         nanoseconds = nanoseconds.saturating_add(scaled(number, unit)?);
         rest = after;
@@ -70,7 +74,9 @@ mod tests {
 
     #[test]
     fn go_and_protobuf_durations() {
-        for (text, milliseconds) in [("10s", 10_000), ("1.5h", 5_400_000), ("2m30s", 150_000), ("100ms", 100), (".5s", 500), ("0.250s", 250), ("1000us", 1)] {
+        for (text, milliseconds) in
+            [("10s", 10_000), ("1.5h", 5_400_000), ("2m30s", 150_000), ("100ms", 100), (".5s", 500), ("0.250s", 250), ("1000us", 1)]
+        {
             assert_eq!(parse(text), Ok(Duration::from_millis(milliseconds)), "{text}");
         }
         for text in ["", "10", "s", "10 s", "-1s", "1.2.3s", ".s", "1d", "10sx", "ä"] {

@@ -42,7 +42,7 @@ impl DocumentError {
         self.column
     }
 
-    /// The document's number within its file, counted from 1.
+    /// The document's number within its file, counted from 1; 0 when the file as a whole is meant.
     #[must_use]
     pub fn document(&self) -> usize {
         self.origin.index()
@@ -91,6 +91,9 @@ impl DocumentError {
 
 impl fmt::Display for DocumentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.document() == 0 {
+            return write!(f, "{}: {}", self.file(), self.message);
+        }
         write!(f, "{}:{}:{}: document {}", self.file(), self.line, self.column, self.document())?;
         match (&self.kind, &self.namespace, &self.name) {
             (Some(kind), Some(namespace), Some(name)) => write!(f, " ({kind} {namespace}/{name})")?,
@@ -132,6 +135,30 @@ pub struct Rejected {
 }
 
 impl Rejected {
+    /// The errors that one document was given; `None` when there is none.
+    #[must_use]
+    pub fn new(errors: Vec<DocumentError>) -> Option<Self> {
+        errors.first().map(|first| first.origin.clone()).map(|origin| Self { origin, errors })
+    }
+
+    /// A file, or a folder, that is wrong as a whole.
+    #[must_use]
+    pub fn of_file(file: &str, message: impl Into<String>) -> Self {
+        let origin = Origin { file: file.into(), index: 0, line: 1 };
+        let error = DocumentError {
+            origin: origin.clone(),
+            line: 1,
+            column: 1,
+            kind: None,
+            namespace: None,
+            name: None,
+            path: String::new(),
+            message: message.into(),
+            related: Vec::new(),
+        };
+        Self { origin, errors: vec![error] }
+    }
+
     #[must_use]
     pub fn origin(&self) -> &Origin {
         &self.origin

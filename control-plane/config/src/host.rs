@@ -71,7 +71,9 @@ impl Host {
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
         match self.0.strip_prefix('*') {
-            Some(suffix) => other.0.strip_prefix('*').unwrap_or(&other.0).ends_with(suffix) && (suffix.is_empty() || other.0.len() > suffix.len()),
+            Some(suffix) => {
+                other.0.strip_prefix('*').unwrap_or(&other.0).ends_with(suffix) && (suffix.is_empty() || other.0.len() > suffix.len())
+            }
             None => self == other,
         }
     }

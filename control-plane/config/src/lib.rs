@@ -1,1 +1,50 @@
-//! meshwright-config
+//! Istio's and Meshwright's YAML documents → validated types, and the questions that are asked of them together. Pure: no files, no clock.
+//!
+//! A document is taken whole or rejected with every error it has; nothing that is written is ignored.
+
+mod age;
+mod authorization_policy;
+mod credential;
+mod destination_rule;
+mod document;
+mod duration;
+mod error;
+mod gateway;
+mod host;
+mod key;
+mod mesh;
+mod peer_authentication;
+mod reader;
+mod record;
+mod request_authentication;
+mod schema;
+mod service;
+mod state;
+mod string_match;
+pub mod support;
+mod virtual_service;
+mod workload;
+mod yaml;
+
+pub use age::Age;
+pub use authorization_policy::AuthorizationPolicy;
+pub use credential::Credential;
+pub use destination_rule::{
+    ClientTls, ClientTlsMode, ConnectionPool, DestinationRule, LoadBalancer, OutlierDetection, Subset, TrafficPolicy,
+};
+pub use document::{Content, Document, LARGEST_DOCUMENT, RawDocument, parse_file, split_file};
+pub use error::{DocumentError, Rejected};
+pub use gateway::{Gateway, GatewayHost, GatewayProtocol, GatewayServer, RouteNamespace};
+pub use host::{Host, InvalidHost};
+pub use key::{DocumentKey, Kind, Origin};
+pub use mesh::{DEFAULT_ROOT_NAMESPACE, Mesh, OutboundTrafficPolicy, PathNormalization};
+pub use peer_authentication::{MtlsMode, PeerAuthentication};
+pub use request_authentication::RequestAuthentication;
+pub use service::{Location, Protocol, Resolution, ServiceEntry, ServicePort};
+pub use state::{Endpoint, GatewayRoute, InboundPort, State};
+pub use string_match::StringMatch;
+pub use virtual_service::{
+    Destination, GatewayRef, HeaderEdits, HeaderMatch, HeaderOperations, HttpAction, HttpMatch, HttpRoute, Redirect, Retries, Rewrite,
+    VirtualService, WeightedDestination,
+};
+pub use workload::{Address, DEFAULT_SERVICE_ACCOUNT, Labels, Locality, Workload};

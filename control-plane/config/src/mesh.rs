@@ -45,8 +45,8 @@ pub const DEFAULT_ROOT_NAMESPACE: &str = "meshwright-system";
 
 impl Mesh {
     pub(crate) fn read(spec: &Reader<'_>) -> Option<Self> {
-        let trust_domain = spec.get("trustDomain").required().and_then(|field| trust_domain(&field));
-        let aliases = spec.get("trustDomainAliases").items().iter().filter_map(trust_domain).collect();
+        let trust_domain = spec.get("trustDomain").required().and_then(|field| read_trust_domain(&field));
+        let aliases = spec.get("trustDomainAliases").items().iter().filter_map(read_trust_domain).collect();
         let root = spec.get("rootNamespace");
         let root_namespace = root.text().unwrap_or_else(|| DEFAULT_ROOT_NAMESPACE.to_owned());
         if root_namespace.is_empty() {
@@ -58,24 +58,14 @@ impl Mesh {
             trust_domain_aliases: aliases,
             root_namespace,
             path_normalization: spec.get("pathNormalization").word(PathNormalization::from_word).unwrap_or(PathNormalization::Base),
-            outbound_traffic_policy: mode.and_then(|word| OutboundTrafficPolicy::from_word(&word)).unwrap_or(OutboundTrafficPolicy::AllowAny),
+            outbound_traffic_policy: mode
+                .and_then(|word| OutboundTrafficPolicy::from_word(&word))
+                .unwrap_or(OutboundTrafficPolicy::AllowAny),
         })
-    }
-
-    /// What is assumed where no `Mesh` document was read; the trust domain is given because nothing sensible can be assumed for it.
-    #[must_use]
-    pub fn with_defaults(trust_domain: TrustDomain) -> Self {
-        Self {
-            trust_domain,
-            trust_domain_aliases: Vec::new(),
-            root_namespace: DEFAULT_ROOT_NAMESPACE.to_owned(),
-            path_normalization: PathNormalization::Base,
-            outbound_traffic_policy: OutboundTrafficPolicy::AllowAny,
-        }
     }
 }
 
-fn trust_domain(field: &Reader<'_>) -> Option<TrustDomain> {
+fn read_trust_domain(field: &Reader<'_>) -> Option<TrustDomain> {
     let text = field.text()?;
     TrustDomain::parse(&text).map_err(|error| field.fail(format!("`{text}`: {error}"))).ok()
 }

@@ -101,9 +101,14 @@ impl Check<'_> {
         if let Some(child) = shape.children.get(entry.key.as_str()) {
             return self.node(&entry.node, entry.position, child, &full);
         }
-        let known: Vec<&str> =
-            shape.children.iter().filter(|(_, child)| child.field.is_none_or(|field| field.status == Status::Supported)).map(|(key, _)| *key).collect();
-        let suggestion = closest(&entry.key, shape.children.keys().copied()).map(|key| format!(", did you mean `{key}`?")).unwrap_or_default();
+        let known: Vec<&str> = shape
+            .children
+            .iter()
+            .filter(|(_, child)| child.field.is_none_or(|field| field.status == Status::Supported))
+            .map(|(key, _)| *key)
+            .collect();
+        let suggestion =
+            closest(&entry.key, shape.children.keys().copied()).map(|key| format!(", did you mean `{key}`?")).unwrap_or_default();
         self.fail(entry.position, &full, format!("unknown field{suggestion} (allowed: `{}`)", known.join("`, `")));
     }
 
@@ -134,7 +139,8 @@ impl Check<'_> {
         let message = if later.contains(&word) {
             format!("`{word}` is not supported yet (allowed: `{allowed}`)")
         } else {
-            let suggestion = closest(word, words.iter().chain(later).copied()).map(|word| format!(", did you mean `{word}`?")).unwrap_or_default();
+            let suggestion =
+                closest(word, words.iter().chain(later).copied()).map(|word| format!(", did you mean `{word}`?")).unwrap_or_default();
             format!("found {shown}{suggestion} (allowed: `{allowed}`)")
         };
         self.fail(position, path, message);
@@ -144,7 +150,9 @@ impl Check<'_> {
         let found = match &node.value {
             Value::List(_) => "a list".to_owned(),
             Value::Object(_) => "an object".to_owned(),
-            Value::Scalar(Scalar::Null) => return self.fail(position, path, format!("has no value: expected {expected}, or leave the field out")),
+            Value::Scalar(Scalar::Null) => {
+                return self.fail(position, path, format!("has no value: expected {expected}, or leave the field out"));
+            }
             Value::Scalar(_) if self.secret => "something else".to_owned(),
             Value::Scalar(scalar) => scalar.describe(),
         };

@@ -43,6 +43,9 @@ fn check_regex(field: &Reader<'_>, pattern: &str) {
         field.fail(format!("a regular expression has 1 to {LONGEST_REGEX} bytes, found {}", pattern.len()));
     } else if let Err(error) = regex_syntax::Parser::new().parse(pattern) {
         let reason = error.to_string();
-        field.fail(format!("`{pattern}` is not a regular expression: {}", reason.lines().last().unwrap_or_default().trim_start_matches("error: ")));
+        field.fail(format!(
+            "`{pattern}` is not a regular expression: {}",
+            reason.lines().last().unwrap_or_default().trim_start_matches("error: ")
+        ));
     }
 }

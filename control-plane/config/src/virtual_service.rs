@@ -44,7 +44,10 @@ impl VirtualService {
     /// Every destination of every route, with the path of its field.
     pub fn destinations(&self) -> impl Iterator<Item = (String, &Destination)> {
         self.http.iter().enumerate().flat_map(|(route, http)| {
-            http.destinations().iter().enumerate().map(move |(index, weighted)| (format!("spec.http[{route}].route[{index}].destination"), weighted.destination()))
+            http.destinations()
+                .iter()
+                .enumerate()
+                .map(move |(index, weighted)| (format!("spec.http[{route}].route[{index}].destination"), weighted.destination()))
         })
     }
 }

@@ -6,7 +6,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 mod scalar;
 mod split;
 
-pub(crate) use scalar::Scalar;
+pub(crate) use scalar::{Scalar, shorten};
 pub(crate) use split::{Chunk, split};
 
 /// Deeper than any document of ours; keeps recursion over the tree shallow.
@@ -70,7 +70,9 @@ impl Node {
         match &self.value {
             Value::Scalar(scalar) => scalar.to_json(),
             Value::List(items) => items.iter().map(Self::to_json).collect(),
-            Value::Object(entries) => serde_json::Value::Object(entries.iter().map(|entry| (entry.key.clone(), entry.node.to_json())).collect()),
+            Value::Object(entries) => {
+                serde_json::Value::Object(entries.iter().map(|entry| (entry.key.clone(), entry.node.to_json())).collect())
+            }
         }
     }
 }
@@ -144,7 +146,7 @@ impl Builder {
     fn scalar(&mut self, text: &str, style: ScalarStyle, position: Position) -> Result<(), Malformed> {
         if let Some(Open::Object { key: key @ None, entries, .. }) = self.open.last_mut() {
             if let Some(earlier) = entries.iter().find(|entry| entry.key == text) {
-                let message = format!("the key `{}` is already on line {}", scalar::shorten(text), earlier.position.line);
+                let message = format!("the key `{}` is already on line {}", shorten(text), earlier.position.line);
                 return Err(Malformed { position, message });
             }
             if text == "<<" && style == ScalarStyle::Plain {

@@ -1,22 +1,18 @@
-use std::net::AddrParseError;
-
 use meshwright_identity::InvalidSpiffeId;
 
 /// Why a proxy's configuration cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum TranslateError {
+    #[error("there is no `Mesh`")]
+    NoMesh,
     #[error("there is no WorkloadEntry `{namespace}/{name}`")]
     UnknownWorkload { namespace: String, name: String },
     #[error("WorkloadEntry `{namespace}/{name}` has the address `{address}`: a proxy binds an IP address, not a name")]
     Address { namespace: String, name: String, address: String },
     #[error("an identity cannot be made: {0}")]
     Identity(#[from] InvalidSpiffeId),
-    #[error("port {port} of the workload is {first} for service `{first_service}` and {second} for `{second_service}`: it can be only one")]
-    Protocol { port: u16, first: String, first_service: String, second: String, second_service: String },
     #[error("node metadata `tcp`: `{0}` is not `HOST:PORT`")]
     TcpService(String),
-    #[error("node metadata `tcp`: {0}")]
-    TcpAddress(#[from] AddrParseError),
     #[error("{document}: `{name}` is not a SPIFFE ID, and with mutual TLS nothing else can be required: {reason}")]
     SubjectAltName { document: String, name: String, reason: InvalidSpiffeId },
     #[error("port {0} of the gateway has servers with protocol `HTTP` and with `HTTPS`: it can have only one")]

@@ -41,7 +41,7 @@ pub fn translate(state: &State, proxy: &Proxy, inputs: &MeshInputs) -> Result<Ve
     clusters::add(&view, &catalog, &mut resources)?;
     outbound::add(&view, &catalog, &plugins, &mut resources)?;
     let ports = gateways::add(&view, &catalog, &plugins, &mut resources)?;
-    inbound::add(&view, &catalog, &plugins, &ports, &mut resources)?;
+    inbound::add(&view, &plugins, &ports, &mut resources)?;
     plugins.add_used(&mut resources);
     Ok(resources.finish())
 }

@@ -52,7 +52,7 @@ impl<'a> View<'a> {
         let workload = state
             .workload(&metadata.namespace, &metadata.workload)
             .ok_or_else(|| TranslateError::UnknownWorkload { namespace: metadata.namespace.clone(), name: metadata.workload.clone() })?;
-        Ok(Self { state, mesh: state.mesh(), metadata, workload })
+        Ok(Self { state, mesh: state.mesh().ok_or(TranslateError::NoMesh)?, metadata, workload })
     }
 
     pub(crate) fn namespace(&self) -> &'a str {

@@ -149,7 +149,13 @@ mod tests {
         let mut session = Session::new(Protocol::Delta, Limits::default());
         session.on_snapshot(&snapshot());
         let type_url = ResourceType::Cluster.type_url().to_owned();
-        let actions = session.on_delta_request(DeltaRequest { type_url: type_url.clone(), initial_versions: vec![("gone".into(), "1".into())], ..DeltaRequest::default() }).unwrap();
+        let actions = session
+            .on_delta_request(DeltaRequest {
+                type_url: type_url.clone(),
+                initial_versions: vec![("gone".into(), "1".into())],
+                ..DeltaRequest::default()
+            })
+            .unwrap();
         let decoded = DeltaDiscoveryResponse::decode(encoded(Protocol::Delta, actions).as_slice()).unwrap();
         assert_eq!((decoded.type_url.as_str(), decoded.nonce.as_str()), (type_url.as_str(), "1"));
         assert_eq!(decoded.removed_resources, ["gone"]);

@@ -76,10 +76,8 @@ pub fn router() -> HttpFilter {
 #[must_use]
 pub fn dynamic_forward_proxy() -> HttpFilter {
     use http::dynamic_forward_proxy::v3::{FilterConfig, filter_config::ImplementationSpecifier};
-    let config = FilterConfig {
-        implementation_specifier: Some(ImplementationSpecifier::DnsCacheConfig(dns_cache())),
-        ..Default::default()
-    };
+    let config =
+        FilterConfig { implementation_specifier: Some(ImplementationSpecifier::DnsCacheConfig(dns_cache())), ..Default::default() };
     http_filter("envoy.filters.http.dynamic_forward_proxy", pack(&config))
 }
 

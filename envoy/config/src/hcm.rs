@@ -52,7 +52,7 @@ pub enum PathNormalization {
 #[derive(Debug, Clone)]
 pub enum Routes {
     Discovered(String),
-    Inline(RouteConfiguration),
+    Inline(Box<RouteConfiguration>),
 }
 
 /// Envoy's own defaults, said aloud because a request beyond them is answered 431.
@@ -75,7 +75,7 @@ impl HttpConnectionManager {
                 Routes::Discovered(name) => {
                     RouteSpecifier::Rds(pb::Rds { config_source: Some(source::ads()), route_config_name: name.clone() })
                 }
-                Routes::Inline(routes) => RouteSpecifier::RouteConfig(routes.clone()),
+                Routes::Inline(routes) => RouteSpecifier::RouteConfig((**routes).clone()),
             }),
             http_filters: self.filters.clone(),
             access_log: self.access_log.clone(),

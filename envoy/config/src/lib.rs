@@ -20,6 +20,6 @@ pub mod wasm;
 mod well_known;
 
 pub use bootstrap::{Admin, BootstrapParams, ControlPlaneAddress, bootstrap};
-pub use metadata::{InvalidNodeMetadata, NodeMetadata};
 /// The generated messages that the builders return.
 pub use envoy_types::pb;
+pub use metadata::{InvalidNodeMetadata, NodeMetadata};

@@ -145,9 +145,7 @@ fn san_pattern(san: &San) -> StringMatcher {
     match san {
         San::Exact(id) => exact(&id.to_string()),
         // With the slash, or `spiffe://mesh.local.evil/…` would match too.
-        San::In(domain) => {
-            StringMatcher { match_pattern: Some(MatchPattern::Prefix(format!("spiffe://{domain}/"))), ..Default::default() }
-        }
+        San::In(domain) => StringMatcher { match_pattern: Some(MatchPattern::Prefix(format!("spiffe://{domain}/"))), ..Default::default() },
     }
 }
 

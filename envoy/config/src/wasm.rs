@@ -65,10 +65,8 @@ impl Plugin<'_> {
             Role::Authz => (pb::FailurePolicy::FailReload, Some(reload())),
             Role::AccessLog => (pb::FailurePolicy::FailOpen, None),
         };
-        let local = core::DataSource {
-            specifier: Some(core::data_source::Specifier::Filename(self.module.to_owned())),
-            ..Default::default()
-        };
+        let local =
+            core::DataSource { specifier: Some(core::data_source::Specifier::Filename(self.module.to_owned())), ..Default::default() };
         pb::PluginConfig {
             name: name.to_owned(),
             root_id: root_id.to_owned(),

@@ -1,5 +1,5 @@
 //! Every shape that the builders make: its golden file, and the real Envoy's word that it is one it accepts.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
 #[path = "support/goldens.rs"]
 mod goldens;
@@ -227,7 +227,7 @@ fn extensions() {
         let proxy = TcpProxy { stat_prefix: "x".into(), clusters: vec![(names::XDS_CLUSTER.into(), 1)], access_log: vec![] };
         let empty = route_configuration("empty", &[]);
         let filters = if name == "extension-http" {
-            vec![hcm(Position::Inbound, PathNormalization::Base, Routes::Inline(empty)).build()]
+            vec![hcm(Position::Inbound, PathNormalization::Base, Routes::Inline(Box::new(empty))).build()]
         } else {
             vec![filter::discovered_network("meshwright.authz/tcp"), proxy.build()]
         };
@@ -433,7 +433,7 @@ fn routes() {
         filter_chains: vec![chain(
             "",
             ChainMatch::Any,
-            vec![hcm(Position::Outbound, PathNormalization::Base, Routes::Inline(table)).build()],
+            vec![hcm(Position::Outbound, PathNormalization::Base, Routes::Inline(Box::new(table))).build()],
         )],
     };
     goldens::accepted("routes", &with_static("listeners", vec![json_of(&listener.build())]));

@@ -95,12 +95,12 @@ mod tests {
     async fn the_signal_is_passed_on() {
         let folder = tempfile::tempdir().unwrap();
         let ready = folder.path().join("ready");
-        let mut app = shell(&format!("trap 'exit 5' INT; mkfifo {0}.pipe; : > {0}; read x < {0}.pipe", ready.display()));
+        let mut app = shell(&format!("trap 'exit 5' USR1; : > {}; while :; do sleep 0.02; done", ready.display()));
         while !ready.exists() {
             tokio::task::yield_now().await;
         }
         let (_sender, mut signals) = Signals::by_hand();
-        app.stop(Signal::SIGINT, &mut signals, LONG).await;
+        app.stop(Signal::SIGUSR1, &mut signals, LONG).await;
         assert_eq!(app.ended().await.unwrap(), 5);
     }
 

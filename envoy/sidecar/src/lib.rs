@@ -1,5 +1,11 @@
 //! The agent beside a workload: gets its identity, hands it to Envoy over a Unix socket, fetches the filter module, runs Envoy and drains
 //! it, and keeps the access log. It decides nothing about requests and changes no policy: that is between the control plane and Envoy.
+//!
+//! What outlives what: the private key lives in this process's memory alone, so a restarted sidecar joins again with a new token. A sidecar
+//! that is killed (SIGKILL) leaves its Envoy serving with the certificate it has; the next sidecar for that state directory refuses to
+//! start, naming the process to end, because two Envoys cannot hold the same ports. An Envoy that ends by itself ends the sidecar and the
+//! app with an error that shows its last words. A supervisor that ends all of a group at once (systemd's default) should be told to signal
+//! the sidecar alone (`KillMode=mixed`): it passes the signal on when the proxy is drained.
 
 mod admin;
 mod app;

@@ -40,6 +40,10 @@ impl SidecarOptions {
     pub const DEFAULT_OUTBOUND: &'static str = "127.0.0.1:15001";
     pub const DEFAULT_STARTUP_TIMEOUT: Duration = Duration::from_secs(60);
     pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+    pub(crate) fn check(&self) -> Result<(), InvalidOption> {
+        self.outbound.map_or(Ok(()), check_loopback)
+    }
 }
 
 /// Why an option's value is not one.
@@ -55,7 +59,7 @@ pub enum InvalidOption {
         "`{0}` is not a mapping of a TCP service: write `HOST:PORT=ADDRESS:PORT`, for example `ledger.bookshop.mesh:9000=127.0.0.1:19000`"
     )]
     Tcp(String),
-    #[error("`{0}` is not a loopback address: TCP services are reached on 127.0.0.0/8 or [::1]")]
+    #[error("`{0}` is not a loopback address (127.0.0.0/8 or [::1]): whoever can reach it calls others as this workload")]
     NotLoopback(SocketAddr),
     #[error("no join token: name a file with --token-file, or set {JOIN_TOKEN_VARIABLE}")]
     NoJoinToken,
@@ -194,10 +198,7 @@ impl FromStr for TcpMapping {
             (local.port() != 0).then(|| (format!("{host}:{port}"), local))
         };
         let (service, local) = parse().ok_or_else(|| InvalidOption::Tcp(text.to_owned()))?;
-        // Nobody but this machine's processes may use the workload's identity.
-        if !local.ip().is_loopback() {
-            return Err(InvalidOption::NotLoopback(local));
-        }
+        check_loopback(local)?;
         Ok(Self { service, local })
     }
 }
@@ -231,6 +232,11 @@ impl fmt::Debug for JoinTokenSource {
             Self::Text(_) => f.write_str("Text(secret)"),
         }
     }
+}
+
+/// Nobody but this machine's processes may use the workload's identity.
+fn check_loopback(address: SocketAddr) -> Result<(), InvalidOption> {
+    if address.ip().is_loopback() { Ok(()) } else { Err(InvalidOption::NotLoopback(address)) }
 }
 
 fn host_and_port(text: &str) -> Option<(String, u16)> {
@@ -309,6 +315,16 @@ pub(crate) mod tests {
         }
         let open = "a:1=0.0.0.0:19000";
         assert_eq!(open.parse::<TcpMapping>(), Err(InvalidOption::NotLoopback("0.0.0.0:19000".parse().unwrap())));
+    }
+
+    #[test]
+    fn the_outbound_address_is_on_loopback() {
+        let mut options = options("/s".into());
+        assert_eq!(options.check(), Ok(()));
+        options.outbound = Some("0.0.0.0:15001".parse().unwrap());
+        assert_eq!(options.check(), Err(InvalidOption::NotLoopback("0.0.0.0:15001".parse().unwrap())));
+        options.outbound = None;
+        assert_eq!(options.check(), Ok(()));
     }
 
     #[test]

@@ -35,6 +35,7 @@ impl Ended {
 /// # Errors
 /// When the workload cannot join, its proxy cannot be started or ends by itself; the proxy and the app are ended by then.
 pub async fn run(options: SidecarOptions, mut signals: Signals) -> anyhow::Result<Ended> {
+    options.check()?;
     let state = StateDir::open(&options.state_dir).await?;
     let path = std::env::var_os("PATH");
     let binary = envoy_binary::find(options.envoy.as_deref(), options.envoy_variable.as_deref(), path.as_deref())?;

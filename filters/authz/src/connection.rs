@@ -101,3 +101,113 @@ fn authenticated(properties: &dyn Properties, uri_sans: Vec<String>) -> Peer {
     };
     Peer::Authenticated { uri_sans, dns_sans, subject }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    const ORDERS: &str = "spiffe://mesh.local/ns/shop/sa/orders";
+
+    #[derive(Default)]
+    struct Fake(HashMap<&'static str, Vec<u8>>);
+
+    impl Fake {
+        fn with(mut self, path: &'static str, value: impl AsRef<[u8]>) -> Self {
+            self.0.insert(path, value.as_ref().to_vec());
+            self
+        }
+    }
+
+    impl Properties for Fake {
+        fn get(&self, path: &[&str]) -> Option<Vec<u8>> {
+            self.0.get(path.join("/").as_str()).cloned()
+        }
+    }
+
+    fn plain() -> Fake {
+        Fake::default().with("connection/mtls", [0]).with("source/address", "10.0.0.1:5").with("destination/address", "10.0.0.2:80")
+    }
+
+    fn mutual_tls() -> Fake {
+        plain().with("connection/mtls", [1]).with("connection/tls_version", "TLSv1.3").with("connection/uri_san_peer_certificate", ORDERS)
+    }
+
+    fn state(fake: Fake) -> Fake {
+        fake.with("filter_state/meshwright.peer", format!("10.0.0.1:5|{ORDERS},spiffe://x/y"))
+    }
+
+    /// What a test compares of a connection.
+    fn seen(connection: Connection) -> (String, Option<String>, Vec<String>) {
+        let sans = match connection.peer {
+            Peer::Plaintext => vec!["plaintext".to_owned()],
+            Peer::Authenticated { uri_sans, dns_sans, subject } => uri_sans.into_iter().chain(dns_sans).chain(subject).collect(),
+        };
+        (connection.direct_ip.to_string(), connection.remote_ip.map(|ip| ip.to_string()), sans)
+    }
+
+    fn expected(direct: &str, remote: &str, sans: &[&str]) -> (String, Option<String>, Vec<String>) {
+        (direct.to_owned(), Some(remote.to_owned()), sans.iter().map(|san| (*san).to_owned()).collect())
+    }
+
+    #[test]
+    fn a_request_has_every_uri_san_and_both_addresses() {
+        let fake = state(mutual_tls()).with("source/address", "192.0.2.7:1").with("connection/requested_server_name", "a.test");
+        let connection = of_request(&fake).unwrap();
+        assert_eq!(connection.sni.as_deref(), Some("a.test"));
+        assert_eq!(connection.destination, Some("10.0.0.2:80".parse().unwrap()));
+        assert_eq!(seen(connection), expected("10.0.0.1", "192.0.2.7", &[ORDERS, "spiffe://x/y"]));
+    }
+
+    #[test]
+    fn a_request_without_a_usable_object_has_no_peer() {
+        let invalid = plain().with("filter_state/meshwright.peer", "nonsense");
+        for (fake, why) in [(mutual_tls(), UnknownPeer::Missing), (invalid, InvalidPeerState::Separator.into())] {
+            assert_eq!(of_request(&fake).map(seen), Err(why));
+        }
+    }
+
+    #[test]
+    fn a_certificate_without_uri_sans_is_named_by_its_other_names() {
+        let fake = mutual_tls()
+            .with("filter_state/meshwright.peer", "10.0.0.1:5|")
+            .with("connection/dns_san_peer_certificate", "cli.test")
+            .with("connection/subject_peer_certificate", "CN=cli");
+        assert_eq!(of_request(&fake).map(seen), Ok(expected("10.0.0.1", "10.0.0.1", &["cli.test", "CN=cli"])));
+        let plain = plain().with("filter_state/meshwright.peer", "10.0.0.1:5|");
+        assert_eq!(of_request(&plain).map(seen), Ok(expected("10.0.0.1", "10.0.0.1", &["plaintext"])));
+    }
+
+    #[test]
+    fn a_stream_with_the_object_is_known_at_any_moment() {
+        for moment in [Moment::New, Moment::DownstreamData, Moment::UpstreamData] {
+            let known = of_stream(&state(mutual_tls()), moment).map(|connection| connection.map(seen));
+            assert_eq!(known, Some(Ok(expected("10.0.0.1", "10.0.0.1", &[ORDERS, "spiffe://x/y"]))), "{moment:?}");
+            let invalid = plain().with("filter_state/meshwright.peer", "|");
+            let refused = of_stream(&invalid, moment).map(|connection| connection.map(seen));
+            assert_eq!(refused, Some(Err(InvalidPeerState::Address.into())), "{moment:?}");
+        }
+    }
+
+    #[test]
+    fn a_stream_without_the_object_is_known_once_its_handshake_must_be_over() {
+        let handshaking = || plain().with("connection/tls_version", "TLSv1.2");
+        let no_one = None;
+        let orders = Some(Ok(expected("10.0.0.1", "10.0.0.1", &[ORDERS])));
+        let plaintext = Some(Ok(expected("10.0.0.1", "10.0.0.1", &["plaintext"])));
+        for (what, fake, moment, who) in [
+            ("accepted", plain(), Moment::New, &no_one),
+            ("plaintext, client first", plain(), Moment::DownstreamData, &plaintext),
+            ("plaintext, server first", plain(), Moment::UpstreamData, &plaintext),
+            ("before the handshake, server first", handshaking(), Moment::UpstreamData, &no_one),
+            ("after the handshake, server first", mutual_tls(), Moment::UpstreamData, &orders),
+            ("after the handshake, client first", mutual_tls(), Moment::DownstreamData, &orders),
+            ("TLS without a client certificate", handshaking(), Moment::DownstreamData, &plaintext),
+        ] {
+            assert_eq!(&of_stream(&fake, moment).map(|connection| connection.map(seen)), who, "{what}");
+        }
+        let nowhere = Fake::default();
+        assert_eq!(of_stream(&nowhere, Moment::DownstreamData).map(|connection| connection.map(seen)), Some(Err(UnknownPeer::Address)));
+    }
+}

@@ -5,7 +5,7 @@ mod wire;
 
 use std::cell::Cell;
 
-use meshwright_policy::{Algorithm, Crypto, PublicKey, SoftwareCrypto};
+use meshwright_policy::{Algorithm, Crypto, CryptoError, PublicKey, SoftwareCrypto};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::Status;
 
@@ -23,10 +23,10 @@ pub(crate) struct HostCrypto {
 
 impl Crypto for HostCrypto {
     fn verify(&self, algorithm: Algorithm, key: &PublicKey, message: &[u8], signature: &[u8]) -> Result<bool, CryptoError> {
-        if let Some(valid) = self.verify_by_host(algorithm, key, message, signature) {
-            return Ok(valid);
+        match self.verify_by_host(algorithm, key, message, signature) {
+            Some(valid) => Ok(valid),
+            None => self.software.verify(algorithm, key, message, signature),
         }
-        self.software.verify(algorithm, key, message, signature)
     }
 }
 
@@ -36,6 +36,22 @@ impl HostCrypto {
         if self.missing.get() {
             return None;
         }
-        todo
+        let der;
+        let (hash, signature) = match algorithm {
+            Algorithm::Rs256 => ("sha256", signature),
+            Algorithm::Es256 => {
+                der = der::ecdsa_signature(signature)?;
+                ("sha256", der.as_slice())
+            }
+            Algorithm::EdDsa => return None,
+        };
+        let arguments = Arguments { hash, public_key_der: key.spki_der(), signature, text: message }.encode();
+        match hostcalls::call_foreign_function(FOREIGN_FUNCTION, Some(&arguments)) {
+            Ok(reply) => Some(reply.is_some_and(|reply| wire::says_valid(&reply))),
+            Err(status) => {
+                self.missing.set(status == Status::NotFound);
+                None
+            }
+        }
     }
 }

@@ -5,8 +5,10 @@
 
 mod connection;
 mod crypto;
+mod engine;
+mod headers;
+mod host;
 mod http;
-mod log;
 mod peer;
 mod properties;
 mod root;

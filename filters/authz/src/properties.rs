@@ -1,5 +1,3 @@
-use proxy_wasm::hostcalls;
-
 /// The attributes of the stream that a callback is about; a seam, so that what is read from them is tested without a host.
 pub(crate) trait Properties {
     /// The value as the host encodes it; `None` when the stream does not have it.
@@ -13,16 +11,5 @@ pub(crate) trait Properties {
     /// Envoy encodes a boolean in one byte.
     fn is_true(&self, path: &[&str]) -> bool {
         self.get(path).is_some_and(|value| value == [1])
-    }
-}
-
-/// Envoy, or another host.
-#[derive(Debug)]
-pub(crate) struct Host;
-
-impl Properties for Host {
-    fn get(&self, path: &[&str]) -> Option<Vec<u8>> {
-        // Of the statuses that a host may answer here (0, 1, 3 and 10) the SDK panics on none.
-        hostcalls::get_property(path.to_vec()).ok().flatten()
     }
 }

@@ -6,8 +6,8 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext, StreamContext};
 use proxy_wasm::types::ContextType;
 
 use crate::engine::Engine;
+use crate::host;
 use crate::http::HttpRequest;
-use crate::log;
 use crate::tcp::Connection;
 
 /// The root context of the role: compiles the policy that every stream of this worker is decided by.
@@ -28,7 +28,7 @@ impl RootContext for Authz {
                 true
             }
             Err(error) => {
-                log::error(&format!("authz: the configuration is refused: {error}"));
+                host::log_error(&format!("authz: the configuration is refused: {error}"));
                 false
             }
         }

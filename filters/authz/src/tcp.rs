@@ -6,7 +6,7 @@ use proxy_wasm::types::Action;
 
 use crate::connection::{self, Moment};
 use crate::engine::Engine;
-use crate::properties::Host;
+use crate::host::{self, Host};
 
 /// One TCP connection: no byte passes in either direction before the decision, and none ever after a denial.
 ///
@@ -18,7 +18,7 @@ use crate::properties::Host;
 ///   has stopped reading from the client until it runs, so that the handshake never ends.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    engine: Rc<Engine>,
+    engine: Option<Rc<Engine>>,
     state: State,
 }
 
@@ -30,21 +30,35 @@ enum State {
 }
 
 impl Connection {
-    pub(crate) fn new(engine: Rc<Engine>) -> Self {
+    pub(crate) fn new(engine: Option<Rc<Engine>>) -> Self {
         Self { engine, state: State::Undecided }
     }
 
     fn advance(&mut self, moment: Moment) -> Action {
         if self.state == State::Undecided {
-            if let Some(connection) = connection::of_stream(&Host, moment) {
-                self.state = self.decide(connection);
-            }
+            self.state = self.decide(moment);
         }
         match (self.state, moment) {
             (State::Allowed, _) | (State::Undecided, Moment::New) => Action::Continue,
             (State::Denied, _) | (State::Undecided, Moment::DownstreamData | Moment::UpstreamData) => Action::Pause,
         }
     }
+
+    fn decide(&self, moment: Moment) -> State {
+        // No host makes a stream for a plugin that it could not configure; should one, the connection is closed.
+        let Some(engine) = &self.engine else { return deny() };
+        let Some(connection) = connection::of_stream(&Host, moment) else { return State::Undecided };
+        let outcome = engine.connection(connection);
+        host::record(&outcome.audit);
+        if outcome.denial.is_some() { deny() } else { State::Allowed }
+    }
+}
+
+/// The connection ends when this callback has returned; what it carried until then is dropped.
+fn deny() -> State {
+    // Never an error: the host only notes it.
+    let _ = hostcalls::close_downstream();
+    State::Denied
 }
 
 impl Context for Connection {}

@@ -1,1 +1,26 @@
-//! meshwright-policy
+//! The policy core: from the wire format to a compiled policy, and from a request to a decision with its reason. It decides the same
+//! wherever it runs. No I/O, no clock, no randomness: time and crypto are given to it.
+//!
+//! The meaning of every field is Istio's; where Istio would silently weaken a policy (unknown keys, unparsable values), it is refused.
+
+mod audit;
+mod check;
+mod decision;
+mod headers;
+mod invalid;
+pub mod jwt;
+mod matcher;
+mod policy;
+mod request;
+mod rule;
+pub mod wire;
+
+pub use audit::AuditRecord;
+pub use decision::{Decision, Reason, Verdict, decide};
+pub use headers::{Headers, InvalidHeaders};
+pub use invalid::{Invalid, InvalidPolicy};
+pub use jwt::{
+    Algorithm, Authentication, Claims, Crypto, CryptoError, HeaderChange, JwtError, PublicKey, Refusal, SoftwareCrypto, TokenCache,
+};
+pub use policy::{Policy, validate_jwt_rules, validate_rules};
+pub use request::{Connection, HttpRequest, Peer, Request};

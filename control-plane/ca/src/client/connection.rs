@@ -11,11 +11,15 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tonic::Status;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use super::credentials::Credentials;
 use super::error::{self, ClientError};
+use super::observed::{Alert, Observed};
 use super::verifier::ControlPlaneVerifier;
+use crate::proto::identity_service_client::IdentityServiceClient;
+use crate::service::Refusal;
 use crate::tls::provider;
 
 const CONNECT: Duration = Duration::from_secs(10);
@@ -23,11 +27,18 @@ const CALL: Duration = Duration::from_secs(60);
 /// Never sent and never checked: the control plane is known by its SPIFFE ID.
 const NAME: &str = "meshwright-control-plane.invalid";
 
+/// An open connection to the identity service.
+pub(super) struct Connection {
+    pub(super) service: IdentityServiceClient<Channel>,
+    address: String,
+    alert: Alert,
+}
+
 pub(super) async fn open(
     address: &str,
     verifier: Arc<ControlPlaneVerifier>,
     credentials: Option<&Credentials>,
-) -> Result<Channel, ClientError> {
+) -> Result<Connection, ClientError> {
     let config = tls_config(verifier, credentials)
         .map_err(|error| ClientError::Tls { address: address.to_owned(), source: io::Error::other(error) })?;
     let well_formed = address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
@@ -60,12 +71,26 @@ fn tls_config(verifier: Arc<ControlPlaneVerifier>, credentials: Option<&Credenti
 }
 
 /// Good for the one connection that is given: when it ends, so does the channel.
-async fn channel(address: &str, stream: TlsStream<TcpStream>) -> Result<Channel, ClientError> {
+async fn channel(address: &str, stream: TlsStream<TcpStream>) -> Result<Connection, ClientError> {
+    let (stream, alert) = Observed::new(stream);
     let once = Arc::new(Mutex::new(Some(TokioIo::new(stream))));
     let connector = tower::service_fn(move |_: Uri| {
         let stream = once.lock().unwrap_or_else(PoisonError::into_inner).take();
         std::future::ready(stream.ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionReset)))
     });
-    let channel = Endpoint::from_static("http://meshwright-control-plane.invalid").timeout(CALL).connect_with_connector(connector).await;
-    channel.map_err(|error| ClientError::Call { address: address.to_owned(), message: error.to_string() })
+    let endpoint = Endpoint::from_static("http://meshwright-control-plane.invalid").timeout(CALL);
+    match endpoint.connect_with_connector(connector).await {
+        Ok(channel) => Ok(Connection { address: address.to_owned(), service: IdentityServiceClient::new(channel), alert }),
+        Err(error) => Err(error::from_call(address, alert.get(), error.to_string())),
+    }
+}
+
+impl Connection {
+    /// What a call's failure means on this connection.
+    pub(super) fn failure(&self, status: &Status) -> ClientError {
+        match Refusal::of(status) {
+            Some(refusal) => ClientError::Refused { refusal, message: status.message().to_owned() },
+            None => error::from_call(&self.address, self.alert.get(), format!("{}: {}", status.code(), status.message())),
+        }
+    }
 }

@@ -1,8 +1,7 @@
-use std::error::Error;
 use std::io;
 
 use meshwright_identity::SpiffeId;
-use tonic::Status;
+use rustls::AlertDescription;
 
 use super::verifier::NotControlPlane;
 use crate::private_key::KeyError;
@@ -92,26 +91,19 @@ pub(super) fn from_handshake(address: &str, first_contact: bool, source: io::Err
     }
 }
 
-pub(super) fn from_status(address: &str, status: &Status) -> ClientError {
-    if let Some(refusal) = Refusal::of(status) {
-        return ClientError::Refused { refusal, message: status.message().to_owned() };
+pub(super) fn from_call(address: &str, alert: Option<&AlertDescription>, message: String) -> ClientError {
+    match alert {
+        // Only certificates of ours that the peer would not have end in one of these (RFC 8446 section 6.2).
+        Some(
+            alert @ (AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied),
+        ) => ClientError::Refused { refusal: Refusal::CertificateInvalid, message: format!("TLS alert {alert:?}") },
+        Some(alert) => ClientError::Call { address: address.to_owned(), message: format!("TLS alert {alert:?}") },
+        None => ClientError::Call { address: address.to_owned(), message },
     }
-    // In TLS 1.3 a server refuses a client's certificate after the client has finished its handshake.
-    if let Some(alert) = source_of(status) {
-        return ClientError::Refused { refusal: Refusal::CertificateInvalid, message: alert };
-    }
-    ClientError::Call { address: address.to_owned(), message: format!("{}: {}", status.code(), status.message()) }
-}
-
-/// The TLS alert in an error's chain of causes.
-fn source_of(status: &Status) -> Option<String> {
-    let mut cause: Option<&(dyn Error + 'static)> = status.source();
-    while let Some(error) = cause {
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if let Some(rustls::Error::AlertReceived(alert)) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            return Some(format!("TLS alert {alert:?}"));
-        }
-        cause = error.source();
-    }
-    None
 }

@@ -220,6 +220,19 @@ fn the_intermediate_is_renewed_in_time_and_both_chains_verify() {
 }
 
 #[test]
+fn when_renewal_fails_the_old_intermediate_serves_to_its_end() {
+    let (dir, authority) = mesh(start());
+    std::fs::rename(dir.path().join("ca"), dir.path().join("away")).unwrap();
+    let now = start() + 21 * DAY;
+    let issued = issue(&authority, 7 * DAY, now);
+    assert_eq!(webpki(&authority, &issued, now), Ok(()));
+    let ended = authority.issue(&plain_request(), &orders(), HOUR, start() + 31 * DAY).unwrap_err();
+    assert!(matches!(ended, IssueError::Store(_)), "{ended}");
+    std::fs::rename(dir.path().join("away"), dir.path().join("ca")).unwrap();
+    assert!(authority.issue(&plain_request(), &orders(), HOUR, start() + 31 * DAY).is_ok(), "it recovers without a restart");
+}
+
+#[test]
 fn an_intermediate_that_ended_while_nobody_ran_is_replaced_at_start() {
     let (dir, authority) = mesh(start());
     let root = authority.root_fingerprint();

@@ -6,6 +6,7 @@ mod data_directory;
 mod issuing;
 mod join_tokens;
 mod peers;
+mod served;
 mod service;
 mod signing_requests;
 mod support;

@@ -1,113 +1,15 @@
 use std::io;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use meshwright_ca::client::{self, BadAnswer, ClientError, Credentials, ModuleDescription};
-use meshwright_ca::{Authority, Clock, IdentityOptions, JoinToken, Module, PeerCertificates, Refusal, TokenStore};
-use meshwright_ca::{create_join_token, identity_service, server_tls_config};
-use sha2::{Digest as _, Sha256};
-use tempfile::TempDir;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use meshwright_ca::client::{self, BadAnswer, ClientError, ModuleDescription};
+use meshwright_ca::{JoinToken, Module, Refusal, create_join_token, server_tls_config};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
-use tonic::transport::server::Connected;
 
+use crate::served::{module, serve, serve_behind};
 use crate::support::{DAY, HOUR, mesh, orders, secret_lines, start};
-
-/// A TLS connection that hands its peer's certificates to every request on it.
-struct Accepted(TlsStream<TcpStream>);
-
-impl Connected for Accepted {
-    type ConnectInfo = PeerCertificates;
-    fn connect_info(&self) -> PeerCertificates {
-        PeerCertificates(self.0.get_ref().1.peer_certificates().unwrap_or_default().to_vec())
-    }
-}
-
-impl AsyncRead for Accepted {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Accepted {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, buffer)
-    }
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
-    }
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
-    }
-}
-
-/// A control plane's identity service on loopback; ends with the value.
-struct Served {
-    dir: TempDir,
-    authority: Arc<Authority>,
-    address: String,
-    /// How far the server's clock is ahead of the real one.
-    ahead: Arc<Mutex<Duration>>,
-    tasks: [JoinHandle<()>; 2],
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
-    }
-}
-
-impl Served {
-    fn token(&self, name: &str) -> JoinToken {
-        create_join_token(self.dir.path(), "bookshop", name, HOUR, SystemTime::now()).unwrap()
-    }
-
-    async fn joined(&self) -> Credentials {
-        client::join(&self.address, &self.token("orders"), SystemTime::now()).await.unwrap()
-    }
-}
-
-fn module(bytes: Vec<u8>) -> Module {
-    let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    Module { sha256, bytes: Bytes::from(bytes) }
-}
-
-async fn serve(module: Module) -> Served {
-    let (dir, authority) = mesh(SystemTime::now());
-    serve_mesh(dir, authority, module, TcpListener::bind("127.0.0.1:0").await.unwrap())
-}
-
-fn serve_mesh(dir: TempDir, authority: Authority, module: Module, listener: TcpListener) -> Served {
-    let authority = Arc::new(authority);
-    let address = listener.local_addr().unwrap().to_string();
-    let (config, _certificate) = server_tls_config(&authority, SystemTime::now()).unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let (connections, incoming) = tokio::sync::mpsc::channel(16);
-    let accepting = tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            // A failed handshake is the client's to report; these tests look at what it says.
-            if let Ok(stream) = acceptor.accept(stream).await {
-                connections.send(Ok::<_, io::Error>(Accepted(stream))).await.unwrap();
-            }
-        }
-    });
-    let ahead = Arc::new(Mutex::new(Duration::ZERO));
-    let server_ahead = Arc::clone(&ahead);
-    let clock: Clock = Arc::new(move || SystemTime::now() + *server_ahead.lock().unwrap());
-    let tokens = TokenStore::open(dir.path()).unwrap();
-    let service = identity_service(Arc::clone(&authority), tokens, module, IdentityOptions { certificate_ttl: HOUR, clock });
-    let serving = tokio::spawn(async move {
-        let incoming = tokio_stream::wrappers::ReceiverStream::new(incoming);
-        tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming).await.unwrap();
-    });
-    Served { dir, authority, address, ahead, tasks: [accepting, serving] }
-}
 
 fn refusal(error: &ClientError) -> Option<Refusal> {
     if let ClientError::Refused { refusal, .. } = error { Some(*refusal) } else { None }
@@ -219,6 +121,18 @@ async fn an_expired_certificate_renews_nothing() {
     *served.ahead.lock().unwrap() = DAY;
     let error = client::renew(&served.address, &joined, SystemTime::now()).await.unwrap_err();
     assert_eq!(refusal(&error), Some(Refusal::CertificateInvalid), "{error}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_the_servers_tls_refuses_says_join_again() {
+    let served = serve_behind(module(vec![]), 2 * HOUR).await;
+    let then = SystemTime::now() - 2 * HOUR;
+    let token = create_join_token(served.dir.path(), "bookshop", "orders", HOUR, then).unwrap();
+    // Good for an hour from two hours ago, and the client's clock stands there still.
+    let joined = client::join(&served.address, &token, then).await.unwrap();
+    let error = client::renew(&served.address, &joined, then).await.unwrap_err();
+    assert_eq!(refusal(&error), Some(Refusal::CertificateInvalid), "{error:?}");
+    assert!(error.to_string().contains("CertificateExpired") && error.to_string().contains("join again"), "{error}");
 }
 
 #[tokio::test]

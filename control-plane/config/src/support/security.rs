@@ -59,8 +59,5 @@ pub(super) const REQUEST_AUTHENTICATION: &[Field] = &[
     not_yet("spec.jwtRules[].spaceDelimitedClaims"),
 ];
 
-pub(super) const PEER_AUTHENTICATION: &[Field] = &[
-    text("spec.selector.matchLabels{}"),
-    word("spec.mtls.mode", MODES, &[]),
-    word("spec.portLevelMtls{}.mode", MODES, &[]),
-];
+pub(super) const PEER_AUTHENTICATION: &[Field] =
+    &[text("spec.selector.matchLabels{}"), word("spec.mtls.mode", MODES, &[]), word("spec.portLevelMtls{}.mode", MODES, &[])];

@@ -1,8 +1,8 @@
 //! From the document's `spec` to a `VirtualService`.
 
 use super::{
-    Destination, GatewayRef, HeaderEdits, HeaderMatch, HeaderOperations, HttpAction, HttpMatch, HttpRoute, Redirect, Retries, Rewrite, VirtualService,
-    WeightedDestination,
+    Destination, GatewayRef, HeaderEdits, HeaderMatch, HeaderOperations, HttpAction, HttpMatch, HttpRoute, Redirect, Retries, Rewrite,
+    VirtualService, WeightedDestination,
 };
 use crate::key::DocumentKey;
 use crate::reader::Reader;
@@ -32,7 +32,8 @@ const PROTECTED_HEADERS: &[&str] = &["host", "content-length", "transfer-encodin
 impl VirtualService {
     pub(crate) fn read(spec: &Reader<'_>, key: DocumentKey) -> Option<Self> {
         let hosts = spec.get("hosts").required_items().iter().filter_map(Reader::host).collect();
-        let mut gateways: Vec<GatewayRef> = spec.get("gateways").items().iter().filter_map(|field| read_gateway(field, key.namespace())).collect();
+        let mut gateways: Vec<GatewayRef> =
+            spec.get("gateways").items().iter().filter_map(|field| read_gateway(field, key.namespace())).collect();
         if gateways.is_empty() {
             gateways.push(GatewayRef::Mesh);
         }
@@ -84,7 +85,9 @@ fn read_route(field: &Reader<'_>) -> Option<HttpRoute> {
         retries: retries.is_present().then(|| read_retries(&retries)),
         headers: read_headers(&field.get("headers")),
     };
-    if let (Some(_), true) = (route.rewrite.as_ref().and_then(Rewrite::uri), route.matches.iter().any(|m| matches!(m.uri, Some(StringMatch::Regex(_))))) {
+    if let (Some(_), true) =
+        (route.rewrite.as_ref().and_then(Rewrite::uri), route.matches.iter().any(|m| matches!(m.uri, Some(StringMatch::Regex(_)))))
+    {
         rewrite.get("uri").fail("cannot replace what a regular expression matched: `uriRegexRewrite` would, and is not supported yet");
     }
     Some(route)
@@ -128,7 +131,12 @@ fn read_destination(field: &Reader<'_>, alone: bool) -> Option<WeightedDestinati
 fn read_match(field: &Reader<'_>) -> HttpMatch {
     let string = |name: &str| Some(field.get(name)).filter(Reader::is_present).and_then(|field| StringMatch::read(&field));
     let headers = |name: &str| -> Vec<(String, HeaderMatch)> {
-        field.get(name).entries().into_iter().filter_map(|(header, field)| Some((check_header_name(header, &field), read_header_match(&field)?))).collect()
+        field
+            .get(name)
+            .entries()
+            .into_iter()
+            .filter_map(|(header, field)| Some((check_header_name(header, &field), read_header_match(&field)?)))
+            .collect()
     };
     let query = field.get("queryParams").entries();
     HttpMatch {
@@ -194,7 +202,8 @@ fn read_rewrite(field: &Reader<'_>) -> Rewrite {
 
 fn read_retries(field: &Reader<'_>) -> Retries {
     let conditions = field.get("retryOn");
-    let retry_on: Vec<String> = conditions.text().unwrap_or_default().split(',').map(|word| word.trim().to_owned()).filter(|word| !word.is_empty()).collect();
+    let retry_on: Vec<String> =
+        conditions.text().unwrap_or_default().split(',').map(|word| word.trim().to_owned()).filter(|word| !word.is_empty()).collect();
     for condition in &retry_on {
         let status = condition.len() == 3 && condition.parse::<u16>().is_ok_and(|status| (100..600).contains(&status));
         if !status && !RETRY_CONDITIONS.contains(&condition.as_str()) {
@@ -214,7 +223,12 @@ fn read_headers(field: &Reader<'_>) -> HeaderOperations {
 
 fn read_edits(field: &Reader<'_>) -> HeaderEdits {
     let pairs = |name: &str| -> Vec<(String, String)> {
-        field.get(name).entries().into_iter().filter_map(|(header, value)| Some((check_written(header, &value), checked_value(&value)?))).collect()
+        field
+            .get(name)
+            .entries()
+            .into_iter()
+            .filter_map(|(header, value)| Some((check_written(header, &value), checked_value(&value)?)))
+            .collect()
     };
     let remove = field.get("remove").items();
     let removed = remove.iter().filter_map(|item| Some(check_written(item.text()?, item))).collect();

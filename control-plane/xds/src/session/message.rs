@@ -37,9 +37,17 @@ pub struct SotwRequest {
 pub enum Action {
     Send(Response),
     /// The client holds these now; `removed` no longer.
-    Acked { kind: ResourceType, versions: Vec<(String, String)>, removed: Vec<String> },
+    Acked {
+        kind: ResourceType,
+        versions: Vec<(String, String)>,
+        removed: Vec<String>,
+    },
     /// The client refused these.
-    Nacked { kind: ResourceType, names: Vec<String>, message: String },
+    Nacked {
+        kind: ResourceType,
+        names: Vec<String>,
+        message: String,
+    },
 }
 
 /// A response to be sent.

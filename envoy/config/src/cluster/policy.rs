@@ -16,9 +16,13 @@ pub enum LoadBalancer {
     RoundRobin,
     Random,
     /// Consistent hashing; the route says of what.
-    RingHash { minimum_ring_size: u64 },
+    RingHash {
+        minimum_ring_size: u64,
+    },
     /// Consistent hashing; the route says of what.
-    Maglev { table_size: u64 },
+    Maglev {
+        table_size: u64,
+    },
 }
 
 /// Limits of a cluster. None: no limit.

@@ -139,8 +139,7 @@ impl Forward {
             None => {}
             Some(PathRewrite::Prefix(prefix)) => action.prefix_rewrite.clone_from(prefix),
             Some(PathRewrite::Regex { pattern, substitution }) => {
-                action.regex_rewrite =
-                    Some(RegexMatchAndSubstitute { pattern: Some(re2(pattern)), substitution: substitution.clone() });
+                action.regex_rewrite = Some(RegexMatchAndSubstitute { pattern: Some(re2(pattern)), substitution: substitution.clone() });
             }
         }
         action
@@ -193,19 +192,17 @@ impl Retry {
 impl HashKey {
     fn build(&self) -> HashPolicy {
         let specifier = match self {
-            Self::Header(name) => hash_policy::PolicySpecifier::Header(hash_policy::Header { header_name: name.clone(), ..Default::default() }),
+            Self::Header(name) => {
+                hash_policy::PolicySpecifier::Header(hash_policy::Header { header_name: name.clone(), ..Default::default() })
+            }
             Self::Cookie { name, path, ttl } => hash_policy::PolicySpecifier::Cookie(hash_policy::Cookie {
                 name: name.clone(),
                 path: path.clone(),
                 ttl: ttl.and_then(duration),
                 ..Default::default()
             }),
-            Self::QueryParameter(name) => {
-                hash_policy::PolicySpecifier::QueryParameter(hash_policy::QueryParameter { name: name.clone() })
-            }
-            Self::SourceIp => {
-                hash_policy::PolicySpecifier::ConnectionProperties(hash_policy::ConnectionProperties { source_ip: true })
-            }
+            Self::QueryParameter(name) => hash_policy::PolicySpecifier::QueryParameter(hash_policy::QueryParameter { name: name.clone() }),
+            Self::SourceIp => hash_policy::PolicySpecifier::ConnectionProperties(hash_policy::ConnectionProperties { source_ip: true }),
         };
         HashPolicy { policy_specifier: Some(specifier), ..Default::default() }
     }

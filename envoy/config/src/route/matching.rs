@@ -81,7 +81,6 @@ impl HeaderMatch {
             // Or a request without the header would match neither a value nor its opposite.
             treat_missing_header_as_empty: self.invert && self.value != TextMatch::Present,
             header_match_specifier: Some(specifier),
-            ..Default::default()
         }
     }
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 use prost_reflect::{DescriptorPool, DynamicMessage, ReflectMessage as _, SerializeOptions, Value as Field};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// The smallest module that Envoy loads: ABI marker, memory, and an allocator that never has to allocate.
 const EMPTY_MODULE: &[u8] = b"\0asm\x01\0\0\0\x01\x09\x02\x60\0\0\x60\x01\x7f\x01\x7f\x03\x03\x02\0\x01\x05\x03\x01\0\x01\
@@ -24,7 +24,7 @@ static DESCRIPTORS: LazyLock<DescriptorPool> = LazyLock::new(|| {
 });
 
 /// Canonical JSON of a message, `Any`s opened, as Envoy reads it. Fails when a map has two entries: its encoding would not be one.
-pub fn to_json(type_url: &str, bytes: &[u8]) -> Value {
+pub(crate) fn to_json(type_url: &str, bytes: &[u8]) -> Value {
     let name = type_url.rsplit('/').next().unwrap();
     let descriptor = DESCRIPTORS.get_message_by_name(name).unwrap_or_else(|| panic!("no descriptor of {name}"));
     let message = DynamicMessage::decode(descriptor, bytes).unwrap();
@@ -55,13 +55,14 @@ fn deterministic(message: &DynamicMessage, path: &str) {
                     deterministic(inner, &path);
                 }
             }
-            _ => {}
+            Field::Bool(_) | Field::I32(_) | Field::I64(_) | Field::U32(_) | Field::U64(_) | Field::F32(_) | Field::F64(_) => {}
+            Field::String(_) | Field::Bytes(_) | Field::EnumNumber(_) => {}
         }
     }
 }
 
 /// Compares with `<folder>/<name>.json`.
-pub fn check(folder: &str, name: &str, actual: &Value) {
+pub(crate) fn check(folder: &str, name: &str, actual: &Value) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(format!("{name}.json"));
     let text = format!("{}\n", serde_json::to_string_pretty(actual).unwrap());
     if std::env::var_os("BLESS").is_some() {
@@ -87,7 +88,7 @@ fn envoy() -> PathBuf {
 
 /// What Envoy says to a configuration: nothing, or why it refuses it. Modules are replaced by an empty one, files of roots
 /// by one root.
-pub fn validate(config: &Value) -> Result<(), String> {
+pub(crate) fn validate(config: &Value) -> Result<(), String> {
     let folder = tempfile::tempdir().unwrap();
     let module = folder.path().join("module.wasm");
     std::fs::write(&module, EMPTY_MODULE).unwrap();
@@ -103,37 +104,38 @@ pub fn validate(config: &Value) -> Result<(), String> {
 }
 
 /// As [`validate`], and fails the test when Envoy refuses.
-pub fn accepted(name: &str, config: &Value) {
+pub(crate) fn accepted(name: &str, config: &Value) {
     if let Err(reason) = validate(config) {
         panic!("Envoy refuses {name}: {reason}\n{}", serde_json::to_string_pretty(config).unwrap());
     }
 }
 
 fn replace_files(value: &mut Value, suffix: &str, with: &str) {
-    match value {
-        Value::Object(fields) => {
-            if let Some(filename) = fields.get_mut("filename").filter(|name| name.as_str().is_some_and(|name| name.ends_with(suffix))) {
-                *filename = json!(with);
-            }
-            fields.values_mut().for_each(|field| replace_files(field, suffix, with));
+    for_each_object(value, &mut |fields| {
+        if let Some(filename) = fields.get_mut("filename").filter(|name| name.as_str().is_some_and(|name| name.ends_with(suffix))) {
+            *filename = json!(with);
         }
-        Value::Array(items) => items.iter_mut().for_each(|item| replace_files(item, suffix, with)),
-        _ => {}
-    }
+    });
 }
 
 /// Puts extensions where filters only name them, so that Envoy looks at them too.
-pub fn inline_extensions(value: &mut Value, extensions: &[Value]) {
-    match value {
-        Value::Object(fields) => {
-            let found = fields.get("config_discovery").and_then(|_| extensions.iter().find(|extension| extension["name"] == fields["name"]));
-            if let Some(extension) = found {
-                fields.remove("config_discovery");
-                fields.insert("typed_config".to_owned(), extension["typed_config"].clone());
-            }
-            fields.values_mut().for_each(|field| inline_extensions(field, extensions));
+pub(crate) fn inline_extensions(value: &mut Value, extensions: &[Value]) {
+    for_each_object(value, &mut |fields| {
+        let name = fields.get("name").cloned();
+        let found = fields.get("config_discovery").and_then(|_| extensions.iter().find(|extension| extension.get("name") == name.as_ref()));
+        if let Some(config) = found.and_then(|extension| extension.get("typed_config")) {
+            fields.remove("config_discovery");
+            fields.insert("typed_config".to_owned(), config.clone());
         }
-        Value::Array(items) => items.iter_mut().for_each(|item| inline_extensions(item, extensions)),
-        _ => {}
+    });
+}
+
+/// Every object in a value, the outer before the inner.
+pub(crate) fn for_each_object(value: &mut Value, change: &mut impl FnMut(&mut Map<String, Value>)) {
+    if let Value::Object(fields) = value {
+        change(fields);
+        fields.values_mut().for_each(|field| for_each_object(field, change));
+    } else if let Value::Array(items) = value {
+        items.iter_mut().for_each(|item| for_each_object(item, change));
     }
 }

@@ -7,7 +7,7 @@ const INTEGER: u8 = 0x02;
 /// `SEQUENCE { r INTEGER, s INTEGER }` (RFC 3279 section 2.2.3). `None` when it does not have two equal halves of a possible length.
 pub(super) fn ecdsa_signature(jose: &[u8]) -> Option<Vec<u8>> {
     let half = jose.len() / 2;
-    if half == 0 || half > LONGEST_INTEGER || jose.len() % 2 != 0 {
+    if half == 0 || half > LONGEST_INTEGER || !jose.len().is_multiple_of(2) {
         return None;
     }
     let (r, s) = jose.split_at_checked(half)?;

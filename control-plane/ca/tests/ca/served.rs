@@ -1,0 +1,112 @@
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use meshwright_ca::client::{self, Credentials};
+use meshwright_ca::{Authority, Clock, IdentityOptions, JoinToken, Module, PeerCertificates, TokenStore};
+use meshwright_ca::{create_join_token, identity_service, server_tls_config};
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tonic::transport::server::Connected;
+
+use crate::support::{HOUR, mesh};
+
+/// A TLS connection that hands its peer's certificates to every request on it.
+struct Accepted(TlsStream<TcpStream>);
+
+impl Connected for Accepted {
+    type ConnectInfo = PeerCertificates;
+    fn connect_info(&self) -> PeerCertificates {
+        PeerCertificates(self.0.get_ref().1.peer_certificates().unwrap_or_default().to_vec())
+    }
+}
+
+impl AsyncRead for Accepted {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Accepted {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, buffer)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
+
+/// A control plane's identity service on loopback; ends with the value.
+pub(crate) struct Served {
+    pub(crate) dir: TempDir,
+    pub(crate) authority: Arc<Authority>,
+    pub(crate) address: String,
+    /// How far the server's clock is ahead of the real one.
+    pub(crate) ahead: Arc<Mutex<Duration>>,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Served {
+    pub(crate) fn token(&self, name: &str) -> JoinToken {
+        create_join_token(self.dir.path(), "bookshop", name, HOUR, SystemTime::now()).unwrap()
+    }
+
+    pub(crate) async fn joined(&self) -> Credentials {
+        client::join(&self.address, &self.token("orders"), SystemTime::now()).await.unwrap()
+    }
+}
+
+pub(crate) fn module(bytes: Vec<u8>) -> Module {
+    let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    Module { sha256, bytes: Bytes::from(bytes) }
+}
+
+pub(crate) async fn serve(module: Module) -> Served {
+    serve_behind(module, Duration::ZERO).await
+}
+
+/// With a service (not TLS) whose clock is `behind` the real one.
+pub(crate) async fn serve_behind(module: Module, behind: Duration) -> Served {
+    let (dir, authority) = mesh(SystemTime::now() - behind);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let authority = Arc::new(authority);
+    let address = listener.local_addr().unwrap().to_string();
+    let (config, _certificate) = server_tls_config(&authority, SystemTime::now()).unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let (connections, incoming) = tokio::sync::mpsc::channel(16);
+    let accepting = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            // A failed handshake is the client's to report; these tests look at what it says.
+            if let Ok(stream) = acceptor.accept(stream).await {
+                connections.send(Ok::<_, io::Error>(Accepted(stream))).await.unwrap();
+            }
+        }
+    });
+    let ahead = Arc::new(Mutex::new(Duration::ZERO));
+    let server_ahead = Arc::clone(&ahead);
+    let clock: Clock = Arc::new(move || SystemTime::now() - behind + *server_ahead.lock().unwrap());
+    let tokens = TokenStore::open(dir.path()).unwrap();
+    let service = identity_service(Arc::clone(&authority), tokens, module, IdentityOptions { certificate_ttl: HOUR, clock });
+    let serving = tokio::spawn(async move {
+        let incoming = tokio_stream::wrappers::ReceiverStream::new(incoming);
+        tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming).await.unwrap();
+    });
+    Served { dir, authority, address, ahead, tasks: [accepting, serving] }
+}

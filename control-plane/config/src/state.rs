@@ -1,0 +1,129 @@
+//! All documents together, after what contradicts has been refused, and the questions that are asked of them.
+
+use crate::authorization_policy::AuthorizationPolicy;
+use crate::credential::Credential;
+use crate::destination_rule::DestinationRule;
+use crate::document::{Content, Document};
+use crate::error::DocumentError;
+use crate::gateway::Gateway;
+use crate::key::DocumentKey;
+use crate::mesh::Mesh;
+use crate::peer_authentication::PeerAuthentication;
+use crate::request_authentication::RequestAuthentication;
+use crate::service::ServiceEntry;
+use crate::virtual_service::VirtualService;
+use crate::workload::Workload;
+
+mod checks;
+mod policies;
+mod routing;
+mod topology;
+
+pub use routing::GatewayRoute;
+pub use topology::{Endpoint, InboundPort};
+
+/// What holds for the mesh. Each list is in the order of the documents' keys.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct State {
+    mesh: Option<Mesh>,
+    services: Vec<ServiceEntry>,
+    workloads: Vec<Workload>,
+    authorization_policies: Vec<AuthorizationPolicy>,
+    request_authentications: Vec<RequestAuthentication>,
+    peer_authentications: Vec<PeerAuthentication>,
+    destination_rules: Vec<DestinationRule>,
+    virtual_services: Vec<VirtualService>,
+    gateways: Vec<Gateway>,
+    credentials: Vec<Credential>,
+}
+
+impl State {
+    /// Puts documents together. What contradicts another document is left out, with an error; of two with the same name the one that is
+    /// given first stays.
+    #[must_use]
+    pub fn assemble(documents: Vec<Document>) -> (Self, Vec<DocumentError>) {
+        let (documents, errors) = checks::consistent(documents);
+        let mut state = Self::default();
+        for document in documents {
+            state.insert(document.into_content());
+        }
+        state.complete_names();
+        (state, errors)
+    }
+
+    fn insert(&mut self, content: Content) {
+        match content {
+            Content::Mesh(mesh) => self.mesh = Some(mesh),
+            Content::AuthorizationPolicy(policy) => self.authorization_policies.push(policy),
+            Content::RequestAuthentication(authentication) => self.request_authentications.push(authentication),
+            Content::PeerAuthentication(authentication) => self.peer_authentications.push(authentication),
+            Content::ServiceEntry(service) => self.services.push(service),
+            Content::WorkloadEntry(workload) => self.workloads.push(workload),
+            Content::DestinationRule(rule) => self.destination_rules.push(rule),
+            Content::VirtualService(service) => self.virtual_services.push(service),
+            Content::Gateway(gateway) => self.gateways.push(gateway),
+            Content::Secret(credential) => self.credentials.push(credential),
+        }
+    }
+
+    /// The `Mesh` document. Without one nothing sensible can be assumed: neither whose identities count nor which policies hold everywhere.
+    #[must_use]
+    pub fn mesh(&self) -> Option<&Mesh> {
+        self.mesh.as_ref()
+    }
+
+    #[must_use]
+    pub fn services(&self) -> &[ServiceEntry] {
+        &self.services
+    }
+
+    #[must_use]
+    pub fn workloads(&self) -> &[Workload] {
+        &self.workloads
+    }
+
+    #[must_use]
+    pub fn authorization_policies(&self) -> &[AuthorizationPolicy] {
+        &self.authorization_policies
+    }
+
+    #[must_use]
+    pub fn request_authentications(&self) -> &[RequestAuthentication] {
+        &self.request_authentications
+    }
+
+    #[must_use]
+    pub fn peer_authentications(&self) -> &[PeerAuthentication] {
+        &self.peer_authentications
+    }
+
+    #[must_use]
+    pub fn destination_rules(&self) -> &[DestinationRule] {
+        &self.destination_rules
+    }
+
+    #[must_use]
+    pub fn virtual_services(&self) -> &[VirtualService] {
+        &self.virtual_services
+    }
+
+    #[must_use]
+    pub fn gateways(&self) -> &[Gateway] {
+        &self.gateways
+    }
+
+    #[must_use]
+    pub fn credentials(&self) -> &[Credential] {
+        &self.credentials
+    }
+
+    /// The Secret of this name.
+    #[must_use]
+    pub fn credential(&self, namespace: &str, name: &str) -> Option<&Credential> {
+        self.credentials.iter().find(|credential| is_named(credential.key(), namespace, name))
+    }
+}
+
+fn is_named(key: &DocumentKey, namespace: &str, name: &str) -> bool {
+    key.namespace() == namespace && key.name() == name
+}

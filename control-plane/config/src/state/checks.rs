@@ -1,0 +1,106 @@
+//! What one document says against what the others say. A document that contradicts is left out; the others stay.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::State;
+use crate::document::Document;
+use crate::error::DocumentError;
+use crate::key::{DocumentKey, Kind};
+
+mod edge;
+mod registry;
+mod routes;
+
+/// Documents that are still in, and the state that they make.
+pub(super) struct View<'a> {
+    documents: BTreeMap<&'a DocumentKey, &'a Document>,
+    /// Their places in the order in which they were given.
+    ranks: BTreeMap<&'a DocumentKey, usize>,
+    pub(super) state: State,
+}
+
+impl<'a> View<'a> {
+    fn new(documents: &'a [Document]) -> Self {
+        let mut state = State::default();
+        let mut ordered: Vec<&Document> = documents.iter().collect();
+        ordered.sort_by(|a, b| a.key().cmp(b.key()));
+        for document in &ordered {
+            state.insert(document.content().clone());
+        }
+        state.complete_names();
+        let ranks = documents.iter().enumerate().map(|(rank, document)| (document.key(), rank)).collect();
+        Self { documents: ordered.into_iter().map(|document| (document.key(), document)).collect(), ranks, state }
+    }
+
+    /// An error of the document `key` at `path`.
+    fn error(&self, key: &DocumentKey, path: &str, message: impl Into<String>) -> Option<DocumentError> {
+        self.documents.get(key).map(|document| document.error(path, message))
+    }
+
+    /// As [`View::error`], naming documents that a change of would cure it.
+    fn error_with(&self, key: &DocumentKey, path: &str, message: impl Into<String>, related: Vec<DocumentKey>) -> Option<DocumentError> {
+        self.error(key, path, message).map(|error| DocumentError { related, ..error })
+    }
+
+    /// `Kind namespace/name in file:line`, for messages.
+    fn place(&self, key: &DocumentKey) -> String {
+        self.documents.get(key).map_or_else(|| key.to_string(), |document| format!("{key} in {}", document.origin()))
+    }
+
+    /// The one that was given first, which stays, and the other.
+    fn in_order<'k>(&self, a: &'k DocumentKey, b: &'k DocumentKey) -> (&'k DocumentKey, &'k DocumentKey) {
+        if self.ranks.get(a) <= self.ranks.get(b) { (a, b) } else { (b, a) }
+    }
+}
+
+/// Each stage may rely on what the stages before it refused.
+const STAGES: &[fn(&View<'_>) -> Vec<DocumentError>] = &[
+    registry::one_mesh,
+    registry::one_service_per_host,
+    registry::selectors_outside_root,
+    registry::one_protocol_per_port,
+    registry::one_workload_per_port,
+    edge::credentials_exist,
+    edge::one_meaning_per_port,
+    routes::rules_have_hosts,
+    routes::one_rule_per_host,
+    routes::gateways_exist,
+    routes::one_route_per_host,
+    routes::destinations_exist,
+];
+
+/// The documents that fit together, in the order of their keys, and what was wrong with the others.
+pub(super) fn consistent(mut documents: Vec<Document>) -> (Vec<Document>, Vec<DocumentError>) {
+    let mut errors = refuse_duplicates(&mut documents);
+    for stage in STAGES {
+        let found = stage(&View::new(&documents));
+        let refused: BTreeSet<DocumentKey> = found.iter().filter_map(DocumentError::key).collect();
+        documents.retain(|document| !refused.contains(document.key()));
+        errors.extend(found);
+    }
+    documents.sort_by(|a, b| a.key().cmp(b.key()));
+    (documents, errors)
+}
+
+fn refuse_duplicates(documents: &mut Vec<Document>) -> Vec<DocumentError> {
+    let mut first = BTreeMap::new();
+    let mut errors = Vec::new();
+    documents.retain(|document| match first.get(document.key()) {
+        None => {
+            first.insert(document.key().clone(), document.origin().clone());
+            true
+        }
+        Some(origin) => {
+            errors.push(
+                document.error("metadata.name", format!("a {} of this name is already in {origin}, which stays", document.key().kind())),
+            );
+            false
+        }
+    });
+    errors
+}
+
+/// The keys of all documents of a kind.
+fn keys_of<'a>(view: &View<'a>, kind: Kind) -> Vec<&'a DocumentKey> {
+    view.documents.keys().copied().filter(|key| key.kind() == kind).collect()
+}

@@ -1,0 +1,56 @@
+//! Which policies hold for a workload.
+
+use super::State;
+use super::topology::is_subset;
+use crate::authorization_policy::AuthorizationPolicy;
+use crate::key::DocumentKey;
+use crate::peer_authentication::{MtlsMode, PeerAuthentication};
+use crate::request_authentication::RequestAuthentication;
+use crate::workload::{Labels, Workload};
+
+impl State {
+    /// Those of the root namespace and of the workload's own whose selector chooses it. Nothing overrides anything: they hold together.
+    #[must_use]
+    pub fn authorization_for(&self, workload: &Workload) -> Vec<&AuthorizationPolicy> {
+        self.authorization_policies.iter().filter(|policy| self.holds_for(policy.key(), policy.selector(), workload)).collect()
+    }
+
+    /// As [`State::authorization_for`].
+    #[must_use]
+    pub fn request_authentication_for(&self, workload: &Workload) -> Vec<&RequestAuthentication> {
+        self.request_authentications.iter().filter(|rule| self.holds_for(rule.key(), rule.selector(), workload)).collect()
+    }
+
+    fn holds_for(&self, key: &DocumentKey, selector: Option<&Labels>, workload: &Workload) -> bool {
+        (key.namespace() == self.root_namespace() || key.namespace() == workload.namespace())
+            && selector.is_none_or(|wanted| is_subset(wanted, workload.labels()))
+    }
+
+    /// What a workload takes on a port: the port's own mode, else the workload's, else the namespace's, else the mesh's, else both.
+    /// Of several documents on one level the oldest counts.
+    #[must_use]
+    pub fn peer_authentication_mode(&self, workload: &Workload, port: u16) -> MtlsMode {
+        let root = self.root_namespace();
+        let own = |policy: &&PeerAuthentication| policy.key().namespace() == workload.namespace();
+        let chosen = self.oldest(|policy| {
+            own(&policy) && workload.namespace() != root && policy.selector().is_some_and(|wanted| is_subset(wanted, workload.labels()))
+        });
+        let namespace = self.oldest(|policy| own(&policy) && workload.namespace() != root && policy.selector().is_none());
+        let mesh = self.oldest(|policy| policy.key().namespace() == root && policy.selector().is_none());
+        let of_port = chosen.and_then(|policy| policy.port_modes().get(&port).copied().flatten());
+        let levels = [of_port, mode(chosen), mode(namespace), mode(mesh)];
+        levels.into_iter().flatten().next().unwrap_or(MtlsMode::Permissive)
+    }
+
+    fn oldest(&self, holds: impl Fn(&PeerAuthentication) -> bool) -> Option<&PeerAuthentication> {
+        self.peer_authentications.iter().filter(|policy| holds(policy)).min_by_key(|policy| policy.age())
+    }
+
+    pub(super) fn root_namespace(&self) -> &str {
+        self.mesh().map_or(crate::mesh::DEFAULT_ROOT_NAMESPACE, |mesh| mesh.root_namespace())
+    }
+}
+
+fn mode(policy: Option<&PeerAuthentication>) -> Option<MtlsMode> {
+    policy.and_then(PeerAuthentication::mode)
+}

@@ -1,0 +1,109 @@
+//! Which rules say how a host is called.
+
+use super::State;
+use super::topology::{covering, is_subset, specificity};
+use crate::destination_rule::DestinationRule;
+use crate::gateway::{Gateway, GatewayHost, GatewayServer, RouteNamespace};
+use crate::host::Host;
+use crate::virtual_service::{GatewayRef, HttpAction, VirtualService};
+use crate::workload::Workload;
+
+/// A host that a gateway's server takes, and the VirtualService that routes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GatewayRoute<'a> {
+    host: Host,
+    virtual_service: &'a VirtualService,
+}
+
+impl<'a> GatewayRoute<'a> {
+    /// The narrower of the server's and the VirtualService's host.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    #[must_use]
+    pub fn virtual_service(&self) -> &'a VirtualService {
+        self.virtual_service
+    }
+}
+
+impl State {
+    /// The DestinationRule that callers in `client_namespace` follow for a host: one of their own namespace, else one of the service's, else
+    /// one of the root namespace; within a namespace the most specific host.
+    #[must_use]
+    pub fn destination_rule_for(&self, host: &Host, client_namespace: &str) -> Option<&DestinationRule> {
+        let service = self.service(host).map(|service| service.key().namespace());
+        [Some(client_namespace), service, Some(self.root_namespace())].into_iter().flatten().find_map(|namespace| {
+            let rules = self.destination_rules.iter().filter(|rule| rule.key().namespace() == namespace && rule.host().covers(host));
+            rules.max_by_key(|rule| specificity(rule.host()))
+        })
+    }
+
+    /// The VirtualService that sidecars follow for a host: the one whose host is the most specific. No two have the same.
+    #[must_use]
+    pub fn virtual_service_for(&self, host: &Host) -> Option<&VirtualService> {
+        let rules = self.virtual_services.iter().filter(|rule| rule.applies_to_mesh());
+        let covering = rules.filter_map(|rule| Some((specificity(covering(rule.hosts(), host)?), rule)));
+        covering.max_by_key(|(specificity, _)| *specificity).map(|(_, rule)| rule)
+    }
+
+    /// The Gateways that a workload serves.
+    #[must_use]
+    pub fn gateways_for(&self, workload: &Workload) -> Vec<&Gateway> {
+        self.gateways.iter().filter(|gateway| is_subset(gateway.selector(), workload.labels())).collect()
+    }
+
+    /// What a server of a gateway routes, most specific host first.
+    #[must_use]
+    pub fn gateway_routes(&self, gateway: &Gateway, server: &GatewayServer) -> Vec<GatewayRoute<'_>> {
+        let own = GatewayRef::Gateway { namespace: gateway.key().namespace().to_owned(), name: gateway.key().name().to_owned() };
+        let mut routes = Vec::new();
+        for virtual_service in self.virtual_services.iter().filter(|rule| rule.gateways().contains(&own)) {
+            for host in virtual_service.hosts() {
+                let takes = |taken: &&GatewayHost| may_route(taken, gateway, virtual_service) && taken.host().overlaps(host);
+                for taken in server.hosts().iter().filter(takes) {
+                    let narrow = if taken.host().covers(host) { host } else { taken.host() };
+                    routes.push((specificity(host), GatewayRoute { host: narrow.clone(), virtual_service }));
+                }
+            }
+        }
+        let order = |(own, route): &(_, GatewayRoute<'_>)| {
+            (std::cmp::Reverse(specificity(&route.host)), route.host.clone(), std::cmp::Reverse(*own))
+        };
+        routes.sort_by_key(order);
+        // Where two reach the same name, the one that says it more exactly comes first, and stays.
+        routes.dedup_by(|(_, later), (_, first)| later.host == first.host);
+        routes.into_iter().map(|(_, route)| route).collect()
+    }
+
+    /// Replaces short names by those they stand for.
+    pub(super) fn complete_names(&mut self) {
+        let known: Vec<Host> = self.services.iter().flat_map(|service| service.hosts().iter().cloned()).collect();
+        let registered = |host: &Host| known.contains(host);
+        for rule in &mut self.destination_rules {
+            rule.host = rule.host.qualified(rule.key.namespace(), registered);
+        }
+        for rule in &mut self.virtual_services {
+            let namespace = rule.key.namespace().to_owned();
+            for host in &mut rule.hosts {
+                *host = host.qualified(&namespace, registered);
+            }
+            for route in &mut rule.http {
+                if let HttpAction::Route(destinations) = &mut route.action {
+                    for weighted in destinations {
+                        weighted.destination.host = weighted.destination.host.qualified(&namespace, registered);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn may_route(taken: &GatewayHost, gateway: &Gateway, rule: &VirtualService) -> bool {
+    match taken.namespace() {
+        RouteNamespace::Any => true,
+        RouteNamespace::Own => rule.key().namespace() == gateway.key().namespace(),
+        RouteNamespace::Named(namespace) => rule.key().namespace() == namespace,
+    }
+}

@@ -1,0 +1,113 @@
+//! What a source hands on: the state in force, and what is known of each document.
+
+use std::sync::Arc;
+
+use meshwright_config::{DocumentError, DocumentKey, Rejected, State};
+
+/// The state in force and how it came about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    pub(crate) state: Arc<State>,
+    pub(crate) documents: Vec<DocumentStatus>,
+    pub(crate) source_error: Option<String>,
+}
+
+impl Loaded {
+    #[must_use]
+    pub fn state(&self) -> &Arc<State> {
+        &self.state
+    }
+
+    /// Every document that was found, in the order of files and of places in them.
+    #[must_use]
+    pub fn documents(&self) -> &[DocumentStatus] {
+        &self.documents
+    }
+
+    /// Why the source as a whole cannot be read now; the state is the last good one then.
+    #[must_use]
+    pub fn source_error(&self) -> Option<&str> {
+        self.source_error.as_deref()
+    }
+}
+
+/// One document and whether it is in force.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DocumentStatus {
+    pub(crate) key: Option<DocumentKey>,
+    pub(crate) file: Arc<str>,
+    pub(crate) line: usize,
+    pub(crate) version: String,
+    pub(crate) state: DocumentState,
+}
+
+impl DocumentStatus {
+    /// `None` when it could not be read.
+    #[must_use]
+    pub fn key(&self) -> Option<&DocumentKey> {
+        self.key.as_ref()
+    }
+
+    /// Relative to the source's directory.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The line on which it starts, counted from 1.
+    #[must_use]
+    pub fn line(&self) -> usize {
+        self.line
+    }
+
+    /// A hash of the document's text.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    #[must_use]
+    pub fn state(&self) -> &DocumentState {
+        &self.state
+    }
+}
+
+/// Whether a document is in force as it is written.
+#[derive(Debug, Clone, PartialEq)]
+pub enum DocumentState {
+    Accepted,
+    /// It is not.
+    Quarantined {
+        error: Rejected,
+        /// Whether an earlier version of it is in force instead.
+        last_good: bool,
+    },
+}
+
+/// What `load_once` found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checked {
+    pub(crate) state: State,
+    pub(crate) documents: usize,
+    pub(crate) errors: Vec<DocumentError>,
+}
+
+impl Checked {
+    /// What holds of it without the documents that have errors.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// How many documents were found, good or bad.
+    #[must_use]
+    pub fn documents(&self) -> usize {
+        self.documents
+    }
+
+    /// All errors of all documents, in the order of files and lines.
+    #[must_use]
+    pub fn errors(&self) -> &[DocumentError] {
+        &self.errors
+    }
+}

@@ -1,0 +1,116 @@
+//! Reads a directory: every `*.yaml` and `*.yml` below it. Names that start with a dot are left out, so that editors' temporary files and the
+//! hidden folders behind a mounted ConfigMap (`..data`) are not documents twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// A larger file is no configuration.
+pub(crate) const LARGEST_FILE: u64 = 16 * 1024 * 1024;
+const MOST_FILES: usize = 20_000;
+const DEEPEST: usize = 16;
+
+/// Why a directory as a whole cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    #[error("the configuration directory `{}` does not exist", dir.display())]
+    Missing { dir: PathBuf },
+    #[error("the configuration directory `{}` cannot be read: {error}", dir.display())]
+    Unreadable { dir: PathBuf, error: io::Error },
+    #[error("`{}` is not a directory", dir.display())]
+    NotDirectory { dir: PathBuf },
+    #[error("the configuration directory `{}` holds no documents: at least one `*.yaml` or `*.yml` file is needed", dir.display())]
+    Empty { dir: PathBuf },
+    #[error("the configuration directory `{}` holds more than {MOST_FILES} files", dir.display())]
+    TooMany { dir: PathBuf },
+    #[error("the configuration directory `{}` has no document of kind `Mesh` in force (apiVersion `meshwright.dev/v1alpha1`)", dir.display())]
+    NoMesh { dir: PathBuf },
+    #[error("the configuration directory `{}` cannot be read: {reason}", dir.display())]
+    Interrupted { dir: PathBuf, reason: String },
+}
+
+/// The files of a directory, by their path within it.
+pub(crate) type Files = BTreeMap<String, Result<Vec<u8>, String>>;
+
+/// Enough of each file to tell that it has changed.
+pub(crate) type Fingerprint = BTreeMap<PathBuf, Option<(u64, SystemTime)>>;
+
+/// Reads everything.
+pub(crate) fn read(dir: &Path) -> Result<Files, SourceError> {
+    let found = list(dir)?;
+    if found.is_empty() {
+        return Err(SourceError::Empty { dir: dir.to_owned() });
+    }
+    Ok(found.into_iter().map(|path| (relative(dir, &path), read_file(&path))).collect())
+}
+
+/// Looks at everything without reading it.
+pub(crate) fn fingerprint(dir: &Path) -> Result<Fingerprint, SourceError> {
+    let facts = |path: &PathBuf| fs::metadata(path).ok().and_then(|metadata| Some((metadata.len(), metadata.modified().ok()?)));
+    Ok(list(dir)?.into_iter().map(|path| (path.clone(), facts(&path))).collect())
+}
+
+fn list(dir: &Path) -> Result<BTreeSet<PathBuf>, SourceError> {
+    match fs::metadata(dir) {
+        Ok(metadata) if metadata.is_dir() => {}
+        Ok(_) => return Err(SourceError::NotDirectory { dir: dir.to_owned() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(SourceError::Missing { dir: dir.to_owned() }),
+        Err(error) => return Err(SourceError::Unreadable { dir: dir.to_owned(), error }),
+    }
+    let mut walk = Walk { files: BTreeSet::new(), entered: BTreeSet::new() };
+    walk.enter(dir, 0)?;
+    Ok(walk.files)
+}
+
+struct Walk {
+    files: BTreeSet<PathBuf>,
+    /// Real paths, against symbolic links that lead in circles.
+    entered: BTreeSet<PathBuf>,
+}
+
+impl Walk {
+    fn enter(&mut self, dir: &Path, depth: usize) -> Result<(), SourceError> {
+        let unreadable = |error| SourceError::Unreadable { dir: dir.to_owned(), error };
+        if depth > DEEPEST || !self.entered.insert(fs::canonicalize(dir).map_err(unreadable)?) {
+            return Ok(());
+        }
+        for entry in fs::read_dir(dir).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
+            if path.file_name().is_some_and(is_hidden) {
+                continue;
+            }
+            if fs::metadata(&path).is_ok_and(|metadata| metadata.is_dir()) {
+                self.enter(&path, depth.saturating_add(1))?;
+            } else if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
+                self.files.insert(path);
+            }
+            if self.files.len() > MOST_FILES {
+                return Err(SourceError::TooMany { dir: dir.to_owned() });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_hidden(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+    let cannot = |error: io::Error| format!("the file cannot be read: {error}");
+    let metadata = fs::metadata(path).map_err(cannot)?;
+    if !metadata.is_file() {
+        return Err("the file is not a regular file".to_owned());
+    }
+    if metadata.len() > LARGEST_FILE {
+        return Err(format!("the file has {} bytes, at most {LARGEST_FILE} are read", metadata.len()));
+    }
+    fs::read(path).map_err(cannot)
+}
+
+fn relative(dir: &Path, path: &Path) -> String {
+    path.strip_prefix(dir).unwrap_or(path).to_string_lossy().into_owned()
+}

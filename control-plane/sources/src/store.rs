@@ -1,0 +1,240 @@
+//! The documents in force. Given what a directory holds now, decides document by document what is in force next. No I/O.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use meshwright_config::{Document, DocumentError, DocumentKey, Rejected, State, split_file};
+use sha2::{Digest as _, Sha256};
+
+use crate::loaded::{DocumentState, DocumentStatus, Loaded};
+use crate::scan::Files;
+
+/// Bytes of the hash that make a version.
+const VERSION_BYTES: usize = 8;
+/// Each round puts back at least one document; what needs more is no edit by hand, and the rest is left out.
+const MOST_ROUNDS: usize = 32;
+
+/// A document in force, and the version of its text.
+#[derive(Debug, Clone)]
+struct Good {
+    document: Document,
+    version: String,
+}
+
+/// A document as it was found now.
+#[derive(Debug, Clone)]
+struct Found {
+    file: Arc<str>,
+    line: usize,
+    version: String,
+    parsed: Result<Document, Rejected>,
+}
+
+impl Found {
+    fn key(&self) -> Option<DocumentKey> {
+        match &self.parsed {
+            Ok(document) => Some(document.key().clone()),
+            Err(rejected) => rejected.key(),
+        }
+    }
+}
+
+/// The documents in force and the state that they make.
+#[derive(Debug, Default)]
+pub(crate) struct Store {
+    good: BTreeMap<DocumentKey, Good>,
+    state: Arc<State>,
+}
+
+/// A document that would be in force, and which of those found it stands for.
+struct Chosen {
+    good: Good,
+    found: usize,
+}
+
+/// Why one of those found is not in force as it is written.
+#[derive(Default)]
+struct Refusal {
+    errors: Vec<DocumentError>,
+    last_good: bool,
+}
+
+struct Candidates {
+    /// Two may have one key; that is for `State::assemble` to refuse. What is in force already comes first, and so wins.
+    chosen: Vec<Chosen>,
+    /// By the index of what was found.
+    refused: BTreeMap<usize, Refusal>,
+}
+
+impl Store {
+    /// Whether what the directory holds now would take a document out of force.
+    pub(crate) fn removes(&self, files: &Files) -> bool {
+        let candidates = self.choose(&find(files));
+        let chosen: BTreeSet<&DocumentKey> = candidates.chosen.iter().map(|chosen| chosen.good.document.key()).collect();
+        self.good.keys().any(|key| !chosen.contains(key))
+    }
+
+    /// Takes what the directory holds now. `None`: no `Mesh` document would be in force, and so nothing was changed.
+    pub(crate) fn update(&mut self, files: &Files) -> Option<Loaded> {
+        let found = find(files);
+        let mut candidates = self.choose(&found);
+        let state = self.settle(&mut candidates);
+        state.mesh()?;
+        self.good = candidates.chosen.into_iter().map(|chosen| (chosen.good.document.key().clone(), chosen.good)).collect();
+        if *self.state != state {
+            self.state = Arc::new(state);
+        }
+        let documents = found.iter().enumerate().map(|(index, found)| status(found, candidates.refused.get(&index))).collect();
+        Some(Loaded { state: Arc::clone(&self.state), documents, source_error: None })
+    }
+
+    /// What was found and is right in itself, and the last good version of what is not.
+    fn choose(&self, found: &[Found]) -> Candidates {
+        let parsed: BTreeSet<&DocumentKey> = found.iter().filter_map(|found| found.parsed.as_ref().ok()).map(Document::key).collect();
+        let mut candidates = Candidates { chosen: Vec::new(), refused: BTreeMap::new() };
+        let mut kept = BTreeSet::new();
+        for (index, found) in found.iter().enumerate() {
+            match &found.parsed {
+                Ok(document) => {
+                    let good = Good { document: document.clone(), version: found.version.clone() };
+                    candidates.chosen.push(Chosen { good, found: index });
+                }
+                Err(rejected) => {
+                    let last: Vec<&Good> = self.last_good(found).filter(|good| !parsed.contains(good.document.key())).collect();
+                    candidates.refused.insert(index, Refusal { errors: rejected.errors().to_vec(), last_good: !last.is_empty() });
+                    for good in last.into_iter().filter(|good| kept.insert(good.document.key())) {
+                        candidates.chosen.push(Chosen { good: good.clone(), found: index });
+                    }
+                }
+            }
+        }
+        candidates.chosen.sort_by_key(|chosen| !self.is_in_force(&chosen.good));
+        candidates
+    }
+
+    /// What a document that cannot be taken may have been: the one of its name; where that was not in force or cannot be read, it cannot be
+    /// told, and it may be any that its file had.
+    fn last_good(&self, found: &Found) -> impl Iterator<Item = &Good> {
+        let own = found.key().filter(|key| self.good.contains_key(key));
+        let file = Arc::clone(&found.file);
+        self.good.iter().filter_map(move |(key, good)| {
+            let may_be = own.as_ref().map_or_else(|| good.document.origin().file() == &*file, |own| own == key);
+            may_be.then_some(good)
+        })
+    }
+
+    fn is_in_force(&self, good: &Good) -> bool {
+        self.good.get(good.document.key()).is_some_and(|last| last.version == good.version)
+    }
+
+    /// Puts the chosen together, and puts back what was in force for each that does not fit, until the rest fits.
+    fn settle(&self, candidates: &mut Candidates) -> State {
+        for _ in 0..MOST_ROUNDS {
+            let (state, errors) = assemble(&candidates.chosen);
+            // First the documents that do not fit; where those are unchanged, what they depend on was changed, and is put back.
+            let own = errors.iter().filter(|error| error.key().is_some_and(|key| self.put_back(candidates, &key, error))).count();
+            let put_back = own > 0 || errors.iter().any(|error| error.related().iter().any(|key| self.put_back(candidates, key, error)));
+            if !put_back {
+                leave_out(candidates, errors);
+                return state;
+            }
+        }
+        let (state, errors) = assemble(&candidates.chosen);
+        leave_out(candidates, errors);
+        state
+    }
+
+    /// Replaces the document `key` by its version in force. Not when there is none, or it is chosen already.
+    fn put_back(&self, candidates: &mut Candidates, key: &DocumentKey, error: &DocumentError) -> bool {
+        let alike: Vec<usize> =
+            (0_usize..).zip(&candidates.chosen).filter(|(_, chosen)| chosen.good.document.key() == key).map(|(at, _)| at).collect();
+        let [at] = alike[..] else { return false };
+        let Some(chosen) = candidates.chosen.get_mut(at) else { return false };
+        let Some(last) = self.good.get(key).filter(|last| last.version != chosen.good.version) else { return false };
+        chosen.good = last.clone();
+        let refusal = candidates.refused.entry(chosen.found).or_default();
+        refusal.errors.push(error.clone());
+        refusal.last_good = true;
+        true
+    }
+}
+
+fn assemble(chosen: &[Chosen]) -> (State, Vec<DocumentError>) {
+    State::assemble(chosen.iter().map(|chosen| chosen.good.document.clone()).collect())
+}
+
+/// Takes out what does not fit and has no version that does.
+fn leave_out(candidates: &mut Candidates, errors: Vec<DocumentError>) {
+    for error in errors {
+        let is_meant = |chosen: &Chosen| {
+            let document = &chosen.good.document;
+            error.key().as_ref() == Some(document.key()) && error.origin() == document.origin()
+        };
+        for chosen in candidates.chosen.extract_if(.., |chosen| is_meant(chosen)) {
+            let refusal = candidates.refused.entry(chosen.found).or_default();
+            refusal.last_good = false;
+            refusal.errors.push(error.clone());
+        }
+    }
+}
+
+fn find(files: &Files) -> Vec<Found> {
+    let mut found = Vec::new();
+    for (file, bytes) in files {
+        let file: Arc<str> = file.as_str().into();
+        let broken = |message: &str| Found {
+            file: Arc::clone(&file),
+            line: 1,
+            version: String::new(),
+            parsed: Err(Rejected::of_file(&file, message)),
+        };
+        match bytes {
+            Ok(bytes) => {
+                let documents = split_file(bytes);
+                // A file that an editor has truncated to write it anew looks like this.
+                if documents.is_empty() {
+                    found.push(broken("the file holds no documents: remove the file to remove its documents"));
+                }
+                found.extend(documents.iter().map(|raw| Found {
+                    file: Arc::clone(&file),
+                    line: raw.line(),
+                    version: version(raw.bytes()),
+                    parsed: raw.parse(&file),
+                }));
+            }
+            Err(error) => found.push(broken(error)),
+        }
+    }
+    found
+}
+
+fn version(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().take(VERSION_BYTES).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn status(found: &Found, refusal: Option<&Refusal>) -> DocumentStatus {
+    let quarantine = refusal.and_then(|refusal| Some((Rejected::new(refusal.errors.clone())?, refusal.last_good)));
+    let state = match quarantine {
+        Some((error, last_good)) => DocumentState::Quarantined { error, last_good },
+        None => DocumentState::Accepted,
+    };
+    DocumentStatus { key: found.key(), file: Arc::clone(&found.file), line: found.line, version: found.version.clone(), state }
+}
+
+/// All errors of what a directory holds, without any last good version to fall back on.
+pub(crate) fn check(files: &Files) -> (State, usize, Vec<DocumentError>) {
+    let found = find(files);
+    let count = found.len();
+    let mut errors = Vec::new();
+    let mut documents = Vec::new();
+    for found in found {
+        match found.parsed {
+            Ok(document) => documents.push(document),
+            Err(rejected) => errors.extend_from_slice(rejected.errors()),
+        }
+    }
+    let (state, contradictions) = State::assemble(documents);
+    errors.extend(contradictions);
+    errors.sort_by(|a, b| (a.file(), a.line(), a.column()).cmp(&(b.file(), b.line(), b.column())));
+    (state, count, errors)
+}

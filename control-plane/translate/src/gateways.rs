@@ -1,0 +1,176 @@
+//! What a workload that Gateways select accepts from outside: a listener for each port of their servers.
+
+mod hosts;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use meshwright_config::{Gateway, GatewayProtocol, GatewayServer};
+use meshwright_envoy_config::hcm::{HttpConnectionManager, Position, Routes};
+use meshwright_envoy_config::listener::{ChainMatch, Direction, FilterChain, Inspection, Listener};
+use meshwright_envoy_config::names::credential_secret;
+use meshwright_envoy_config::pb::envoy::config::listener::v3::Filter;
+use meshwright_envoy_config::route::route_configuration;
+use meshwright_envoy_config::{secret, tls};
+use meshwright_policy::wire;
+use meshwright_xds::ResourceType;
+
+use crate::TranslateError;
+use crate::catalog::Catalog;
+use crate::inbound::{bind_address, path_normalization, policed};
+use crate::names;
+use crate::plugins::Plugins;
+use crate::proxy::View;
+use crate::resources::{Dependencies, Resources};
+
+/// A server and the Gateway it is written in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Server<'a> {
+    pub(crate) gateway: &'a Gateway,
+    pub(crate) server: &'a GatewayServer,
+}
+
+impl Server<'_> {
+    /// For names and messages.
+    fn label(&self) -> String {
+        format!("{}/{}", self.gateway.key().namespace(), self.gateway.key().name())
+    }
+}
+
+/// Adds the listeners and returns their ports.
+pub(crate) fn add(
+    view: &View<'_>,
+    catalog: &Catalog<'_>,
+    plugins: &Plugins,
+    resources: &mut Resources,
+) -> Result<BTreeSet<u16>, TranslateError> {
+    let by_port = servers(view);
+    for (&port, servers) in &by_port {
+        match servers.first().map(|server| server.server.protocol()) {
+            None => {}
+            Some(protocol) if servers.iter().any(|server| server.server.protocol() != protocol) => {
+                return Err(TranslateError::GatewayProtocol(port));
+            }
+            Some(GatewayProtocol::Http) => add_http(view, catalog, plugins, port, servers, resources)?,
+            Some(GatewayProtocol::Https) => add_https(view, catalog, plugins, port, servers, resources)?,
+        }
+    }
+    Ok(by_port.into_keys().collect())
+}
+
+/// The servers of all Gateways that select the workload, by port.
+fn servers<'a>(view: &View<'a>) -> BTreeMap<u16, Vec<Server<'a>>> {
+    let mut by_port: BTreeMap<u16, Vec<Server<'a>>> = BTreeMap::new();
+    for gateway in view.state.gateways_for(view.workload) {
+        for server in gateway.servers() {
+            by_port.entry(server.number()).or_default().push(Server { gateway, server });
+        }
+    }
+    by_port
+}
+
+fn add_http(
+    view: &View<'_>,
+    catalog: &Catalog<'_>,
+    plugins: &Plugins,
+    port: u16,
+    servers: &[Server<'_>],
+    resources: &mut Resources,
+) -> Result<(), TranslateError> {
+    let name = names::gateway_listener(port);
+    resources.routes(&route_configuration(&name, &hosts::virtual_hosts(view, catalog, port, servers)?));
+    let chain = FilterChain {
+        name: "http".to_owned(),
+        matches: ChainMatch::Any,
+        transport_socket: None,
+        filters: manager(view, plugins, port, &name)?,
+    };
+    let mut dependencies = needs_policy();
+    dependencies.insert((ResourceType::Route, name));
+    resources.listener(&listener(view, port, Inspection::None, vec![chain])?.build(), dependencies);
+    Ok(())
+}
+
+fn add_https(
+    view: &View<'_>,
+    catalog: &Catalog<'_>,
+    plugins: &Plugins,
+    port: u16,
+    servers: &[Server<'_>],
+    resources: &mut Resources,
+) -> Result<(), TranslateError> {
+    unique_hosts(port, servers)?;
+    let mut dependencies = needs_policy();
+    let mut chains = Vec::new();
+    for server in servers {
+        let namespace = server.gateway.key().namespace();
+        let Some(credential) = server.server.credential_name().and_then(|name| view.state.credential(namespace, name)) else {
+            // Without its certificate the server takes no connection; with a secret that never comes, no server of this port would.
+            continue;
+        };
+        let secret_name = credential_secret(namespace, credential.key().name());
+        resources.secret(&secret::certificate(&secret_name, credential.certificate_chain(), credential.private_key()));
+        let routes = names::gateway_tls_routes(port, &server.label(), server.server.port_name());
+        resources.routes(&route_configuration(&routes, &hosts::virtual_hosts(view, catalog, port, std::slice::from_ref(server))?));
+        chains.push(FilterChain {
+            name: routes.clone(),
+            matches: ChainMatch::TlsWithSni(server_names(server)),
+            transport_socket: Some(tls::downstream_simple(&secret_name, &["h2", "http/1.1"])),
+            filters: manager(view, plugins, port, &routes)?,
+        });
+        dependencies.extend([(ResourceType::Secret, secret_name), (ResourceType::Route, routes)]);
+    }
+    if !chains.is_empty() {
+        resources.listener(&listener(view, port, Inspection::Tls, chains)?.build(), dependencies);
+    }
+    Ok(())
+}
+
+/// Envoy refuses a listener in which a name leads to two chains.
+fn unique_hosts(port: u16, servers: &[Server<'_>]) -> Result<(), TranslateError> {
+    let mut seen: BTreeMap<&str, String> = BTreeMap::new();
+    for server in servers {
+        let label = format!("{}/{}", server.label(), server.server.port_name());
+        for host in server.server.hosts() {
+            if let Some(first) = seen.insert(host.host().as_str(), label.clone()) {
+                return Err(TranslateError::GatewayHost { port, host: host.host().to_string(), first, second: label });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Empty, which is any name, when one of the hosts is `*`.
+fn server_names(server: &Server<'_>) -> Vec<String> {
+    let hosts = server.server.hosts();
+    if hosts.iter().any(|host| host.host().as_str() == "*") {
+        return Vec::new();
+    }
+    hosts.iter().map(|host| host.host().to_string()).collect()
+}
+
+fn manager(view: &View<'_>, plugins: &Plugins, port: u16, routes: &str) -> Result<Vec<Filter>, TranslateError> {
+    let manager = HttpConnectionManager {
+        stat_prefix: format!("gateway_{port}"),
+        position: Position::Gateway,
+        path_normalization: path_normalization(view),
+        routes: Routes::Discovered(routes.to_owned()),
+        filters: policed(),
+        access_log: vec![plugins.access_log(wire::Direction::Gateway, wire::Protocol::Http, None)?],
+    };
+    Ok(vec![manager.build()])
+}
+
+fn needs_policy() -> Dependencies {
+    Dependencies::from([(ResourceType::ExtensionConfig, names::HTTP_POLICY.to_owned())])
+}
+
+fn listener(view: &View<'_>, port: u16, inspection: Inspection, filter_chains: Vec<FilterChain>) -> Result<Listener, TranslateError> {
+    Ok(Listener {
+        name: names::gateway_listener(port),
+        address: SocketAddr::new(bind_address(view)?, port),
+        direction: Direction::Inbound,
+        inspection,
+        filter_chains,
+    })
+}

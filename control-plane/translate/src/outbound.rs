@@ -1,0 +1,127 @@
+//! What the workload calls: one HTTP listener that routes by host, and a listener for each TCP service that the sidecar named.
+
+mod hosts;
+
+use std::net::SocketAddr;
+
+use meshwright_config::OutboundTrafficPolicy;
+use meshwright_envoy_config::cluster::{Cluster, Discovery, HttpOptions, HttpVersion};
+use meshwright_envoy_config::filter;
+use meshwright_envoy_config::hcm::{HttpConnectionManager, Position, Routes};
+use meshwright_envoy_config::listener::{ChainMatch, Direction, FilterChain, Inspection, Listener};
+use meshwright_envoy_config::pb::envoy::config::listener::v3::Filter;
+use meshwright_envoy_config::route::{Action, Forward, Headers, Route, RouteMatch, VirtualHost, route_configuration};
+use meshwright_envoy_config::tcp::TcpProxy;
+use meshwright_policy::wire;
+use meshwright_xds::ResourceType;
+
+use crate::TranslateError;
+use crate::catalog::Catalog;
+use crate::clusters::base_cluster;
+use crate::inbound::path_normalization;
+use crate::names;
+use crate::plugins::Plugins;
+use crate::proxy::View;
+use crate::resources::{Dependencies, Resources};
+
+pub(crate) fn add(view: &View<'_>, catalog: &Catalog<'_>, plugins: &Plugins, resources: &mut Resources) -> Result<(), TranslateError> {
+    if let Some(address) = view.metadata.outbound_address {
+        add_http(view, catalog, plugins, address, resources)?;
+    }
+    for (service, &address) in &view.metadata.tcp {
+        add_tcp(plugins, service, address, resources)?;
+    }
+    Ok(())
+}
+
+fn add_http(
+    view: &View<'_>,
+    catalog: &Catalog<'_>,
+    plugins: &Plugins,
+    address: SocketAddr,
+    resources: &mut Resources,
+) -> Result<(), TranslateError> {
+    let any_host = view.mesh.outbound_traffic_policy() == OutboundTrafficPolicy::AllowAny;
+    let mut virtual_hosts = vec![refuse("loop", own_names(address))];
+    virtual_hosts.extend(hosts::virtual_hosts(view, catalog)?);
+    let mut filters = Vec::new();
+    if any_host {
+        let cluster = Cluster {
+            discovery: Discovery::RequestedHost,
+            http: Some(HttpOptions::of(HttpVersion::AsDownstream)),
+            ..base_cluster(names::ANY_HOST_CLUSTER)
+        };
+        resources.cluster(&cluster.build(), Dependencies::new());
+        filters.push(filter::dynamic_forward_proxy());
+        virtual_hosts.push(VirtualHost { routes: vec![route(names::ANY_HOST_CLUSTER)], ..refuse("allow_any", vec!["*".to_owned()]) });
+    } else {
+        virtual_hosts.push(refuse("block_all", vec!["*".to_owned()]));
+    }
+    filters.push(filter::router());
+    resources.routes(&route_configuration(names::OUTBOUND, &virtual_hosts));
+    let manager = HttpConnectionManager {
+        stat_prefix: names::OUTBOUND.to_owned(),
+        position: Position::Outbound,
+        path_normalization: path_normalization(view),
+        routes: Routes::Discovered(names::OUTBOUND.to_owned()),
+        filters,
+        access_log: vec![plugins.access_log(wire::Direction::Outbound, wire::Protocol::Http, None)?],
+    };
+    let dependencies = Dependencies::from([(ResourceType::Route, names::OUTBOUND.to_owned())]);
+    resources.listener(&listener(names::OUTBOUND.to_owned(), address, vec![manager.build()]).build(), dependencies);
+    Ok(())
+}
+
+fn add_tcp(plugins: &Plugins, service: &str, address: SocketAddr, resources: &mut Resources) -> Result<(), TranslateError> {
+    let (host, port) = service
+        .rsplit_once(':')
+        .and_then(|(host, port)| Some((host, port.parse::<u16>().ok().filter(|port| *port > 0)?)))
+        .filter(|(host, _)| !host.is_empty())
+        .ok_or_else(|| TranslateError::TcpService(service.to_owned()))?;
+    let name = names::outbound_cluster(port, None, host);
+    if !resources.contains(ResourceType::Cluster, &name) {
+        // No such service, or no longer: connections are closed until there is.
+        resources.cluster(&base_cluster(&name).build(), Dependencies::new());
+    }
+    let proxy = TcpProxy {
+        stat_prefix: name.clone(),
+        clusters: vec![(name.clone(), 1)],
+        access_log: vec![plugins.access_log(wire::Direction::Outbound, wire::Protocol::Tcp, Some(host))?],
+    };
+    resources.listener(&listener(name, address, vec![proxy.build()]).build(), Dependencies::new());
+    Ok(())
+}
+
+fn listener(name: String, address: SocketAddr, filters: Vec<Filter>) -> Listener {
+    let chain = FilterChain { name: String::new(), matches: ChainMatch::Any, transport_socket: None, filters };
+    Listener { name, address, direction: Direction::Outbound, inspection: Inspection::None, filter_chains: vec![chain] }
+}
+
+/// The listener's own names: forwarded, such a request would come back for ever.
+fn own_names(address: SocketAddr) -> Vec<String> {
+    let mut names = vec![address.to_string()];
+    if address.ip().is_loopback() || address.ip().is_unspecified() {
+        names.push(format!("localhost:{}", address.port()));
+    }
+    names
+}
+
+/// As Istio answers for a host that the mesh does not know under `REGISTRY_ONLY`.
+fn refuse(name: &str, domains: Vec<String>) -> VirtualHost {
+    let route = Route {
+        name: name.to_owned(),
+        matches: RouteMatch::any(),
+        action: Action::Respond { status: 502, body: None },
+        headers: Headers::default(),
+    };
+    VirtualHost { name: name.to_owned(), domains, routes: vec![route], https_only: false }
+}
+
+fn route(cluster: &str) -> Route {
+    Route {
+        name: "allow_any".to_owned(),
+        matches: RouteMatch::any(),
+        action: Action::Forward(Forward::to(cluster)),
+        headers: Headers::default(),
+    }
+}

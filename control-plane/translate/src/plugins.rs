@@ -1,0 +1,89 @@
+//! The policy and the access log of one proxy, as plugins of the filter module.
+
+use meshwright_envoy_config::pb::envoy::config::accesslog::v3::AccessLog;
+use meshwright_envoy_config::wasm::{Plugin, Role};
+use meshwright_policy::wire;
+use meshwright_xds::ResourceType;
+
+use crate::TranslateError;
+use crate::names;
+use crate::proxy::View;
+use crate::resources::Resources;
+
+/// The same for every listener of the proxy, so that all of them share one plugin in each VM.
+#[derive(Debug)]
+pub(crate) struct Plugins {
+    module: String,
+    http: String,
+    tcp: String,
+    log: wire::AccessLogConfig,
+}
+
+impl Plugins {
+    pub(crate) fn new(view: &View<'_>) -> Result<Self, TranslateError> {
+        let principal = view.identity(view.namespace(), view.workload.service_account())?;
+        Ok(Self {
+            module: view.metadata.module_path(),
+            http: policy(view, wire::Protocol::Http)?,
+            tcp: policy(view, wire::Protocol::Tcp)?,
+            log: wire::AccessLogConfig {
+                version: wire::VERSION,
+                direction: wire::Direction::Inbound,
+                protocol: wire::Protocol::Http,
+                namespace: view.namespace().to_owned(),
+                workload: view.workload.name().to_owned(),
+                service: None,
+                principal: principal.to_string(),
+                trust_domain: view.mesh.trust_domain().to_string(),
+            },
+        })
+    }
+
+    /// `service`: the host that is called, where the listener knows it.
+    pub(crate) fn access_log(
+        &self,
+        direction: wire::Direction,
+        protocol: wire::Protocol,
+        service: Option<&str>,
+    ) -> Result<AccessLog, TranslateError> {
+        let config = wire::AccessLogConfig { direction, protocol, service: service.map(str::to_owned), ..self.log.clone() };
+        let plugin = Plugin { role: Role::AccessLog, module: &self.module, configuration: serde_json::to_string(&config)? };
+        Ok(plugin.access_log())
+    }
+
+    /// The policies that listeners wait for.
+    pub(crate) fn add_used(&self, resources: &mut Resources) {
+        let plugin = |configuration: &String| Plugin { role: Role::Authz, module: &self.module, configuration: configuration.clone() };
+        if resources.is_needed(ResourceType::ExtensionConfig, names::HTTP_POLICY) {
+            resources.extension(&plugin(&self.http).http_extension(names::HTTP_POLICY));
+        }
+        if resources.is_needed(ResourceType::ExtensionConfig, names::TCP_POLICY) {
+            resources.extension(&plugin(&self.tcp).network_extension(names::TCP_POLICY));
+        }
+    }
+}
+
+/// Also without any policy: the filter then allows, and says so in the access log.
+fn policy(view: &View<'_>, protocol: wire::Protocol) -> Result<String, TranslateError> {
+    let authorization = view.state.authorization_for(view.workload).into_iter().map(|policy| wire::AuthorizationPolicy {
+        namespace: policy.key().namespace().to_owned(),
+        name: policy.key().name().to_owned(),
+        action: policy.action(),
+        rules: policy.rules().to_vec(),
+    });
+    let request_authentication =
+        view.state.request_authentication_for(view.workload).into_iter().map(|document| wire::RequestAuthentication {
+            namespace: document.key().namespace().to_owned(),
+            name: document.key().name().to_owned(),
+            jwt_rules: document.jwt_rules().to_vec(),
+        });
+    let config = wire::AuthzConfig {
+        version: wire::VERSION,
+        protocol,
+        trust_domain: view.mesh.trust_domain().to_string(),
+        trust_domain_aliases: view.mesh.trust_domain_aliases().iter().map(ToString::to_string).collect(),
+        request_authentication: request_authentication.collect(),
+        authorization: authorization.collect(),
+    };
+    Ok(serde_json::to_string(&config)?)
+}

@@ -1,0 +1,44 @@
+//! The host's calls that more than one kind of stream needs, none of which can panic: the SDK does on statuses that these calls cannot
+//! have where they are made, and each says why.
+
+use std::time::UNIX_EPOCH;
+
+use meshwright_policy::AuditRecord;
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::LogLevel;
+
+use crate::properties::Properties;
+
+/// Filter state `wasm.meshwright.decision`, from which the access log reads what was decided.
+const DECISION: &str = "meshwright.decision";
+
+/// The host's own attributes.
+#[derive(Debug)]
+pub(crate) struct Host;
+
+impl Properties for Host {
+    fn get(&self, path: &[&str]) -> Option<Vec<u8>> {
+        // Hosts answer with one of four statuses here, and the SDK returns each.
+        hostcalls::get_property(path.to_vec()).ok().flatten()
+    }
+}
+
+/// Leaves what was decided to the access log. Only in a callback of a stream (elsewhere there is no state to write), and once.
+pub(crate) fn record(audit: &AuditRecord) {
+    if let Ok(json) = serde_json::to_vec(audit) {
+        let _ = hostcalls::set_property(vec![DECISION], Some(&json));
+    }
+}
+
+/// Seconds since the epoch. Zero if the host's clock is before it: every token is then not yet valid.
+pub(crate) fn now() -> u64 {
+    // Never an error: a host always has the time.
+    let time = hostcalls::get_current_time().unwrap_or(UNIX_EPOCH);
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// One line in the host's log. Only for what an operator must act on: never per request.
+pub(crate) fn log_error(message: &str) {
+    // Never an error: the call fails only on a level that does not exist.
+    let _ = hostcalls::log(LogLevel::Error, message);
+}

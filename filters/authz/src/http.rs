@@ -1,0 +1,73 @@
+use std::rc::Rc;
+
+use meshwright_policy::HeaderChange;
+use proxy_wasm::hostcalls;
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::{Action, MapType};
+
+use crate::connection;
+use crate::engine::Engine;
+use crate::headers::Received;
+use crate::host::{self, Host};
+
+const FORBIDDEN: u32 = 403;
+const ACCESS_DENIED: &[u8] = b"RBAC: access denied";
+
+/// One HTTP request, decided at its headers. Nothing is read later: Envoy has given the headers away by then.
+///
+/// None of the calls made here can panic in the SDK: the request's headers are there, and writable, until this callback returns, and names
+/// of headers are tokens (RFC 9110 section 5.1), hence UTF-8, or the proxy has refused the request.
+#[derive(Debug)]
+pub(crate) struct HttpRequest {
+    engine: Option<Rc<Engine>>,
+}
+
+impl HttpRequest {
+    pub(crate) fn new(engine: Option<Rc<Engine>>) -> Self {
+        Self { engine }
+    }
+}
+
+impl Context for HttpRequest {}
+
+impl HttpContext for HttpRequest {
+    fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
+        // No host makes a stream for a plugin that it could not configure; should one, the request is denied.
+        let Some(engine) = &self.engine else { return reply(FORBIDDEN, Vec::new(), ACCESS_DENIED) };
+        let pairs = hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default();
+        let Some(received) = Received::new(pairs, |name| engine.policy().owned_headers().iter().any(|owned| owned == name)) else {
+            return reply(FORBIDDEN, Vec::new(), ACCESS_DENIED);
+        };
+        received.forged.iter().for_each(|name| remove(name));
+        let outcome = engine.request(connection::of_request(&Host), &received, host::now());
+        host::record(&outcome.audit);
+        match outcome.denial {
+            None => {
+                outcome.changes.iter().for_each(apply);
+                Action::Continue
+            }
+            Some(denial) => reply(denial.status.into(), Vec::new(), denial.body.as_bytes()),
+        }
+    }
+}
+
+fn apply(change: &HeaderChange) {
+    match change {
+        HeaderChange::Set(name, value) => set(name, value.as_bytes()),
+        HeaderChange::Remove(name) => remove(name),
+    }
+}
+
+fn set(name: &str, value: &[u8]) {
+    let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, Some(value));
+}
+
+fn remove(name: &str) {
+    let _ = hostcalls::remove_map_value(MapType::HttpRequestHeaders, name);
+}
+
+/// Envoy makes of it what the client understands: a gRPC client gets a status in trailers.
+fn reply(status: u32, headers: Vec<(&str, &str)>, body: &[u8]) -> Action {
+    let _ = hostcalls::send_http_response(status, headers, Some(body));
+    Action::Pause
+}

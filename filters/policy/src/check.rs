@@ -1,0 +1,115 @@
+//! One compiled field of a rule: a test of one attribute against the field's values.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::jwt::Claims;
+use crate::matcher::identity::{NamespaceMatch, PrincipalMatch, ServiceAccountMatch, TrustDomainMatch};
+use crate::matcher::path::PathMatch;
+use crate::matcher::principal::RequestPrincipalMatch;
+use crate::matcher::text::TextMatch;
+use crate::request::Request;
+
+/// Any of the values matches (`X`), or none does (`notX`).
+#[derive(Debug, Clone)]
+pub(crate) struct Check {
+    pub(crate) test: Test,
+    pub(crate) negated: bool,
+}
+
+/// The values of one field; they are alternatives.
+#[derive(Debug, Clone)]
+pub(crate) enum Test {
+    Principals(Vec<PrincipalMatch>),
+    Namespaces(Vec<NamespaceMatch>),
+    ServiceAccounts(Vec<ServiceAccountMatch>),
+    TrustDomains(Vec<TrustDomainMatch>),
+    DirectIp(Vec<IpNet>),
+    RemoteIp(Vec<IpNet>),
+    DestinationIp(Vec<IpNet>),
+    DestinationPort(Vec<u16>),
+    Sni(Vec<TextMatch>),
+    RequestPrincipals(Vec<RequestPrincipalMatch>),
+    Hosts(Vec<TextMatch>),
+    Methods(Vec<TextMatch>),
+    Paths(Vec<PathMatch>),
+    Header(String, Vec<TextMatch>),
+    /// The path into the token's claims.
+    Claim(Vec<String>, Vec<TextMatch>),
+}
+
+impl Check {
+    pub(crate) fn matches(&self, request: &Request<'_>) -> bool {
+        self.test.matches(request) != self.negated
+    }
+}
+
+impl Test {
+    /// Whether a TCP connection has no such attribute (mesh semantics, "HTTP attributes on TCP").
+    pub(crate) fn is_http_only(&self) -> bool {
+        match self {
+            Self::RequestPrincipals(_) | Self::Hosts(_) | Self::Methods(_) | Self::Paths(_) | Self::Header(..) | Self::Claim(..) => true,
+            Self::Principals(_)
+            | Self::Namespaces(_)
+            | Self::ServiceAccounts(_)
+            | Self::TrustDomains(_)
+            | Self::DirectIp(_)
+            | Self::RemoteIp(_)
+            | Self::DestinationIp(_)
+            | Self::DestinationPort(_)
+            | Self::Sni(_) => false,
+        }
+    }
+
+    fn matches(&self, request: &Request<'_>) -> bool {
+        let connection = request.connection;
+        match self {
+            Self::Principals(values) => values.iter().any(|value| value.matches(&connection.peer)),
+            Self::Namespaces(values) => values.iter().any(|value| value.matches(&connection.peer)),
+            Self::ServiceAccounts(values) => values.iter().any(|value| value.matches(&connection.peer)),
+            Self::TrustDomains(values) => values.iter().any(|value| value.matches(&connection.peer)),
+            Self::DirectIp(blocks) => in_blocks(blocks, connection.direct_ip),
+            Self::RemoteIp(blocks) => in_blocks(blocks, connection.remote_ip),
+            Self::DestinationIp(blocks) => in_blocks(blocks, connection.destination.map(|address| address.ip())),
+            Self::DestinationPort(ports) => connection.destination.is_some_and(|address| ports.contains(&address.port())),
+            Self::Sni(values) => connection.sni.as_ref().is_some_and(|sni| any(values, sni.as_bytes())),
+            Self::RequestPrincipals(_) | Self::Claim(..) => {
+                request.authentication.claims().is_some_and(|claims| self.matches_claims(claims))
+            }
+            Self::Hosts(_) | Self::Methods(_) | Self::Paths(_) | Self::Header(..) => self.matches_http(request),
+        }
+    }
+
+    fn matches_claims(&self, claims: &Claims) -> bool {
+        match self {
+            Self::RequestPrincipals(values) => values.iter().any(|value| value.matches(claims.issuer(), claims.subject())),
+            Self::Claim(path, values) => claims.any_string(path, |found| any(values, found.as_bytes())),
+            _ => false,
+        }
+    }
+
+    fn matches_http(&self, request: &Request<'_>) -> bool {
+        let Some(http) = request.http else { return false };
+        match self {
+            Self::Hosts(values) => values.iter().any(|value| value.matches_ignoring_case(http.authority())),
+            Self::Methods(values) => any(values, http.method()),
+            Self::Paths(values) => values.iter().any(|value| value.matches(http.path())),
+            // `*` is the presence of the header here, also of an empty one.
+            Self::Header(name, values) => http
+                .headers()
+                .joined(name)
+                .is_some_and(|found| values.iter().any(|value| *value == TextMatch::Present || value.matches(&found))),
+            _ => false,
+        }
+    }
+}
+
+fn any(values: &[TextMatch], found: &[u8]) -> bool {
+    values.iter().any(|value| value.matches(found))
+}
+
+fn in_blocks(blocks: &[IpNet], address: Option<IpAddr>) -> bool {
+    let Some(address) = address.map(|address| address.to_canonical()) else { return false };
+    blocks.iter().any(|block| block.contains(&address))
+}

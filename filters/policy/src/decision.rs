@@ -1,0 +1,118 @@
+use crate::jwt::{Authentication, JwtError};
+use crate::policy::{Compiled, Policy};
+use crate::request::Request;
+use crate::wire::Action;
+
+/// What is done with the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Allow,
+    Deny,
+}
+
+impl Verdict {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "ALLOW",
+            Self::Deny => "DENY",
+        }
+    }
+}
+
+/// Why, in words that stay the same: they are in the log, in metrics and in tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// A DENY rule matched.
+    DenyRule,
+    /// An ALLOW rule matched.
+    AllowRule,
+    /// No ALLOW policy applies to the workload, and no DENY rule matched.
+    NoAllowPolicy,
+    /// ALLOW policies apply, and no rule of theirs matched.
+    NoAllowRuleMatched,
+    /// A token was presented and is not good.
+    Token(JwtError),
+}
+
+impl Reason {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::DenyRule => "deny_rule_matched",
+            Self::AllowRule => "allow_rule_matched",
+            Self::NoAllowPolicy => "no_allow_policy",
+            Self::NoAllowRuleMatched => "no_allow_rule_matched",
+            Self::Token(error) => error.reason(),
+        }
+    }
+}
+
+/// A decision and where it comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decision<'p> {
+    pub verdict: Verdict,
+    /// `<namespace>/<name>` of the AuthorizationPolicy that decided.
+    pub policy: Option<&'p str>,
+    /// Index of the rule in it, from 0.
+    pub rule: Option<u32>,
+    pub reason: Reason,
+}
+
+impl Decision<'_> {
+    /// The HTTP status of a refusal: 401 for a token that is not good, 403 for all else (a wrong audience too).
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self.reason {
+            Reason::Token(error) => error.status(),
+            Reason::DenyRule | Reason::AllowRule | Reason::NoAllowPolicy | Reason::NoAllowRuleMatched => 403,
+        }
+    }
+
+    /// The body of a refusal, in Envoy's words.
+    #[must_use]
+    pub fn body(&self) -> &'static str {
+        match self.reason {
+            Reason::Token(error) => error.message(),
+            Reason::DenyRule | Reason::AllowRule | Reason::NoAllowPolicy | Reason::NoAllowRuleMatched => "RBAC: access denied",
+        }
+    }
+
+    /// The response code details of a refusal, in Envoy's form.
+    #[must_use]
+    pub fn details(&self) -> String {
+        match (self.reason, self.policy.and_then(|key| key.split_once('/')), self.rule) {
+            (Reason::Token(error), ..) => format!("jwt_authn_access_denied{{{}}}", error.message().replace(' ', "_")),
+            (_, Some((namespace, name)), Some(rule)) => {
+                format!("rbac_access_denied_matched_policy[ns[{namespace}]-policy[{name}]-rule[{rule}]]")
+            }
+            _ => "rbac_access_denied_matched_policy[none]".to_owned(),
+        }
+    }
+}
+
+/// Decides. The order is Istio's: a bad token, then DENY, then ALLOW; where ALLOW policies apply, what none of them matches is denied.
+#[must_use]
+pub fn decide<'p>(policy: &'p Policy, request: &Request<'_>) -> Decision<'p> {
+    if let Authentication::Refused(refusal) = request.authentication {
+        return Decision { verdict: Verdict::Deny, policy: None, rule: None, reason: Reason::Token(refusal.error()) };
+    }
+    if let Some((policy, rule)) = first_match(policy, Action::Deny, request) {
+        return Decision { verdict: Verdict::Deny, policy: Some(policy), rule: Some(rule), reason: Reason::DenyRule };
+    }
+    // "If there are no ALLOW policies for the workload, allow the request" (AuthorizationPolicy).
+    if !policy.authorization.iter().any(|policy| policy.action == Action::Allow) {
+        return Decision { verdict: Verdict::Allow, policy: None, rule: None, reason: Reason::NoAllowPolicy };
+    }
+    match first_match(policy, Action::Allow, request) {
+        Some((policy, rule)) => Decision { verdict: Verdict::Allow, policy: Some(policy), rule: Some(rule), reason: Reason::AllowRule },
+        None => Decision { verdict: Verdict::Deny, policy: None, rule: None, reason: Reason::NoAllowRuleMatched },
+    }
+}
+
+fn first_match<'p>(policy: &'p Policy, action: Action, request: &Request<'_>) -> Option<(&'p str, u32)> {
+    let of_action = policy.authorization.iter().filter(|policy| policy.action == action);
+    of_action
+        .flat_map(|Compiled { key, rules, .. }| rules.iter().map(move |(index, rule)| (key, *index, rule)))
+        .find_map(|(key, index, rule)| rule.matches(request).then_some((key.as_str(), index)))
+}

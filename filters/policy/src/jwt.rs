@@ -1,0 +1,21 @@
+//! JSON Web Tokens: which keys and rules verify them, where they are found, what is wrong with one (RFC 7515, 7517, 7519).
+
+mod authenticate;
+mod cache;
+mod changes;
+mod claims;
+mod crypto;
+mod error;
+mod jwks;
+mod location;
+pub(crate) mod rule;
+mod strict_json;
+mod token;
+
+pub use authenticate::{Authentication, Refusal, Verified};
+pub use cache::TokenCache;
+pub use changes::HeaderChange;
+pub use claims::Claims;
+pub use crypto::{Algorithm, Crypto, CryptoError, SoftwareCrypto};
+pub use error::JwtError;
+pub use jwks::PublicKey;

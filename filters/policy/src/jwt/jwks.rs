@@ -1,0 +1,167 @@
+//! JSON Web Key Sets (RFC 7517, 7518, 8037): the public keys of an issuer.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use der::Encode as _;
+use der::asn1::{BitStringRef, UintRef};
+use jsonwebtoken::DecodingKey;
+use serde_json::{Map, Value};
+use spki::{AlgorithmIdentifierRef, ObjectIdentifier, SubjectPublicKeyInfoRef};
+
+use super::crypto::Algorithm;
+use super::strict_json;
+
+const MOST_KEYS: usize = 100;
+const LARGEST: usize = 256 * 1024;
+/// RFC 7518 section 3.3: "a key of size 2048 bits or larger MUST be used".
+const SHORTEST_RSA: usize = 2048 / 8;
+/// Verifying with a longer one costs more than any caller should be able to ask for.
+const LONGEST_RSA: usize = 8192 / 8;
+
+const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
+const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
+const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+
+/// One public key, in the forms that verifiers want.
+#[derive(Clone)]
+pub struct PublicKey {
+    id: Option<String>,
+    algorithms: Vec<Algorithm>,
+    spki_der: Vec<u8>,
+    decoding_key: DecodingKey,
+}
+
+impl std::fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PublicKey").field("id", &self.id).field("algorithms", &self.algorithms).finish_non_exhaustive()
+    }
+}
+
+impl PublicKey {
+    /// `kid`.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// What it may verify: its `alg`, or all that its type allows. Never an HMAC: a public key is no secret.
+    #[must_use]
+    pub fn algorithms(&self) -> &[Algorithm] {
+        &self.algorithms
+    }
+
+    /// The key as a DER `SubjectPublicKeyInfo` (RFC 5280 section 4.1).
+    #[must_use]
+    pub fn spki_der(&self) -> &[u8] {
+        &self.spki_der
+    }
+
+    pub(super) fn decoding_key(&self) -> &DecodingKey {
+        &self.decoding_key
+    }
+}
+
+/// The keys that can verify signatures; there is at least one. Keys of other types and for other uses are left out (RFC 7517 section 5).
+pub(super) fn parse(text: &str) -> Result<Vec<PublicKey>, String> {
+    if text.len() > LARGEST {
+        return Err(format!("found {} bytes; a JSON Web Key Set of at most {LARGEST} is allowed", text.len()));
+    }
+    let set =
+        strict_json::object(text.trim().as_bytes()).ok_or("found no JSON object; a JSON Web Key Set, `{\"keys\": […]}`, is allowed")?;
+    let Some(Value::Array(keys)) = set.get("keys") else {
+        return Err("found no list `keys`; a JSON Web Key Set, `{\"keys\": […]}`, is allowed".to_owned());
+    };
+    if keys.len() > MOST_KEYS {
+        return Err(format!("found {} keys; at most {MOST_KEYS} are allowed", keys.len()));
+    }
+    let mut parsed = Vec::new();
+    for (index, key) in keys.iter().enumerate() {
+        let key = key.as_object().ok_or_else(|| format!("keys[{index}]: found no object; a JSON Web Key is allowed"))?;
+        parsed.extend(parse_key(key).map_err(|error| format!("keys[{index}]: {error}"))?);
+    }
+    if parsed.is_empty() {
+        return Err("found no key that verifies signatures; RSA, EC (P-256, P-384) and OKP (Ed25519) keys are allowed".to_owned());
+    }
+    Ok(parsed)
+}
+
+fn parse_key(key: &Map<String, Value>) -> Result<Option<PublicKey>, String> {
+    let text = |name: &str| match key.get(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.as_str())),
+        Some(_) => Err(format!("`{name}` is not a string")),
+    };
+    if ["d", "p", "q", "k"].iter().any(|private| key.contains_key(*private)) && text("kty")? != Some("oct") {
+        return Err("found a private key; only the public half is allowed".to_owned());
+    }
+    if text("use")?.is_some_and(|usage| usage != "sig") {
+        return Ok(None);
+    }
+    let id = text("kid")?.map(str::to_owned);
+    let bytes = |name: &str| decode(text(name)?.ok_or_else(|| format!("`{name}` is missing"))?, name);
+    let encoded = |name: &str| text(name).map(Option::unwrap_or_default);
+    let wrong = |error: jsonwebtoken::errors::Error| error.to_string();
+    let (allowed, spki_der, decoding_key) = match (text("kty")?, text("crv")?) {
+        (Some("RSA"), _) => {
+            let spki = rsa_spki(&bytes("n")?, &bytes("e")?)?;
+            (Algorithm::RSA.to_vec(), spki, DecodingKey::from_rsa_components(encoded("n")?, encoded("e")?).map_err(wrong)?)
+        }
+        (Some("EC"), Some(curve @ ("P-256" | "P-384"))) => {
+            let (oid, size, algorithm) = if curve == "P-256" { (P256, 32, Algorithm::Es256) } else { (P384, 48, Algorithm::Es384) };
+            let spki = ec_spki(oid, size, &bytes("x")?, &bytes("y")?)?;
+            (vec![algorithm], spki, DecodingKey::from_ec_components(encoded("x")?, encoded("y")?).map_err(wrong)?)
+        }
+        (Some("OKP"), Some("Ed25519")) => {
+            (vec![Algorithm::EdDsa], ed_spki(&bytes("x")?)?, DecodingKey::from_ed_components(encoded("x")?).map_err(wrong)?)
+        }
+        (Some(_), _) => return Ok(None),
+        (None, _) => return Err("`kty` is missing".to_owned()),
+    };
+    let algorithms = match text("alg")? {
+        None => allowed,
+        Some(name) => match Algorithm::parse(name).filter(|algorithm| allowed.contains(algorithm)) {
+            Some(algorithm) => vec![algorithm],
+            None => return Ok(None),
+        },
+    };
+    Ok(Some(PublicKey { id, algorithms, spki_der, decoding_key }))
+}
+
+fn decode(text: &str, name: &str) -> Result<Vec<u8>, String> {
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| format!("`{name}` is not base64url without padding (RFC 7515 section 2)"))
+}
+
+fn rsa_spki(modulus: &[u8], exponent: &[u8]) -> Result<Vec<u8>, String> {
+    let size = modulus.iter().skip_while(|byte| **byte == 0).count();
+    if !(SHORTEST_RSA..=LONGEST_RSA).contains(&size) {
+        return Err(format!("found an RSA key of {} bits; 2048 to 8192 are allowed", size.saturating_mul(8)));
+    }
+    let integer = |bytes| UintRef::new(bytes).map_err(|error| error.to_string());
+    let key = pkcs1::RsaPublicKey { modulus: integer(modulus)?, public_exponent: integer(exponent)? };
+    let body = key.to_der().map_err(|error| error.to_string())?;
+    // "The parameters field MUST have ASN.1 type NULL" (RFC 3279 section 2.3.1).
+    spki(AlgorithmIdentifierRef { oid: RSA, parameters: Some(der::asn1::AnyRef::NULL) }, &body)
+}
+
+fn ec_spki(curve: ObjectIdentifier, size: usize, x: &[u8], y: &[u8]) -> Result<Vec<u8>, String> {
+    if x.len() != size || y.len() != size {
+        return Err(format!("found coordinates of {} and {} bytes; {size} each are allowed (RFC 7518 section 6.2.1)", x.len(), y.len()));
+    }
+    // 4 marks an uncompressed point (SEC 1 section 2.3.3).
+    let point = [&[4], x, y].concat();
+    spki(AlgorithmIdentifierRef { oid: EC, parameters: Some((&curve).into()) }, &point)
+}
+
+fn ed_spki(x: &[u8]) -> Result<Vec<u8>, String> {
+    if x.len() != 32 {
+        return Err(format!("found an Ed25519 key of {} bytes; 32 are allowed (RFC 8037 section 2)", x.len()));
+    }
+    spki(AlgorithmIdentifierRef { oid: ED25519, parameters: None }, x)
+}
+
+fn spki(algorithm: AlgorithmIdentifierRef<'_>, key: &[u8]) -> Result<Vec<u8>, String> {
+    let subject_public_key = BitStringRef::from_bytes(key).map_err(|error| error.to_string())?;
+    SubjectPublicKeyInfoRef { algorithm, subject_public_key }.to_der().map_err(|error| error.to_string())
+}

@@ -1,0 +1,144 @@
+//! One JWT rule, compiled: its keys are parsed once.
+
+use super::jwks::{self, PublicKey};
+use super::location::{self, Location};
+use crate::invalid::Errors;
+use crate::wire;
+
+#[derive(Debug, Clone)]
+pub(crate) struct JwtRule {
+    issuer: String,
+    audiences: Vec<String>,
+    keys: Vec<PublicKey>,
+    pub(super) locations: Vec<Location>,
+    forward_original_token: bool,
+    output_payload_to_header: Option<String>,
+    /// Header, and the path of the claim.
+    output_claims: Vec<(String, Vec<String>)>,
+    space_delimited: Vec<String>,
+}
+
+impl JwtRule {
+    pub(crate) fn compile(rule: &wire::JwtRule, path: &str, errors: &mut Errors) -> Option<Self> {
+        let wire::JwtRule {
+            issuer,
+            audiences,
+            jwks_uri,
+            jwks,
+            from_headers: _,
+            from_params: _,
+            from_cookies: _,
+            output_payload_to_header,
+            output_claim_to_headers,
+            forward_original_token,
+            space_delimited_claims,
+            timeout,
+        } = rule;
+        if issuer.is_empty() {
+            errors.add(format!("{path}.issuer"), "found an empty string; the value of the token's `iss` is allowed");
+        }
+        if jwks_uri.is_some() {
+            errors.add(format!("{path}.jwksUri"), "fetching keys is not supported yet; put them in `jwks`");
+        }
+        if timeout.is_some() {
+            errors.add(format!("{path}.timeout"), "fetching keys is not supported yet, so there is nothing to time out");
+        }
+        check_names(rule, path, errors);
+        let keys = match jwks {
+            Some(text) => errors.keep(&format!("{path}.jwks"), jwks::parse(text)),
+            None => {
+                errors.add(format!("{path}.jwks"), "missing; a JSON Web Key Set is allowed (fetching keys is not supported yet)");
+                None
+            }
+        }?;
+        let claims = output_claim_to_headers.iter().flatten();
+        Some(Self {
+            issuer: issuer.clone(),
+            audiences: audiences.clone().unwrap_or_default(),
+            keys,
+            locations: location::of(rule),
+            forward_original_token: forward_original_token.unwrap_or_default(),
+            output_payload_to_header: output_payload_to_header.clone(),
+            output_claims: claims.map(|output| (output.header.to_ascii_lowercase(), path_of(&output.claim))).collect(),
+            space_delimited: space_delimited_claims.clone().unwrap_or_default(),
+        })
+    }
+
+    pub(crate) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Empty: any.
+    pub(super) fn audiences(&self) -> &[String] {
+        &self.audiences
+    }
+
+    pub(super) fn keys(&self) -> &[PublicKey] {
+        &self.keys
+    }
+
+    pub(super) fn forwards_original_token(&self) -> bool {
+        self.forward_original_token
+    }
+
+    pub(super) fn output_payload_to_header(&self) -> Option<&str> {
+        self.output_payload_to_header.as_deref()
+    }
+
+    pub(super) fn output_claims(&self) -> &[(String, Vec<String>)] {
+        &self.output_claims
+    }
+
+    pub(super) fn space_delimited(&self) -> &[String] {
+        &self.space_delimited
+    }
+
+    /// Headers that only a verified token may set.
+    pub(crate) fn owned_headers(&self) -> impl Iterator<Item = &str> {
+        self.output_payload_to_header.as_deref().into_iter().chain(self.output_claims.iter().map(|(header, _)| header.as_str()))
+    }
+}
+
+fn path_of(claim: &str) -> Vec<String> {
+    claim.split('.').map(str::to_owned).collect()
+}
+
+fn check_names(rule: &wire::JwtRule, path: &str, errors: &mut Errors) {
+    let mut header = |field: &str, name: &str| {
+        // A pseudo header, or one that moves the request to another host or connection, is not the policy's to write or to take.
+        if !is_token(name) || name.eq_ignore_ascii_case("host") {
+            errors
+                .add(format!("{path}.{field}"), format!("found `{name}`; a header name (RFC 9110 section 5.1) other than Host is allowed"));
+        }
+    };
+    for (index, from) in rule.from_headers.iter().flatten().enumerate() {
+        header(&format!("fromHeaders[{index}].name"), &from.name);
+    }
+    if let Some(name) = &rule.output_payload_to_header {
+        header("outputPayloadToHeader", name);
+    }
+    for (index, output) in rule.output_claim_to_headers.iter().flatten().enumerate() {
+        header(&format!("outputClaimToHeaders[{index}].header"), &output.header);
+    }
+    for (index, output) in rule.output_claim_to_headers.iter().flatten().enumerate() {
+        if output.claim.split('.').any(str::is_empty) {
+            let message = format!("found `{}`; claim names, one behind the other with `.`, are allowed", output.claim);
+            errors.add(format!("{path}.outputClaimToHeaders[{index}].claim"), message);
+        }
+    }
+    let lists = [
+        ("audiences", &rule.audiences),
+        ("fromParams", &rule.from_params),
+        ("fromCookies", &rule.from_cookies),
+        ("spaceDelimitedClaims", &rule.space_delimited_claims),
+    ];
+    for (field, list) in lists {
+        for (index, _) in list.iter().flatten().enumerate().filter(|(_, value)| value.is_empty()) {
+            errors.add(format!("{path}.{field}[{index}]"), "found an empty string; a name is allowed");
+        }
+    }
+}
+
+fn is_token(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}

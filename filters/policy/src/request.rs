@@ -1,0 +1,88 @@
+//! What a decision is made of: the connection, the HTTP request on it, and what became of its token.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::headers::Headers;
+use crate::jwt::Authentication;
+
+/// One request, or one TCP connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    pub connection: &'a Connection,
+    /// None for a TCP connection.
+    pub http: Option<&'a HttpRequest<'a>>,
+    pub authentication: &'a Authentication,
+}
+
+/// What is known of the connection. An unknown address matches no block.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// Who opened the connection (`ipBlocks`).
+    pub direct_ip: Option<IpAddr>,
+    /// Who sent the request, by X-Forwarded-For or PROXY (`remoteIpBlocks`).
+    pub remote_ip: Option<IpAddr>,
+    pub peer: Peer,
+    pub sni: Option<String>,
+    /// The workload's own address and port.
+    pub destination: Option<SocketAddr>,
+}
+
+/// Who is at the other end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Peer {
+    /// No certificate, or none that was verified.
+    Plaintext,
+    /// The names of a verified certificate.
+    Authenticated { uri_sans: Vec<String>, dns_sans: Vec<String>, subject: Option<String> },
+}
+
+/// The head of an HTTP request. What Envoy normalised is what policy and app see.
+#[derive(Debug, Clone)]
+pub struct HttpRequest<'a> {
+    headers: Headers<'a>,
+}
+
+impl<'a> HttpRequest<'a> {
+    #[must_use]
+    pub fn new(headers: Headers<'a>) -> Self {
+        Self { headers }
+    }
+
+    #[must_use]
+    pub fn headers(&self) -> &Headers<'a> {
+        &self.headers
+    }
+
+    #[must_use]
+    pub fn method(&self) -> &'a [u8] {
+        self.headers.first(":method").unwrap_or_default()
+    }
+
+    #[must_use]
+    pub fn authority(&self) -> &'a [u8] {
+        self.headers.first(":authority").unwrap_or_default()
+    }
+
+    /// As sent: with query.
+    #[must_use]
+    pub fn target(&self) -> &'a [u8] {
+        self.headers.first(":path").unwrap_or_default()
+    }
+
+    /// Without query and fragment.
+    #[must_use]
+    pub fn path(&self) -> &'a [u8] {
+        let target = self.target();
+        let end = target.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(target.len());
+        target.get(..end).unwrap_or_default()
+    }
+
+    /// Behind the first `?`, without fragment; empty when there is none.
+    #[must_use]
+    pub fn query(&self) -> &'a [u8] {
+        let target = self.target();
+        let target = target.split(|byte| *byte == b'#').next().unwrap_or_default();
+        let start = target.iter().position(|byte| *byte == b'?').map_or(target.len(), |question| question.saturating_add(1));
+        target.get(start..).unwrap_or_default()
+    }
+}

@@ -1,0 +1,121 @@
+//! Compiles Istio's rules. Whatever cannot be enforced exactly is an error with its field's path, never a rule that matches more or less.
+
+mod condition;
+mod operation;
+mod source;
+
+use crate::check::Check;
+use crate::invalid::Errors;
+use crate::matcher::identity::LocalDomains;
+use crate::request::Request;
+use crate::wire::{self, Action, Protocol};
+
+const MOST_RULES: usize = 512;
+const MOST_SOURCES: usize = 512;
+
+/// What compiling a rule needs to know of the policy that it is in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scope<'a> {
+    pub(crate) namespace: &'a str,
+    pub(crate) domains: &'a LocalDomains,
+}
+
+/// `from` and `to` and `when`, each any of its alternatives; none given: it holds.
+#[derive(Debug, Clone)]
+pub(crate) struct Rule {
+    from: Option<Vec<Vec<Check>>>,
+    to: Option<Vec<Vec<Check>>>,
+    when: Vec<Check>,
+}
+
+impl Rule {
+    pub(crate) fn matches(&self, request: &Request<'_>) -> bool {
+        let all = |checks: &[Check]| checks.iter().all(|check| check.matches(request));
+        let any = |alternatives: &Option<Vec<Vec<Check>>>| alternatives.as_ref().is_none_or(|list| list.iter().any(|checks| all(checks)));
+        any(&self.to) && any(&self.from) && all(&self.when)
+    }
+
+    /// What is left of the rule on a listener that has no HTTP. ALLOW: nothing, if any field needs HTTP, so that less is allowed. DENY:
+    /// the fields that need none, so that more is denied.
+    pub(crate) fn on(mut self, protocol: Protocol, action: Action) -> Option<Self> {
+        if protocol == Protocol::Http {
+            return Some(self);
+        }
+        let lists = || self.from.iter().chain(&self.to).flatten().flatten().chain(&self.when);
+        if action == Action::Allow {
+            return (!lists().any(|check| check.test.is_http_only())).then_some(self);
+        }
+        let keep = |checks: &mut Vec<Check>| checks.retain(|check| !check.test.is_http_only());
+        self.from.iter_mut().chain(&mut self.to).flatten().for_each(keep);
+        keep(&mut self.when);
+        Some(self)
+    }
+}
+
+/// All rules of a policy; a rule with an error is left out, and then so is the policy.
+pub(crate) fn compile_all(rules: &[wire::Rule], scope: Scope<'_>, path: &str, errors: &mut Errors) -> Vec<Rule> {
+    if rules.len() > MOST_RULES {
+        errors.add(path, format!("found {} rules; at most {MOST_RULES} are allowed", rules.len()));
+    }
+    rules.iter().enumerate().map(|(index, rule)| compile(rule, scope, &format!("{path}[{index}]"), errors)).collect()
+}
+
+fn compile(rule: &wire::Rule, scope: Scope<'_>, path: &str, errors: &mut Errors) -> Rule {
+    let wire::Rule { from, to, when } = rule;
+    let from = from.as_ref().map(|list| {
+        let path = format!("{path}.from");
+        check_length(list.len(), MOST_SOURCES, &path, errors);
+        let mut compiled = Vec::new();
+        for (index, wire::From { source }) in list.iter().enumerate() {
+            let path = format!("{path}[{index}].source");
+            match source {
+                Some(source) => compiled.push(source::compile(source, scope, &path, errors)),
+                None => errors.add(path, "missing; a source with at least one field is allowed"),
+            }
+        }
+        compiled
+    });
+    let to = to.as_ref().map(|list| {
+        let path = format!("{path}.to");
+        check_length(list.len(), MOST_SOURCES, &path, errors);
+        let mut compiled = Vec::new();
+        for (index, wire::To { operation }) in list.iter().enumerate() {
+            let path = format!("{path}[{index}].operation");
+            match operation {
+                Some(operation) => compiled.push(operation::compile(operation, &path, errors)),
+                None => errors.add(path, "missing; an operation with at least one field is allowed"),
+            }
+        }
+        compiled
+    });
+    let mut checks = Vec::new();
+    if let Some(when) = when {
+        for (index, condition) in when.iter().enumerate() {
+            checks.extend(condition::compile(condition, scope, &format!("{path}.when[{index}]"), errors));
+        }
+        if when.is_empty() {
+            errors.add(format!("{path}.when"), "found an empty list; leave the field out for no condition");
+        }
+    }
+    Rule { from, to, when: checks }
+}
+
+fn check_length(length: usize, most: usize, path: &str, errors: &mut Errors) {
+    if length == 0 {
+        errors.add(path, "found an empty list; leave the field out for any");
+    } else if length > most {
+        errors.add(path, format!("found {length} entries; at most {most} are allowed"));
+    }
+}
+
+/// The values of one field, compiled; none when the field is absent or wrong.
+fn values<T>(list: Option<&Vec<String>>, path: &str, errors: &mut Errors, parse: impl Fn(&str) -> Result<T, String>) -> Option<Vec<T>> {
+    let list = list?;
+    if list.is_empty() {
+        errors.add(path, "found an empty list; leave the field out for any");
+        return None;
+    }
+    let parsed: Vec<T> =
+        list.iter().enumerate().filter_map(|(index, value)| errors.keep(&format!("{path}[{index}]"), parse(value))).collect();
+    (parsed.len() == list.len()).then_some(parsed)
+}

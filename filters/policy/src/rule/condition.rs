@@ -1,0 +1,137 @@
+use ipnet::IpNet;
+
+use super::{Scope, values};
+use crate::check::{Check, Test};
+use crate::invalid::Errors;
+use crate::matcher::identity::{NamespaceMatch, PrincipalMatch, ServiceAccountMatch, TrustDomainMatch};
+use crate::matcher::principal::RequestPrincipalMatch;
+use crate::matcher::text::TextMatch;
+use crate::wire;
+
+const ALLOWED: &str = "request.headers[NAME], source.ip, remote.ip, source.namespace, source.serviceAccount, source.trustDomain, \
+                       source.principal, request.auth.principal, request.auth.audiences, request.auth.presenter, \
+                       request.auth.claims[NAME], destination.ip, destination.port or connection.sni is allowed";
+
+pub(super) fn compile(condition: &wire::Condition, scope: Scope<'_>, path: &str, errors: &mut Errors) -> Vec<Check> {
+    let wire::Condition { key, values: yes, not_values: no } = condition;
+    let mut checks = Vec::new();
+    if yes.as_ref().is_none_or(Vec::is_empty) && no.as_ref().is_none_or(Vec::is_empty) {
+        errors.add(path, "found neither values nor notValues; at least one of them is allowed");
+        return checks;
+    }
+    let Some(attribute) = errors.keep(&format!("{path}.key"), Attribute::parse(key)) else { return checks };
+    let (yes_path, no_path) = (format!("{path}.values"), format!("{path}.notValues"));
+    pair(
+        yes.as_ref(),
+        no.as_ref(),
+        [&yes_path, &no_path],
+        errors,
+        &|list, path, errors| attribute.compile(list, scope, path, errors),
+        &mut checks,
+    );
+    checks
+}
+
+/// A `when` key, parsed.
+enum Attribute<'a> {
+    Header(&'a str),
+    SourceIp,
+    RemoteIp,
+    Namespace,
+    ServiceAccount,
+    TrustDomain,
+    Principal,
+    RequestPrincipal,
+    Claim(Vec<String>),
+    DestinationIp,
+    DestinationPort,
+    Sni,
+}
+
+impl<'a> Attribute<'a> {
+    fn parse(key: &'a str) -> Result<Self, String> {
+        let claim = |name: &str| Self::Claim(vec![name.to_owned()]);
+        Ok(match key {
+            "source.ip" => Self::SourceIp,
+            "remote.ip" => Self::RemoteIp,
+            "source.namespace" => Self::Namespace,
+            "source.serviceAccount" => Self::ServiceAccount,
+            "source.trustDomain" => Self::TrustDomain,
+            "source.principal" => Self::Principal,
+            "request.auth.principal" => Self::RequestPrincipal,
+            "request.auth.audiences" => claim("aud"),
+            "request.auth.presenter" => claim("azp"),
+            "destination.ip" => Self::DestinationIp,
+            "destination.port" => Self::DestinationPort,
+            "connection.sni" => Self::Sni,
+            _ => return Self::parse_bracketed(key),
+        })
+    }
+
+    fn parse_bracketed(key: &'a str) -> Result<Self, String> {
+        let inside = |prefix: &str| key.strip_prefix(prefix)?.strip_suffix(']').filter(|inside| !inside.is_empty());
+        if let Some(name) = inside("request.headers[") {
+            return Ok(Self::Header(name));
+        }
+        if let Some(path) = inside("request.auth.claims[") {
+            // `[a][b]` goes down into nested claims; a key is literal, dots and slashes included.
+            let keys: Vec<String> = path.split("][").map(str::to_owned).collect();
+            return if keys.iter().any(|key| key.is_empty() || key.contains(['[', ']'])) {
+                Err(format!("found `{key}`; claim names in brackets, one behind the other, are allowed"))
+            } else {
+                Ok(Self::Claim(keys))
+            };
+        }
+        if key.starts_with("experimental.envoy.filters.") {
+            return Err(format!("found `{key}`; metadata of other filters is not supported yet"));
+        }
+        Err(format!("found `{key}`; {ALLOWED}"))
+    }
+
+    fn compile(&self, list: &Vec<String>, scope: Scope<'_>, path: &str, errors: &mut Errors) -> Option<Test> {
+        let list = Some(list);
+        match self {
+            Self::Header(name) => values(list, path, errors, TextMatch::parse).map(|found| Test::Header((*name).to_owned(), found)),
+            Self::SourceIp => values(list, path, errors, ip_block).map(Test::DirectIp),
+            Self::RemoteIp => values(list, path, errors, ip_block).map(Test::RemoteIp),
+            Self::DestinationIp => values(list, path, errors, ip_block).map(Test::DestinationIp),
+            Self::DestinationPort => values(list, path, errors, port).map(Test::DestinationPort),
+            Self::Sni => values(list, path, errors, TextMatch::parse).map(Test::Sni),
+            Self::Namespace => values(list, path, errors, NamespaceMatch::parse).map(Test::Namespaces),
+            Self::ServiceAccount => {
+                values(list, path, errors, |value| ServiceAccountMatch::parse(value, scope.namespace)).map(Test::ServiceAccounts)
+            }
+            Self::TrustDomain => values(list, path, errors, |value| TrustDomainMatch::parse(value, scope.domains)).map(Test::TrustDomains),
+            Self::Principal => values(list, path, errors, |value| PrincipalMatch::parse(value, scope.domains)).map(Test::Principals),
+            Self::RequestPrincipal => values(list, path, errors, RequestPrincipalMatch::parse).map(Test::RequestPrincipals),
+            Self::Claim(claim) => values(list, path, errors, TextMatch::parse).map(|found| Test::Claim(claim.clone(), found)),
+        }
+    }
+}
+
+/// A field and its negation, each a check of its own: both must hold.
+pub(super) fn pair(
+    yes: Option<&Vec<String>>,
+    no: Option<&Vec<String>>,
+    paths: [&str; 2],
+    errors: &mut Errors,
+    compile: &dyn Fn(&Vec<String>, &str, &mut Errors) -> Option<Test>,
+    checks: &mut Vec<Check>,
+) {
+    for ((list, negated), path) in [(yes, false), (no, true)].into_iter().zip(paths) {
+        let test = list.and_then(|list| compile(list, path, errors));
+        checks.extend(test.map(|test| Check { test, negated }));
+    }
+}
+
+pub(super) fn ip_block(value: &str) -> Result<IpNet, String> {
+    let parsed = value.parse::<IpNet>().or_else(|_| value.parse::<std::net::IpAddr>().map(IpNet::from));
+    parsed
+        .map(|block| block.trunc())
+        .map_err(|_| format!("found `{value}`; an IP address or a CIDR block, such as `10.0.0.0/8`, is allowed"))
+}
+
+pub(super) fn port(value: &str) -> Result<u16, String> {
+    let parsed = value.parse::<u16>().ok().filter(|port| *port != 0);
+    parsed.ok_or_else(|| format!("found `{value}`; a port from 1 to 65535 is allowed"))
+}

@@ -1,0 +1,80 @@
+use super::condition::{ip_block, pair};
+use super::{Scope, values};
+use crate::check::{Check, Test};
+use crate::invalid::Errors;
+use crate::matcher::identity::{NamespaceMatch, PrincipalMatch, ServiceAccountMatch, TrustDomainMatch};
+use crate::matcher::principal::RequestPrincipalMatch;
+use crate::wire;
+
+const MOST_SERVICE_ACCOUNTS: usize = 16;
+
+pub(super) fn compile(source: &wire::Source, scope: Scope<'_>, path: &str, errors: &mut Errors) -> Vec<Check> {
+    let wire::Source {
+        principals,
+        not_principals,
+        request_principals,
+        not_request_principals,
+        namespaces,
+        not_namespaces,
+        service_accounts,
+        not_service_accounts,
+        trust_domains,
+        not_trust_domains,
+        ip_blocks,
+        not_ip_blocks,
+        remote_ip_blocks,
+        not_remote_ip_blocks,
+    } = source;
+    if *source == wire::Source::default() {
+        errors.add(path, "found no field; at least one is allowed, or leave `from` out for any source");
+    }
+    check_accounts(source, path, errors);
+    let principal = |value: &str| PrincipalMatch::parse(value, scope.domains);
+    let account = |value: &str| ServiceAccountMatch::parse(value, scope.namespace);
+    let domain = |value: &str| TrustDomainMatch::parse(value, scope.domains);
+    let mut checks = Vec::new();
+    let mut add = |name: &str,
+                   yes: &Option<Vec<String>>,
+                   no: &Option<Vec<String>>,
+                   compile: &dyn Fn(&Vec<String>, &str, &mut Errors) -> Option<Test>| {
+        pair(yes.as_ref(), no.as_ref(), [&format!("{path}.{name}"), &format!("{path}.{}", negated(name))], errors, compile, &mut checks);
+    };
+    add("principals", principals, not_principals, &|list, path, errors| values(Some(list), path, errors, principal).map(Test::Principals));
+    add("requestPrincipals", request_principals, not_request_principals, &|list, path, errors| {
+        values(Some(list), path, errors, RequestPrincipalMatch::parse).map(Test::RequestPrincipals)
+    });
+    add("namespaces", namespaces, not_namespaces, &|list, path, errors| {
+        values(Some(list), path, errors, NamespaceMatch::parse).map(Test::Namespaces)
+    });
+    add("serviceAccounts", service_accounts, not_service_accounts, &|list, path, errors| {
+        values(Some(list), path, errors, account).map(Test::ServiceAccounts)
+    });
+    add("trustDomains", trust_domains, not_trust_domains, &|list, path, errors| {
+        values(Some(list), path, errors, domain).map(Test::TrustDomains)
+    });
+    add("ipBlocks", ip_blocks, not_ip_blocks, &|list, path, errors| values(Some(list), path, errors, ip_block).map(Test::DirectIp));
+    add("remoteIpBlocks", remote_ip_blocks, not_remote_ip_blocks, &|list, path, errors| {
+        values(Some(list), path, errors, ip_block).map(Test::RemoteIp)
+    });
+    checks
+}
+
+fn check_accounts(source: &wire::Source, path: &str, errors: &mut Errors) {
+    let accounts = [(&source.service_accounts, "serviceAccounts"), (&source.not_service_accounts, "notServiceAccounts")];
+    let others = [&source.principals, &source.not_principals, &source.namespaces, &source.not_namespaces];
+    for (list, name) in accounts.into_iter().filter_map(|(list, name)| Some((list.as_ref()?, name))) {
+        if others.iter().any(|other| other.is_some()) {
+            errors.add(format!("{path}.{name}"), "found beside principals or namespaces; service accounts are allowed alone");
+        }
+        if list.len() > MOST_SERVICE_ACCOUNTS {
+            errors.add(format!("{path}.{name}"), format!("found {} values; at most {MOST_SERVICE_ACCOUNTS} are allowed", list.len()));
+        }
+    }
+}
+
+/// `notPrincipals` for `principals`.
+pub(super) fn negated(name: &str) -> String {
+    let mut letters = name.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_uppercase()).into_iter();
+    format!("not{}", first.chain(letters).collect::<String>())
+}
