@@ -1,4 +1,6 @@
-//! AuthorizationPolicy: who may do what. The rules are those of `meshwright_policy`, which also checks them.
+//! AuthorizationPolicy: who may do what. The rules are `meshwright_policy`'s, which also says what is wrong with them.
+
+use meshwright_policy::{validate_rules, wire};
 
 use crate::key::DocumentKey;
 use crate::peer_authentication::read_selector;
@@ -6,19 +8,40 @@ use crate::reader::Reader;
 use crate::record::record;
 use crate::workload::Labels;
 
+/// Istio logs what the policy would have done and does nothing.
+const DRY_RUN: &str = "istio.io/dry-run";
+
 record! {
     /// An AuthorizationPolicy.
+    #[derive(Eq)]
     AuthorizationPolicy {
         plain key: DocumentKey,
         /// None: every workload in scope.
         maybe selector: Labels,
-        list rules: serde_json::Value,
+        /// Name, action and rules as proxies are given them.
+        plain wire: wire::AuthorizationPolicy,
     }
 }
 
 impl AuthorizationPolicy {
     pub(crate) fn read(root: &Reader<'_>, key: DocumentKey) -> Option<Self> {
-        let spec = root.get("spec");
-        Some(Self { selector: read_selector(&spec.get("selector")), rules: Vec::new(), key })
+        let dry_run = root.get("metadata").get("annotations").get(DRY_RUN);
+        if dry_run.text().is_some_and(|value| value != "false") {
+            dry_run.fail("is not supported yet: leave it out, or write `\"false\"`");
+        }
+        let spec = root.get("spec").required()?;
+        let action = match spec.get("action").text().as_deref() {
+            Some("DENY") => wire::Action::Deny,
+            // Istio: ALLOW unless told; other words are refused by `schema`.
+            Some(_) | None => wire::Action::Allow,
+        };
+        let rules: Vec<wire::Rule> = spec.get("rules").all_as()?;
+        if let Err(errors) = validate_rules(key.namespace(), action, &rules) {
+            for error in errors {
+                spec.fail_below(&error.path, error.message);
+            }
+        }
+        let wire = wire::AuthorizationPolicy { namespace: key.namespace().to_owned(), name: key.name().to_owned(), action, rules };
+        Some(Self { selector: read_selector(&spec.get("selector")), wire, key })
     }
 }

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
+
 use crate::duration;
 use crate::host::Host;
 use crate::yaml::{Node, Position, Scalar, Value};
@@ -25,6 +27,10 @@ pub(crate) struct Report(RefCell<Vec<Problem>>);
 impl Report {
     pub(crate) fn add(&self, problem: Problem) {
         self.0.borrow_mut().push(problem);
+    }
+
+    fn has_below(&self, path: &str) -> bool {
+        self.0.borrow().iter().any(|problem| problem.path.starts_with(path))
     }
 
     pub(crate) fn into_problems(self) -> Vec<Problem> {
@@ -55,10 +61,6 @@ impl<'a> Reader<'a> {
             path: join(&self.path, key),
             report: self.report,
         }
-    }
-
-    pub(crate) fn node(&self) -> Option<&'a Node> {
-        self.node
     }
 
     pub(crate) fn is_present(&self) -> bool {
@@ -160,7 +162,28 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn labels(&self) -> BTreeMap<String, String> {
-        self.entries().into_iter().filter_map(|(name, value)| Some((name, value.text()?))).collect()
+        let label = |(name, value): (String, Self)| {
+            let text = value.text()?;
+            if name.contains('*') || text.contains('*') {
+                value.fail("labels have no wildcards");
+            }
+            Some((name, text))
+        };
+        self.entries().into_iter().filter_map(label).collect()
+    }
+
+    /// Every item as a wire type of another crate. `None` when something is wrong below, which has been reported then.
+    pub(crate) fn all_as<T: DeserializeOwned>(&self) -> Option<Vec<T>> {
+        if self.report.has_below(&self.path) {
+            return None;
+        }
+        let items = self.items().into_iter().map(|item| {
+            let json = item.node.map(Node::to_json).unwrap_or_default();
+            let read: Result<T, _> = serde_path_to_error::deserialize(json);
+            read.map_err(|error| item.fail_below(&error.path().to_string(), error.inner().to_string())).ok()
+        });
+        // Every item is read before the first that failed ends it.
+        items.collect::<Vec<_>>().into_iter().collect()
     }
 
     pub(crate) fn fail(&self, message: impl Into<String>) {
@@ -178,7 +201,8 @@ impl<'a> Reader<'a> {
             let Some(next) = next else { break };
             at = next;
         }
-        let full = if path.starts_with('[') { format!("{}{path}", self.path) } else { join(&self.path, path) };
+        let path = path.trim_end_matches('.').trim_start_matches('.');
+        let full = if path.is_empty() || path.starts_with('[') { format!("{}{path}", self.path) } else { join(&self.path, path) };
         self.report.add(Problem { position: at.position, path: full, message: message.into() });
     }
 }

@@ -1,4 +1,6 @@
-//! RequestAuthentication: whose tokens are taken. The rules are those of `meshwright_policy`, which also checks them.
+//! RequestAuthentication: whose tokens are taken. The rules are `meshwright_policy`'s, which also says what is wrong with them.
+
+use meshwright_policy::{validate_jwt_rules, wire};
 
 use crate::key::DocumentKey;
 use crate::peer_authentication::read_selector;
@@ -8,15 +10,31 @@ use crate::workload::Labels;
 
 record! {
     /// A RequestAuthentication.
+    #[derive(Eq)]
     RequestAuthentication {
         plain key: DocumentKey,
+        /// None: every workload in scope.
         maybe selector: Labels,
-        list jwt_rules: serde_json::Value,
+        /// Name and rules as proxies are given them.
+        plain wire: wire::RequestAuthentication,
     }
 }
 
 impl RequestAuthentication {
     pub(crate) fn read(spec: &Reader<'_>, key: DocumentKey) -> Option<Self> {
-        Some(Self { selector: read_selector(&spec.get("selector")), jwt_rules: Vec::new(), key })
+        let rules = spec.get("jwtRules");
+        // `schema` has said of `jwksUri` that keys are not fetched yet; without either, Istio would discover them.
+        let keyless = rules.items().into_iter().filter(|rule| !rule.get("jwks").is_present() && !rule.get("jwksUri").is_present());
+        for rule in keyless {
+            rule.get("jwks").fail("is required: finding the keys through the issuer is not supported yet");
+        }
+        let jwt_rules: Vec<wire::JwtRule> = rules.all_as()?;
+        if let Err(errors) = validate_jwt_rules(&jwt_rules) {
+            for error in errors {
+                spec.fail_below(&error.path, error.message);
+            }
+        }
+        let wire = wire::RequestAuthentication { namespace: key.namespace().to_owned(), name: key.name().to_owned(), jwt_rules };
+        Some(Self { selector: read_selector(&spec.get("selector")), wire, key })
     }
 }

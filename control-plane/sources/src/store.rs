@@ -28,6 +28,8 @@ struct Found {
     line: usize,
     version: String,
     parsed: Result<Document, Rejected>,
+    /// It stands for a file without documents, which is only wrong if there were some in it.
+    empty: bool,
 }
 
 impl Found {
@@ -76,7 +78,8 @@ impl Store {
 
     /// Takes what the directory holds now. `None`: no `Mesh` document would be in force, and so nothing was changed.
     pub(crate) fn update(&mut self, files: &Files) -> Option<Loaded> {
-        let found = find(files);
+        let mut found = find(files);
+        found.retain(|found| !found.empty || self.good.values().any(|good| good.document.origin().file() == &*found.file));
         let mut candidates = self.choose(&found);
         let state = self.settle(&mut candidates);
         state.mesh()?;
@@ -182,7 +185,8 @@ fn find(files: &Files) -> Vec<Found> {
     let mut found = Vec::new();
     for (file, bytes) in files {
         let file: Arc<str> = file.as_str().into();
-        let broken = |message: &str| Found {
+        let broken = |message: &str, empty| Found {
+            empty,
             file: Arc::clone(&file),
             line: 1,
             version: String::new(),
@@ -193,16 +197,17 @@ fn find(files: &Files) -> Vec<Found> {
                 let documents = split_file(bytes);
                 // A file that an editor has truncated to write it anew looks like this.
                 if documents.is_empty() {
-                    found.push(broken("the file holds no documents: remove the file to remove its documents"));
+                    found.push(broken("the file holds no documents: remove the file to remove its documents", true));
                 }
                 found.extend(documents.iter().map(|raw| Found {
+                    empty: false,
                     file: Arc::clone(&file),
                     line: raw.line(),
                     version: version(raw.bytes()),
                     parsed: raw.parse(&file),
                 }));
             }
-            Err(error) => found.push(broken(error)),
+            Err(error) => found.push(broken(error, false)),
         }
     }
     found
@@ -223,7 +228,8 @@ fn status(found: &Found, refusal: Option<&Refusal>) -> DocumentStatus {
 
 /// All errors of what a directory holds, without any last good version to fall back on.
 pub(crate) fn check(files: &Files) -> (State, usize, Vec<DocumentError>) {
-    let found = find(files);
+    let mut found = find(files);
+    found.retain(|found| !found.empty);
     let count = found.len();
     let mut errors = Vec::new();
     let mut documents = Vec::new();

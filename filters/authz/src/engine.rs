@@ -1,16 +1,20 @@
-//! The way from what was read of a stream to what is done about it; knows the policy crate and no host.
+//! The way from what was read of a stream to what is done about it; knows the policy and no stream.
 
 use std::cell::RefCell;
 
 use meshwright_policy::{
-    Authentication, AuditRecord, Connection, Decision, HeaderChange, Headers, HttpRequest, Policy, Request, TokenCache, decide,
+    AuditRecord, Authentication, Connection, Decision, HeaderChange, HttpRequest, Policy, Reason, Request, TokenCache, Verdict, decide,
 };
 
 use crate::connection::UnknownPeer;
 use crate::crypto::HostCrypto;
 use crate::headers::Received;
 
-/// A compiled policy with what it remembers between streams.
+const FORBIDDEN: u16 = 403;
+const UNAUTHORIZED: u16 = 401;
+const ACCESS_DENIED: &str = "RBAC: access denied";
+
+/// A compiled policy with what it remembers between streams: a new policy remembers nothing.
 #[derive(Debug)]
 pub(crate) struct Engine {
     policy: Policy,
@@ -23,17 +27,24 @@ pub(crate) struct Engine {
 pub(crate) struct Outcome {
     /// `None` lets it pass.
     pub(crate) denial: Option<Denial>,
-    /// What else to do to the headers of a request that passes.
+    /// What to do to the headers of a request that passes, in order.
     pub(crate) changes: Vec<HeaderChange>,
     /// For the access log.
     pub(crate) audit: AuditRecord,
 }
 
-/// The reply that a denied request gets; a connection is closed.
-#[derive(Debug)]
+/// The reply that a denied request gets. A denied connection is closed instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Denial {
     pub(crate) status: u16,
     pub(crate) body: &'static str,
+    /// `www-authenticate`, which a 401 must have (RFC 9110 section 15.5.2).
+    pub(crate) challenge: Option<String>,
+}
+
+impl Denial {
+    /// For when something went wrong on the way to a decision.
+    pub(crate) const FORBIDDEN: Self = Self { status: FORBIDDEN, body: ACCESS_DENIED, challenge: None };
 }
 
 impl Engine {
@@ -47,46 +58,134 @@ impl Engine {
 
     /// Decides about an HTTP request at `now`, in seconds since the epoch.
     pub(crate) fn request(&self, connection: Result<Connection, UnknownPeer>, received: &Received, now: u64) -> Outcome {
-        let (Ok(connection), Ok(headers)) = (connection, Headers::parse(&received.serialized)) else { return Outcome::refused() };
-        let http = HttpRequest(headers);
+        let connection = match connection {
+            Ok(connection) => connection,
+            Err(error) => return Outcome::unknown_peer(error),
+        };
+        let http = HttpRequest::new(received.headers());
         let authentication = {
-            // Held for this call alone, which cannot come back here.
+            // Borrowed for this call alone, which does not come back here.
             let mut tokens = self.tokens.borrow_mut();
             self.policy.authenticate(&http, now, &self.crypto, &mut tokens)
         };
-        let decision = decide(&self.policy, &Request { connection: &connection, http: Some(&http), authentication: &authentication });
-        Outcome::of(&decision, &connection, &authentication)
+        self.decide(&connection, Some(&http), &authentication)
     }
 
     /// Decides about a TCP connection.
     pub(crate) fn connection(&self, connection: Result<Connection, UnknownPeer>) -> Outcome {
-        let Ok(connection) = connection else { return Outcome::refused() };
-        let authentication = Authentication::default();
-        let decision = decide(&self.policy, &Request { connection: &connection, http: None, authentication: &authentication });
-        Outcome::of(&decision, &connection, &authentication)
+        match connection {
+            Ok(connection) => self.decide(&connection, None, &Authentication::Anonymous),
+            Err(error) => Outcome::unknown_peer(error),
+        }
+    }
+
+    fn decide(&self, connection: &Connection, http: Option<&HttpRequest<'_>>, authentication: &Authentication) -> Outcome {
+        let decision = decide(&self.policy, &Request { connection, http, authentication });
+        let denial = match decision.verdict {
+            Verdict::Allow => None,
+            Verdict::Deny => Some(denial(&decision, http)),
+        };
+        let audit = AuditRecord::new(&decision, connection, authentication);
+        Outcome { denial, changes: authentication.changes().to_vec(), audit }
     }
 }
 
 impl Outcome {
-    fn of(decision: &Decision, _connection: &Connection, authentication: &Authentication) -> Self {
-        Self {
-            denial: decision.deny.then_some(Denial { status: decision.status, body: "RBAC: access denied" }),
-            changes: authentication.changes().to_vec(),
-            audit: AuditRecord {
-                verdict: if decision.deny { "DENY" } else { "ALLOW" }.to_owned(),
-                rule: decision.rule,
-                policy: decision.rule.map(|_| "shop/callers".to_owned()),
-                reason: "stub".to_owned(),
-                ..AuditRecord::default()
-            },
+    fn unknown_peer(error: UnknownPeer) -> Self {
+        Self { denial: Some(Denial::FORBIDDEN), changes: Vec::new(), audit: AuditRecord::refused(error.reason()) }
+    }
+}
+
+fn denial(decision: &Decision<'_>, http: Option<&HttpRequest<'_>>) -> Denial {
+    let status = decision.status();
+    let challenge = match (decision.reason, http) {
+        (Reason::Token(_), Some(http)) if status == UNAUTHORIZED => Some(challenge(http)),
+        (Reason::Token(_) | Reason::DenyRule | Reason::AllowRule | Reason::NoAllowPolicy | Reason::NoAllowRuleMatched, _) => None,
+    };
+    Denial { status, body: decision.body(), challenge }
+}
+
+/// As jwt_authn writes it (RFC 6750 section 3), but without the query, which may hold a token, and without what no quoted string may hold.
+fn challenge(http: &HttpRequest<'_>) -> String {
+    let scheme = http.headers().first(":scheme").unwrap_or(b"http");
+    let uri = [scheme, b"://", http.authority(), http.path()].concat();
+    match String::from_utf8(uri) {
+        Ok(uri) if uri.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\')) => {
+            format!("Bearer realm=\"{uri}\", error=\"invalid_token\"")
+        }
+        Ok(_) | Err(_) => "Bearer error=\"invalid_token\"".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use meshwright_policy::{Headers, Peer};
+    use serde_json::json;
+
+    use super::*;
+
+    fn engine() -> Engine {
+        let policy = json!({
+            "version": 1, "protocol": "http", "trust_domain": "mesh.local",
+            "request_authentication": [{"namespace": "shop", "name": "tokens", "jwt_rules": [
+                {"issuer": "https://i", "jwks": "{\"keys\":[]}", "outputClaimToHeaders": [{"header": "X-User", "claim": "sub"}]},
+            ]}],
+            "authorization": [{"namespace": "shop", "name": "callers", "action": "ALLOW", "rules": [
+                {"from": [{"source": {"principals": ["mesh.local/ns/shop/sa/orders"]}}]},
+            ]}],
+        });
+        Engine::new(Policy::from_json(policy.to_string().as_bytes()).unwrap())
+    }
+
+    fn connection(account: &str) -> Connection {
+        let uri_sans = vec![format!("spiffe://mesh.local/ns/shop/sa/{account}")];
+        let peer = Peer::Authenticated { uri_sans, dns_sans: Vec::new(), subject: None };
+        Connection { direct_ip: None, remote_ip: None, peer, sni: None, destination: None }
+    }
+
+    fn received(headers: &[(&str, &str)], owned: &[String]) -> Received {
+        Received::new(headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect(), owned)
+    }
+
+    #[test]
+    fn an_allowed_request_passes_and_is_recorded() {
+        let outcome = engine().request(Ok(connection("orders")), &Received::default(), 0);
+        assert_eq!(outcome.denial, None);
+        assert_eq!((outcome.audit.verdict.as_str(), outcome.audit.policy.as_deref()), ("ALLOW", Some("shop/callers")));
+    }
+
+    #[test]
+    fn a_denied_request_gets_403() {
+        let outcome = engine().request(Ok(connection("catalog")), &Received::default(), 0);
+        assert_eq!(outcome.denial, Some(Denial::FORBIDDEN));
+        assert_eq!(outcome.audit.verdict, "DENY");
+    }
+
+    #[test]
+    fn a_bad_token_gets_401_and_a_challenge_without_the_query() {
+        let engine = engine();
+        let headers = [(":scheme", "https"), (":authority", "a.test"), (":path", "/a?access_token=x"), ("authorization", "Bearer nonsense")];
+        let outcome = engine.request(Ok(connection("orders")), &received(&headers, engine.policy().owned_headers()), 0);
+        let denial = outcome.denial.unwrap();
+        assert_eq!(denial.status, 401);
+        assert_eq!(denial.challenge.as_deref(), Some("Bearer realm=\"https://a.test/a\", error=\"invalid_token\""));
+    }
+
+    #[test]
+    fn a_challenge_quotes_nothing_that_could_end_it() {
+        for path in [&b"/a\"b"[..], b"/a\\", b"/\xff", b"/a b"] {
+            let http = HttpRequest::new(Headers::from_pairs([(&b":path"[..], path)]));
+            assert_eq!(challenge(&http), "Bearer error=\"invalid_token\"");
         }
     }
 
-    fn refused() -> Self {
-        Self {
-            denial: Some(Denial { status: 403, body: "RBAC: access denied" }),
-            changes: Vec::new(),
-            audit: AuditRecord { verdict: "DENY".to_owned(), reason: "unknown_peer".to_owned(), ..AuditRecord::default() },
+    #[test]
+    fn an_unknown_peer_is_denied_whatever_the_policy_says() {
+        for outcome in
+            [engine().request(Err(UnknownPeer::Missing), &Received::default(), 0), engine().connection(Err(UnknownPeer::Missing))]
+        {
+            assert_eq!(outcome.denial, Some(Denial::FORBIDDEN));
+            assert_eq!((outcome.audit.verdict.as_str(), outcome.audit.reason.as_str()), ("DENY", "peer_state_missing"));
         }
     }
 }

@@ -6,12 +6,9 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, MapType};
 
 use crate::connection;
-use crate::engine::Engine;
+use crate::engine::{Denial, Engine};
 use crate::headers::Received;
 use crate::host::{self, Host};
-
-const FORBIDDEN: u32 = 403;
-const ACCESS_DENIED: &[u8] = b"RBAC: access denied";
 
 /// One HTTP request, decided at its headers. Nothing is read later: Envoy has given the headers away by then.
 ///
@@ -33,12 +30,10 @@ impl Context for HttpRequest {}
 impl HttpContext for HttpRequest {
     fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
         // No host makes a stream for a plugin that it could not configure; should one, the request is denied.
-        let Some(engine) = &self.engine else { return reply(FORBIDDEN, Vec::new(), ACCESS_DENIED) };
+        let Some(engine) = &self.engine else { return reply(&Denial::FORBIDDEN) };
         let pairs = hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default();
-        let Some(received) = Received::new(pairs, |name| engine.policy().owned_headers().iter().any(|owned| owned == name)) else {
-            return reply(FORBIDDEN, Vec::new(), ACCESS_DENIED);
-        };
-        received.forged.iter().for_each(|name| remove(name));
+        let received = Received::new(pairs, engine.policy().owned_headers());
+        received.forged().iter().for_each(|name| remove(name));
         let outcome = engine.request(connection::of_request(&Host), &received, host::now());
         host::record(&outcome.audit);
         match outcome.denial {
@@ -46,7 +41,7 @@ impl HttpContext for HttpRequest {
                 outcome.changes.iter().for_each(apply);
                 Action::Continue
             }
-            Some(denial) => reply(denial.status.into(), Vec::new(), denial.body.as_bytes()),
+            Some(denial) => reply(&denial),
         }
     }
 }
@@ -67,7 +62,8 @@ fn remove(name: &str) {
 }
 
 /// Envoy makes of it what the client understands: a gRPC client gets a status in trailers.
-fn reply(status: u32, headers: Vec<(&str, &str)>, body: &[u8]) -> Action {
-    let _ = hostcalls::send_http_response(status, headers, Some(body));
+fn reply(denial: &Denial) -> Action {
+    let challenge = denial.challenge.as_deref().map(|challenge| ("www-authenticate", challenge));
+    let _ = hostcalls::send_http_response(denial.status.into(), challenge.into_iter().collect(), Some(denial.body.as_bytes()));
     Action::Pause
 }

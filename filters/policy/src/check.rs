@@ -80,29 +80,10 @@ impl Test {
             Self::Hosts(_) | Self::Methods(_) | Self::Paths(_) | Self::Header(..) => self.matches_http(request),
         }
     }
+}
 
-    fn matches_claims(&self, claims: &Claims) -> bool {
-        match self {
-            Self::RequestPrincipals(values) => values.iter().any(|value| value.matches(claims.issuer(), claims.subject())),
-            Self::Claim(path, values) => claims.any_string(path, |found| any(values, found.as_bytes())),
-            _ => false,
-        }
-    }
-
-    fn matches_http(&self, request: &Request<'_>) -> bool {
-        let Some(http) = request.http else { return false };
-        match self {
-            Self::Hosts(values) => values.iter().any(|value| value.matches_ignoring_case(http.authority())),
-            Self::Methods(values) => any(values, http.method()),
-            Self::Paths(values) => values.iter().any(|value| value.matches(http.path())),
-            // `*` is the presence of the header here, also of an empty one.
-            Self::Header(name, values) => http
-                .headers()
-                .joined(name)
-                .is_some_and(|found| values.iter().any(|value| *value == TextMatch::Present || value.matches(&found))),
-            _ => false,
-        }
-    }
+fn claims<'a>(request: &Request<'a>) -> Option<&'a Claims> {
+    request.authentication.claims()
 }
 
 fn any(values: &[TextMatch], found: &[u8]) -> bool {

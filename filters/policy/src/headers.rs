@@ -86,7 +86,6 @@ impl<'a> Headers<'a> {
         self.first(name).is_some()
     }
 
-    #[must_use]
     pub fn iter(&self) -> std::slice::Iter<'_, (&'a [u8], &'a [u8])> {
         self.pairs.iter()
     }

@@ -56,7 +56,7 @@ pub(super) const REQUEST_AUTHENTICATION: &[Field] = &[
     text("spec.jwtRules[].outputClaimToHeaders[].header"),
     text("spec.jwtRules[].outputClaimToHeaders[].claim"),
     not_yet("spec.jwtRules[].timeout"),
-    not_yet("spec.jwtRules[].spaceDelimitedClaims"),
+    text("spec.jwtRules[].spaceDelimitedClaims[]"),
 ];
 
 pub(super) const PEER_AUTHENTICATION: &[Field] =

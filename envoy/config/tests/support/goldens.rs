@@ -14,14 +14,23 @@ use serde_json::{Map, Value, json};
 const EMPTY_MODULE: &[u8] = b"\0asm\x01\0\0\0\x01\x09\x02\x60\0\0\x60\x01\x7f\x01\x7f\x03\x03\x02\0\x01\x05\x03\x01\0\x01\
     \x07\x2d\x03\x17proxy_abi_version_0_2_1\0\0\x06memory\x02\0\x06malloc\0\x01\x0a\x09\x02\x02\0\x0b\x04\0\x41\0\x0b";
 
-static DESCRIPTORS: LazyLock<DescriptorPool> = LazyLock::new(|| {
-    // Of this platform only: the packages of others have never been downloaded.
-    let platform = format!("--filter-platform={}-unknown-linux-gnu", std::env::consts::ARCH);
-    let metadata = cargo_metadata::MetadataCommand::new().other_options(["--offline".to_owned(), platform]).exec().unwrap();
-    let package = metadata.packages.iter().find(|package| package.name.as_str() == "envoy-types").unwrap();
-    let file = package.manifest_path.parent().unwrap().join("src/generated/types.bin");
-    DescriptorPool::decode(std::fs::read(file).unwrap().as_slice()).unwrap()
-});
+static DESCRIPTORS: LazyLock<DescriptorPool> =
+    LazyLock::new(|| DescriptorPool::decode(std::fs::read(descriptors_file()).unwrap().as_slice()).unwrap());
+
+/// In the sources of `envoy-types` that Cargo unpacked to build it. Not asked of `cargo metadata`: that wants every package of the workspace
+/// to be there.
+fn descriptors_file() -> PathBuf {
+    let lock = std::fs::read_to_string(workspace_root().join("Cargo.lock")).unwrap();
+    let version = lock.split("name = \"envoy-types\"\nversion = \"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let home = std::env::var_os("CARGO_HOME").map_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cargo"), PathBuf::from);
+    let registries = std::fs::read_dir(home.join("registry/src")).unwrap();
+    let mut files = registries.map(|entry| entry.unwrap().path().join(format!("envoy-types-{version}/src/generated/types.bin")));
+    files.find(|file| file.is_file()).unwrap_or_else(|| panic!("the sources of envoy-types {version} are not in `{}`", home.display()))
+}
+
+fn workspace_root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap()
+}
 
 /// Canonical JSON of a message, `Any`s opened, as Envoy reads it. Fails when a map has two entries: its encoding would not be one.
 pub(crate) fn to_json(type_url: &str, bytes: &[u8]) -> Value {
@@ -77,8 +86,7 @@ pub(crate) fn check(folder: &str, name: &str, actual: &Value) {
 fn envoy() -> PathBuf {
     std::env::var_os("ENVOY").map_or_else(
         || {
-            let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
-            let path = root.join(".tools/envoy/1.40.0/envoy");
+            let path = workspace_root().join(".tools/envoy/1.40.0/envoy");
             assert!(path.is_file(), "`{}` is missing ($ENVOY names another): run `make setup`", path.display());
             path
         },

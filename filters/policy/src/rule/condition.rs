@@ -109,13 +109,16 @@ impl<'a> Attribute<'a> {
     }
 }
 
+/// Makes a test of a field's values; the path is for what is wrong with them.
+pub(super) type Compile<'a> = &'a dyn Fn(&Vec<String>, &str, &mut Errors) -> Option<Test>;
+
 /// A field and its negation, each a check of its own: both must hold.
 pub(super) fn pair(
     yes: Option<&Vec<String>>,
     no: Option<&Vec<String>>,
     paths: [&str; 2],
     errors: &mut Errors,
-    compile: &dyn Fn(&Vec<String>, &str, &mut Errors) -> Option<Test>,
+    compile: Compile<'_>,
     checks: &mut Vec<Check>,
 ) {
     for ((list, negated), path) in [(yes, false), (no, true)].into_iter().zip(paths) {

@@ -1,4 +1,4 @@
-use super::condition::{pair, port};
+use super::condition::{Compile, pair, port};
 use super::source::negated;
 use super::values;
 use crate::check::{Check, Test};
@@ -13,10 +13,7 @@ pub(super) fn compile(operation: &wire::Operation, path: &str, errors: &mut Erro
         errors.add(path, "found no field; at least one is allowed, or leave `to` out for any operation");
     }
     let mut checks = Vec::new();
-    let mut add = |name: &str,
-                   yes: &Option<Vec<String>>,
-                   no: &Option<Vec<String>>,
-                   compile: &dyn Fn(&Vec<String>, &str, &mut Errors) -> Option<Test>| {
+    let mut add = |name: &str, yes: &Option<Vec<String>>, no: &Option<Vec<String>>, compile: Compile<'_>| {
         pair(yes.as_ref(), no.as_ref(), [&format!("{path}.{name}"), &format!("{path}.{}", negated(name))], errors, compile, &mut checks);
     };
     add("hosts", hosts, not_hosts, &|list, path, errors| values(Some(list), path, errors, TextMatch::parse).map(Test::Hosts));

@@ -1,4 +1,4 @@
-use super::condition::{ip_block, pair};
+use super::condition::{Compile, ip_block, pair};
 use super::{Scope, values};
 use crate::check::{Check, Test};
 use crate::invalid::Errors;
@@ -33,10 +33,7 @@ pub(super) fn compile(source: &wire::Source, scope: Scope<'_>, path: &str, error
     let account = |value: &str| ServiceAccountMatch::parse(value, scope.namespace);
     let domain = |value: &str| TrustDomainMatch::parse(value, scope.domains);
     let mut checks = Vec::new();
-    let mut add = |name: &str,
-                   yes: &Option<Vec<String>>,
-                   no: &Option<Vec<String>>,
-                   compile: &dyn Fn(&Vec<String>, &str, &mut Errors) -> Option<Test>| {
+    let mut add = |name: &str, yes: &Option<Vec<String>>, no: &Option<Vec<String>>, compile: Compile<'_>| {
         pair(yes.as_ref(), no.as_ref(), [&format!("{path}.{name}"), &format!("{path}.{}", negated(name))], errors, compile, &mut checks);
     };
     add("principals", principals, not_principals, &|list, path, errors| values(Some(list), path, errors, principal).map(Test::Principals));
