@@ -65,13 +65,15 @@ impl Plugins {
 
 /// Also without any policy: the filter then allows, and says so in the access log.
 fn policy(view: &View<'_>, protocol: wire::Protocol) -> Result<String, TranslateError> {
+    let authorization = view.state.authorization_for(view.workload).into_iter().map(|policy| policy.wire().clone());
+    let request_authentication = view.state.request_authentication_for(view.workload).into_iter().map(|document| document.wire().clone());
     let config = wire::AuthzConfig {
         version: wire::VERSION,
         protocol,
         trust_domain: view.mesh.trust_domain().to_string(),
         trust_domain_aliases: view.mesh.trust_domain_aliases().iter().map(ToString::to_string).collect(),
-        request_authentication: vec![],
-        authorization: vec![],
+        request_authentication: request_authentication.collect(),
+        authorization: authorization.collect(),
     };
     Ok(serde_json::to_string(&config)?)
 }

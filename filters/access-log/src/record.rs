@@ -9,7 +9,6 @@ use crate::{flags, trace};
 const LONGEST_PATH: usize = 4096;
 /// Longest of every other value.
 const LONGEST: usize = 1024;
-const UNAUTHORIZED: i64 = 401;
 const NANOSECONDS_PER_MILLISECOND: i64 = 1_000_000;
 
 /// Where a finished stream's attributes come from; `path` is one of Envoy's attribute paths.
@@ -143,7 +142,7 @@ impl Record {
     fn set_decision(&mut self, decision: AuditRecord) {
         let denied = decision.verdict == "DENY";
         if denied && self.response_code_details.is_none() && self.protocol == "http" {
-            self.response_code_details = Some(details(&decision, self.status));
+            self.response_code_details = Some(details(&decision));
         }
         self.verdict = Some(decision.verdict);
         self.policy = decision.policy;
@@ -215,8 +214,8 @@ impl Ends {
 
 /// What `%RESPONSE_CODE_DETAILS%` would be, had Envoy's own filters denied it: `rbac_access_denied_matched_policy[…]` with Istio's name of the
 /// rule, or `jwt_authn_access_denied{…}`.
-fn details(decision: &AuditRecord, status: Option<i64>) -> String {
-    if status == Some(UNAUTHORIZED) {
+fn details(decision: &AuditRecord) -> String {
+    if decision.reason.starts_with("jwt_") {
         return format!("jwt_authn_access_denied{{{}}}", decision.reason);
     }
     let rule = match (decision.policy.as_deref().and_then(|policy| policy.split_once('/')), decision.rule) {
@@ -244,9 +243,9 @@ mod tests {
     use super::*;
 
     const NOW: i128 = 1_700_000_010_000_000_000;
-    const ALLOWED: &str = r#"{"verdict":"ALLOW","policy":"shop/web","rule":2,"reason":"allow_rule","jwt_issuer":"https://i","jwt_subject":"ada"}"#;
-    const DENIED: &str = r#"{"verdict":"DENY","reason":"no_allow_rule"}"#;
-    const RULE_DENIED: &str = r#"{"verdict":"DENY","policy":"shop/web","rule":1,"reason":"deny_rule"}"#;
+    const ALLOWED: &str = r#"{"verdict":"ALLOW","policy":"shop/web","rule":2,"reason":"allow_rule_matched","jwt_issuer":"https://i","jwt_subject":"ada"}"#;
+    const DENIED: &str = r#"{"verdict":"DENY","reason":"no_allow_rule_matched"}"#;
+    const RULE_DENIED: &str = r#"{"verdict":"DENY","policy":"shop/web","rule":1,"reason":"deny_rule_matched"}"#;
     const REFUSED: &str = r#"{"verdict":"DENY","reason":"jwt_expired"}"#;
 
     #[derive(Default)]
@@ -316,7 +315,7 @@ mod tests {
             "destination_address": "10.0.0.2:80",
             "method": "GET", "host": "cart.shop.mesh", "path": "/a\"b\n\u{fffd}", "status": 200, "response_flags": "",
             "response_code_details": "via_upstream",
-            "verdict": "ALLOW", "policy": "shop/web", "rule": 2, "reason": "allow_rule", "jwt_issuer": "https://i", "jwt_subject": "ada",
+            "verdict": "ALLOW", "policy": "shop/web", "rule": 2, "reason": "allow_rule_matched", "jwt_issuer": "https://i", "jwt_subject": "ada",
             "bytes_received": 3, "bytes_sent": 5, "duration_ms": 12, "upstream_address": "127.0.0.1:8080",
         }));
     }
@@ -343,7 +342,7 @@ mod tests {
         check(&config("inbound", "tcp"), &fake, &[], json!({
             "time": "2023-11-14T22:13:30.000Z", "protocol": "tcp", "direction": "inbound", "namespace": "shop", "workload": "cart-1",
             "destination_principal": "spiffe://mesh.local/ns/shop/sa/cart", "destination_service": "cart.shop.mesh",
-            "response_flags": "", "verdict": "DENY", "reason": "no_allow_rule",
+            "response_flags": "", "verdict": "DENY", "reason": "no_allow_rule_matched",
             "bytes_received": 2, "bytes_sent": 0, "duration_ms": 0,
         }));
     }
@@ -365,13 +364,13 @@ mod tests {
 
     #[test]
     fn details_are_named_as_envoys_own_filters_name_them() {
-        for (decision, status, expected) in [
-            (RULE_DENIED, 403, "rbac_access_denied_matched_policy[ns[shop]-policy[web]-rule[1]]"),
-            (DENIED, 403, "rbac_access_denied_matched_policy[none]"),
-            (REFUSED, 401, "jwt_authn_access_denied{jwt_expired}"),
+        for (decision, expected) in [
+            (RULE_DENIED, "rbac_access_denied_matched_policy[ns[shop]-policy[web]-rule[1]]"),
+            (DENIED, "rbac_access_denied_matched_policy[none]"),
+            (REFUSED, "jwt_authn_access_denied{jwt_expired}"),
         ] {
             let decision: AuditRecord = serde_json::from_str(decision).unwrap();
-            assert_eq!(details(&decision, Some(status)), expected);
+            assert_eq!(details(&decision), expected);
         }
     }
 }

@@ -74,10 +74,22 @@ impl Test {
             Self::DestinationIp(blocks) => in_blocks(blocks, connection.destination.map(|address| address.ip())),
             Self::DestinationPort(ports) => connection.destination.is_some_and(|address| ports.contains(&address.port())),
             Self::Sni(values) => connection.sni.as_ref().is_some_and(|sni| any(values, sni.as_bytes())),
-            Self::RequestPrincipals(_) | Self::Claim(..) => {
-                request.authentication.claims().is_some_and(|claims| self.matches_claims(claims))
+            Self::RequestPrincipals(values) => {
+                claims(request).is_some_and(|claims| values.iter().any(|value| value.matches(claims.issuer(), claims.subject())))
             }
-            Self::Hosts(_) | Self::Methods(_) | Self::Paths(_) | Self::Header(..) => self.matches_http(request),
+            Self::Claim(path, values) => {
+                claims(request).is_some_and(|claims| claims.any_string(path, |found| any(values, found.as_bytes())))
+            }
+            Self::Hosts(values) => {
+                request.http.is_some_and(|http| values.iter().any(|value| value.matches_ignoring_case(http.authority())))
+            }
+            Self::Methods(values) => request.http.is_some_and(|http| any(values, http.method())),
+            Self::Paths(values) => request.http.is_some_and(|http| values.iter().any(|value| value.matches(http.path()))),
+            // `*` is the presence of the header here, also of an empty one.
+            Self::Header(name, values) => request
+                .http
+                .and_then(|http| http.headers().joined(name))
+                .is_some_and(|found| values.iter().any(|value| *value == TextMatch::Present || value.matches(&found))),
         }
     }
 }
