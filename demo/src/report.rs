@@ -49,7 +49,7 @@ impl Report {
     #[must_use]
     pub fn table(&self, width: u16) -> String {
         let mut table = Table::new();
-        table.load_preset(comfy_table::presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+        table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
         table.set_width(width).set_header(["", "step", "expected", "actual"]);
         for row in &self.rows {
             let mark = if row.ok { Cell::new("ok").fg(Color::Green) } else { Cell::new("NOT OK").fg(Color::Red) };

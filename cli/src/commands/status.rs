@@ -52,7 +52,7 @@ fn print(status: &Value) {
         output::line(&format!("CONFIGURATION DIRECTORY: {problem} (the last good configuration stays)"));
     }
     let mut table = Table::new();
-    table.load_preset(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
     table.set_header(["proxy", "state", "envoy", "CDS", "EDS", "LDS", "RDS", "SDS", "ECDS", "certificate until"]);
     let proxies = status["proxies"].as_array().map(Vec::as_slice).unwrap_or_default();
     for proxy in proxies {

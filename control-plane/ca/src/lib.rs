@@ -25,6 +25,7 @@ pub use private_key::{KeyError, PrivateKey};
 pub use service::{Clock, IdentityOptions, IdentityServer, Module, ModuleProvider, Refusal, identity_service};
 pub use signing_request::RefusedRequest;
 pub use store::StoreError;
+pub use time::utc;
 pub use tls::{ServerCertificate, TlsError, server_tls_config};
 pub use token_store::{CreateTokenError, RedeemError, TokenStore, create_join_token};
 

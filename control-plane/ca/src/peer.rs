@@ -56,6 +56,15 @@ impl PeerCertificates {
     }
 }
 
+impl PeerCertificates {
+    /// Until when the leaf is valid, as `2026-01-31T12:00:00Z`; none without a leaf.
+    #[must_use]
+    pub fn expires(&self) -> Option<String> {
+        let certificate = parse(self.0.first()?).ok()?;
+        Some(utc(from_asn1(certificate.validity().not_after)))
+    }
+}
+
 pub(crate) fn leaf_identity(der: &CertificateDer<'_>, now: SystemTime) -> Result<SpiffeId, InvalidPeer> {
     let certificate = parse(der)?;
     let id = SpiffeId::parse(&single_uri(&certificate)?)?;

@@ -26,7 +26,9 @@ pub(crate) fn earlier(at: SystemTime, by: Duration) -> SystemTime {
     at.checked_sub(by).unwrap_or(UNIX_EPOCH)
 }
 
-pub(crate) fn utc(at: SystemTime) -> String {
+/// `at` as `2026-01-31T12:00:00Z` (RFC 3339).
+#[must_use]
+pub fn utc(at: SystemTime) -> String {
     let at = time::OffsetDateTime::from(whole_seconds(at));
     at.format(&time::format_description::well_known::Rfc3339).unwrap_or_else(|_| at.to_string())
 }

@@ -218,8 +218,8 @@ mod tests {
     #[test]
     fn what_json_cannot_say_is_refused_where_it_stands() {
         for (text, line, column, message) in [
-            ("a: &x 1\nb: *x\n", 1, 7, "anchors are not allowed"),
-            ("a: !!str 1\n", 1, 10, "tags are not allowed"),
+            ("a: &x 1\nb: *x\n", 1, 4, "anchors are not allowed"),
+            ("a: !!str 1\n", 1, 4, "tags are not allowed"),
             ("a: 1\nb: 2\na: 3\n", 3, 1, "the key `a` is already on line 1"),
             ("<<: {a: 1}\n", 1, 1, "merge keys (`<<`) are not allowed"),
             ("? [a]\n: 1\n", 1, 3, "a key is a text"),
@@ -228,8 +228,10 @@ mod tests {
             ("a: \"x\n", 1, 4, "not YAML:"),
         ] {
             let (found_line, found_column, found) = refusal(text);
-            assert!(found.starts_with(message), "{text:?}: {found}");
-            assert_eq!((found_line, found_column), (line, column), "{text:?}: {found}");
+            assert!(
+                found.starts_with(message) && (found_line, found_column) == (line, column),
+                "{text:?}: {found_line}:{found_column} {found}"
+            );
         }
     }
 

@@ -6,7 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use meshwright_xds::{ResourceType, Snapshot, StreamEvent, StreamId};
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
+
+use crate::metrics::Metrics;
 
 /// Name → version.
 pub(crate) type Versions = BTreeMap<String, String>;
@@ -148,6 +151,48 @@ impl Board {
 }
 
 impl Inner {
+    fn observe(&mut self, event: StreamEvent) {
+        match event {
+            StreamEvent::Connected { stream, node } => {
+                let entry = self.proxies.entry(node.id().to_owned()).or_default();
+                // What another stream of an earlier process acknowledged says nothing of this one.
+                entry.acknowledged.clear();
+                entry.nacks.clear();
+                entry.streams = entry.streams.saturating_add(1);
+                entry.envoy = node.user_agent_version().to_owned();
+                self.streams.insert(stream, node.id().to_owned());
+            }
+            StreamEvent::Sent { .. } => {}
+            StreamEvent::Acked { stream, resource_type, versions, removed } => {
+                let Some(entry) = self.entry(stream) else { return };
+                let nacks = entry.nacks.entry(resource_type).or_default();
+                nacks.retain(|nack| !nack.resources.iter().any(|name| versions.iter().any(|(acked, _)| acked == name)));
+                let held = entry.acknowledged.entry(resource_type).or_default();
+                for name in removed {
+                    held.remove(&name);
+                }
+                held.extend(versions);
+            }
+            StreamEvent::Nacked { stream, resource_type, names, message, .. } => {
+                let Some(entry) = self.entry(stream) else { return };
+                let nacks = entry.nacks.entry(resource_type).or_default();
+                nacks.retain(|nack| nack.resources != names);
+                nacks.push(Nack { resources: names, message });
+            }
+            StreamEvent::Disconnected { stream } => {
+                if let Some(node) = self.streams.remove(&stream)
+                    && let Some(entry) = self.proxies.get_mut(&node)
+                {
+                    entry.streams = entry.streams.saturating_sub(1);
+                }
+            }
+        }
+    }
+
+    fn entry(&mut self, stream: StreamId) -> Option<&mut Entry> {
+        self.proxies.get_mut(self.streams.get(&stream)?)
+    }
+
     fn enforced(&self, revision: u64, proxies: usize) -> bool {
         let connected: Vec<&Entry> = self.proxies.values().filter(|entry| entry.streams > 0).collect();
         self.revision >= revision && connected.len() >= proxies && connected.iter().all(|entry| entry.revision >= revision && entry.in_sync())

@@ -20,6 +20,7 @@ use tower::ServiceExt as _;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const HANDSHAKE: Duration = Duration::from_secs(10);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Connections held at once; more wait in the listen queue.
 const CONNECTIONS: usize = 20_000;
 
@@ -41,17 +42,18 @@ pub(crate) async fn serve(listener: TcpListener, protection: Protection, routes:
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
-        let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _peer)) => stream,
-                Err(error) => {
-                    // Out of file descriptors: the next accept would fail at once as well.
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            },
-            _ = shutdown.wait_for(|stop| *stop) => break,
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopped(&mut shutdown) => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _peer)) => stream,
+            Err(error) => {
+                // Out of file descriptors: the next accept would fail at once as well.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
         };
         let (protection, routes, watcher) = (protection.clone(), routes.clone(), graceful.watcher());
         tokio::spawn(async move {
@@ -65,6 +67,11 @@ pub(crate) async fn serve(listener: TcpListener, protection: Protection, routes:
     if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
         tracing::info!("connections still open after the drain time are closed");
     }
+}
+
+async fn stopped(shutdown: &mut watch::Receiver<bool>) {
+    // An error means that whoever could say so is gone: that is the end as well.
+    let _end = shutdown.wait_for(|stop| *stop).await;
 }
 
 async fn connection(

@@ -59,9 +59,7 @@ impl Snapshots {
         let workload = loaded.state().workload(namespace, name).ok_or_else(|| {
             Status::not_found(format!("no WorkloadEntry `{namespace}/{name}` in the configuration: add one, or correct --workload"))
         })?;
-        let account = workload.service_account().ok_or_else(|| {
-            Status::failed_precondition(format!("WorkloadEntry `{namespace}/{name}` has no serviceAccount: a proxy needs an identity"))
-        })?;
+        let account = workload.service_account();
         let expected = SpiffeId::for_service_account(&self.trust_domain, namespace, account)
             .map_err(|error| Status::failed_precondition(format!("WorkloadEntry `{namespace}/{name}`: {error}")))?;
         // Only the port that the operator opened as insecure lets a peer in without a certificate.

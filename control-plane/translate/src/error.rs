@@ -3,7 +3,7 @@ use meshwright_identity::InvalidSpiffeId;
 /// Why a proxy's configuration cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum TranslateError {
-    #[error("there is no `Mesh`")]
+    #[error("there is no `Mesh`: the trust domain is not known")]
     NoMesh,
     #[error("there is no WorkloadEntry `{namespace}/{name}`")]
     UnknownWorkload { namespace: String, name: String },
@@ -15,10 +15,6 @@ pub enum TranslateError {
     TcpService(String),
     #[error("{document}: `{name}` is not a SPIFFE ID, and with mutual TLS nothing else can be required: {reason}")]
     SubjectAltName { document: String, name: String, reason: InvalidSpiffeId },
-    #[error("port {0} of the gateway has servers with protocol `HTTP` and with `HTTPS`: it can have only one")]
-    GatewayProtocol(u16),
-    #[error("port {port} of the gateway: host `{host}` is given to two HTTPS servers, `{first}` and `{second}`")]
-    GatewayHost { port: u16, host: String, first: String, second: String },
     #[error("{document} redirects with status {status}: 301, 302, 303, 307 and 308 are allowed")]
     RedirectStatus { document: String, status: u16 },
     #[error("the policy cannot be written as JSON: {0}")]

@@ -46,13 +46,11 @@ pub(crate) fn add(
 ) -> Result<BTreeSet<u16>, TranslateError> {
     let by_port = servers(view);
     for (&port, servers) in &by_port {
-        match servers.first().map(|server| server.server.protocol()) {
-            None => {}
-            Some(protocol) if servers.iter().any(|server| server.server.protocol() != protocol) => {
-                return Err(TranslateError::GatewayProtocol(port));
-            }
-            Some(GatewayProtocol::Http) => add_http(view, catalog, plugins, port, servers, resources)?,
-            Some(GatewayProtocol::Https) => add_https(view, catalog, plugins, port, servers, resources)?,
+        // The state has refused ports with both; were there one, what has no certificate would not be served.
+        if servers.iter().all(|server| server.server.protocol() == GatewayProtocol::Http) {
+            add_http(view, catalog, plugins, port, servers, resources)?;
+        } else {
+            add_https(view, catalog, plugins, port, servers, resources)?;
         }
     }
     Ok(by_port.into_keys().collect())
@@ -99,7 +97,6 @@ fn add_https(
     servers: &[Server<'_>],
     resources: &mut Resources,
 ) -> Result<(), TranslateError> {
-    unique_hosts(port, servers)?;
     let mut dependencies = needs_policy();
     let mut chains = Vec::new();
     for server in servers {
@@ -122,20 +119,6 @@ fn add_https(
     }
     if !chains.is_empty() {
         resources.listener(&listener(view, port, Inspection::Tls, chains)?.build(), dependencies);
-    }
-    Ok(())
-}
-
-/// Envoy refuses a listener in which a name leads to two chains.
-fn unique_hosts(port: u16, servers: &[Server<'_>]) -> Result<(), TranslateError> {
-    let mut seen: BTreeMap<&str, String> = BTreeMap::new();
-    for server in servers {
-        let label = format!("{}/{}", server.label(), server.server.port_name());
-        for host in server.server.hosts() {
-            if let Some(first) = seen.insert(host.host().as_str(), label.clone()) {
-                return Err(TranslateError::GatewayHost { port, host: host.host().to_string(), first, second: label });
-            }
-        }
     }
     Ok(())
 }

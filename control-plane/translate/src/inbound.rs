@@ -12,7 +12,7 @@ use meshwright_envoy_config::listener::{ChainMatch, Direction, FilterChain, Insp
 use meshwright_envoy_config::names::MESH_ALPN;
 use meshwright_envoy_config::pb::envoy::config::listener::v3::Filter;
 use meshwright_envoy_config::route::{Action, Forward, Headers, Route, RouteMatch, VirtualHost, route_configuration};
-use meshwright_envoy_config::tcp::TcpProxy;
+use meshwright_envoy_config::tcp::{Connect, TcpProxy};
 use meshwright_envoy_config::tls::{self, San};
 use meshwright_envoy_config::{filter, pb};
 use meshwright_policy::wire;
@@ -156,8 +156,9 @@ fn tcp_filters(plugins: &Plugins, port: u16, host: Option<&str>) -> Result<Vec<F
         stat_prefix: format!("inbound_{port}"),
         clusters: vec![(names::inbound_cluster(port), 1)],
         access_log: vec![plugins.access_log(wire::Direction::Inbound, wire::Protocol::Tcp, host)?],
+        connect: Connect::AfterHandshake,
     };
-    Ok(vec![filter::discovered_network(names::TCP_POLICY), proxy.build()])
+    Ok(vec![filter::set_peer_state_of_connection(), filter::discovered_network(names::TCP_POLICY), proxy.build()])
 }
 
 /// The HTTP filters of every listener that decides.

@@ -11,7 +11,7 @@ use meshwright_envoy_config::hcm::{HttpConnectionManager, Position, Routes};
 use meshwright_envoy_config::listener::{ChainMatch, Direction, FilterChain, Inspection, Listener};
 use meshwright_envoy_config::pb::envoy::config::listener::v3::Filter;
 use meshwright_envoy_config::route::{Action, Forward, Headers, Route, RouteMatch, VirtualHost, route_configuration};
-use meshwright_envoy_config::tcp::TcpProxy;
+use meshwright_envoy_config::tcp::{Connect, TcpProxy};
 use meshwright_policy::wire;
 use meshwright_xds::ResourceType;
 
@@ -87,6 +87,7 @@ fn add_tcp(plugins: &Plugins, service: &str, address: SocketAddr, resources: &mu
         stat_prefix: name.clone(),
         clusters: vec![(name.clone(), 1)],
         access_log: vec![plugins.access_log(wire::Direction::Outbound, wire::Protocol::Tcp, Some(host))?],
+        connect: Connect::AtOnce,
     };
     resources.listener(&listener(name, address, vec![proxy.build()]).build(), Dependencies::new());
     Ok(())

@@ -22,6 +22,18 @@ use crate::well_known::pack;
 /// `x-forwarded-for` and the first SAN only.
 #[must_use]
 pub fn set_peer_state() -> HttpFilter {
+    let config = http::set_filter_state::v3::Config { on_request_headers: vec![peer_state()], ..Default::default() };
+    http_filter("envoy.filters.http.set_filter_state", pack(&config))
+}
+
+/// As [`set_peer_state`], for TCP: once the handshake has said who the peer is, or at once where there is no TLS.
+#[must_use]
+pub fn set_peer_state_of_connection() -> listener::Filter {
+    let config = network::set_filter_state::v3::Config { on_downstream_tls_handshake: vec![peer_state()], ..Default::default() };
+    network_filter("envoy.filters.network.set_filter_state", pack(&config))
+}
+
+fn peer_state() -> FilterStateValue {
     let format = core::SubstitutionFormatString {
         omit_empty_values: true,
         format: Some(Format::TextFormatSource(secret::inline("%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%|%DOWNSTREAM_PEER_URI_SAN%"))),
@@ -34,8 +46,7 @@ pub fn set_peer_state() -> HttpFilter {
         ..Default::default()
     };
     make_read_only(&mut value);
-    let config = http::set_filter_state::v3::Config { on_request_headers: vec![value], ..Default::default() };
-    http_filter("envoy.filters.http.set_filter_state", pack(&config))
+    value
 }
 
 #[expect(deprecated, reason = "Envoy 1.36 to 1.40 have no other way to keep a later filter from replacing the value")]

@@ -5,6 +5,7 @@ use envoy_types::pb::envoy::config::listener::v3 as listener;
 use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3 as pb;
 
 use crate::filter::network_filter;
+use crate::well_known::{pack, uint32};
 
 /// Forwards a connection's bytes to one cluster, or to several by weight.
 #[derive(Debug, Clone)]
@@ -12,6 +13,16 @@ pub struct TcpProxy {
     pub stat_prefix: String,
     pub clusters: Vec<(String, u32)>,
     pub access_log: Vec<AccessLog>,
+    pub connect: Connect,
+}
+
+/// When the cluster is connected to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Connect {
+    AtOnce,
+    /// Not before the peer is known, so that a server that speaks first does not speak to whoever connects. Envoy 1.36 does not know this
+    /// and connects at once; there the policy filter holds the bytes back.
+    AfterHandshake,
 }
 
 impl TcpProxy {
@@ -34,8 +45,17 @@ impl TcpProxy {
             stat_prefix: self.stat_prefix.clone(),
             access_log: self.access_log.clone(),
             cluster_specifier: Some(specifier),
+            upstream_connect_mode: match self.connect {
+                Connect::AtOnce => pb::UpstreamConnectMode::Immediate,
+                Connect::AfterHandshake => pb::UpstreamConnectMode::OnDownstreamTlsHandshake,
+            }
+            .into(),
+            max_early_data_bytes: match self.connect {
+                Connect::AtOnce => None,
+                Connect::AfterHandshake => uint32(0),
+            },
             ..Default::default()
         };
-        network_filter("envoy.filters.network.tcp_proxy", crate::well_known::pack(&config))
+        network_filter("envoy.filters.network.tcp_proxy", pack(&config))
     }
 }

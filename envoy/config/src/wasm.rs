@@ -34,21 +34,21 @@ impl Plugin<'_> {
     /// An ECDS resource for [`crate::filter::discovered_http`].
     #[must_use]
     pub fn http_extension(&self, name: &str) -> core::TypedExtensionConfig {
-        let config = http::wasm::v3::Wasm { config: Some(self.message()) };
+        let config = http::wasm::v3::Wasm { config: Some(self.message(self.name())) };
         core::TypedExtensionConfig { name: name.to_owned(), typed_config: Some(pack(&config)) }
     }
 
     /// An ECDS resource for [`crate::filter::discovered_network`].
     #[must_use]
     pub fn network_extension(&self, name: &str) -> core::TypedExtensionConfig {
-        let config = network::wasm::v3::Wasm { config: Some(self.message()) };
+        let config = network::wasm::v3::Wasm { config: Some(self.message("meshwright.authz-tcp")) };
         core::TypedExtensionConfig { name: name.to_owned(), typed_config: Some(pack(&config)) }
     }
 
     /// An access logger.
     #[must_use]
     pub fn access_log(&self) -> AccessLog {
-        let config = WasmAccessLog { config: Some(self.message()) };
+        let config = WasmAccessLog { config: Some(self.message(self.name())) };
         AccessLog {
             name: "envoy.access_loggers.wasm".to_owned(),
             config_type: Some(access_log::ConfigType::TypedConfig(pack(&config))),
@@ -56,10 +56,17 @@ impl Plugin<'_> {
         }
     }
 
-    fn message(&self) -> pb::PluginConfig {
-        let (name, root_id, vm_id) = match self.role {
-            Role::Authz => ("meshwright.authz", "authz", "meshwright-authz"),
-            Role::AccessLog => ("meshwright.access-log", "access-log", "meshwright-access-log"),
+    fn name(&self) -> &'static str {
+        match self.role {
+            Role::Authz => "meshwright.authz",
+            Role::AccessLog => "meshwright.access-log",
+        }
+    }
+
+    fn message(&self, name: &str) -> pb::PluginConfig {
+        let (root_id, vm_id) = match self.role {
+            Role::Authz => ("authz", "meshwright-authz"),
+            Role::AccessLog => ("access-log", "meshwright-access-log"),
         };
         let (policy, reload) = match self.role {
             Role::Authz => (pb::FailurePolicy::FailReload, Some(reload())),

@@ -16,7 +16,7 @@ use meshwright_envoy_config::route::{
     Action, Forward, HashKey, HeaderChanges, HeaderMatch, Headers, HostRewrite, PathMatch, PathRewrite, QueryMatch, Redirect, RedirectPath,
     RedirectStatus, Retry, Route, RouteMatch, TextMatch, VirtualHost, WeightedCluster, route_configuration,
 };
-use meshwright_envoy_config::tcp::TcpProxy;
+use meshwright_envoy_config::tcp::{Connect, TcpProxy};
 use meshwright_envoy_config::tls::{self, Roots, San, UpstreamSimple};
 use meshwright_envoy_config::wasm::{Plugin, Role};
 use meshwright_envoy_config::{Admin, BootstrapParams, ControlPlaneAddress, NodeMetadata, bootstrap, filter, names, secret};
@@ -146,8 +146,9 @@ fn listener_tcp_permissive() {
         stat_prefix: "inbound_5000".into(),
         clusters: vec![(names::XDS_CLUSTER.into(), 1)],
         access_log: vec![access_log().access_log()],
+        connect: Connect::AfterHandshake,
     };
-    let filters = vec![filter::discovered_network("meshwright.authz/tcp"), proxy.build()];
+    let filters = vec![filter::set_peer_state_of_connection(), filter::discovered_network("meshwright.authz/tcp"), proxy.build()];
     let mutual = tls::downstream_mutual(&[San::Exact(id("orders")), San::In("old.local".parse().unwrap())], &[names::MESH_ALPN]);
     let listener = Listener {
         name: "inbound|5000".into(),
@@ -173,6 +174,7 @@ fn listener_outbound() {
         stat_prefix: "outbound".into(),
         clusters: vec![(names::XDS_CLUSTER.into(), 9), (names::SDS_CLUSTER.into(), 1)],
         access_log: vec![],
+        connect: Connect::AtOnce,
     };
     let tcp = Listener {
         name: "outbound|5000||ledger.books.svc".into(),
@@ -224,7 +226,12 @@ fn extensions() {
         ("extension-network", authz().network_extension("meshwright.authz/tcp")),
     ] {
         let json = golden(name, &extension);
-        let proxy = TcpProxy { stat_prefix: "x".into(), clusters: vec![(names::XDS_CLUSTER.into(), 1)], access_log: vec![] };
+        let proxy = TcpProxy {
+            stat_prefix: "x".into(),
+            clusters: vec![(names::XDS_CLUSTER.into(), 1)],
+            access_log: vec![],
+            connect: Connect::AtOnce,
+        };
         let empty = route_configuration("empty", &[]);
         let filters = if name == "extension-http" {
             vec![hcm(Position::Inbound, PathNormalization::Base, Routes::Inline(Box::new(empty))).build()]

@@ -1,8 +1,8 @@
 /// Envoy's response flags as the short letters of its access logs, in the order of their bits (`CoreResponseFlag` in
 /// `envoy/stream_info/stream_info.h`).
 const LETTERS: [&str; 30] = [
-    "LH", "UH", "UT", "LR", "UR", "UF", "UC", "UO", "NR", "DI", "FI", "RL", "UAEX", "RLSE", "DC", "URX", "SI", "IH", "DPE", "UMSDR", "RFCF",
-    "NFCF", "DT", "UPE", "NC", "OM", "DF", "DO", "DR", "UDO",
+    "LH", "UH", "UT", "LR", "UR", "UF", "UC", "UO", "NR", "DI", "FI", "RL", "UAEX", "RLSE", "DC", "URX", "SI", "IH", "DPE", "UMSDR",
+    "RFCF", "NFCF", "DT", "UPE", "NC", "OM", "DF", "DO", "DR", "UDO",
 ];
 
 /// Comma separated, as `%RESPONSE_FLAGS%` is; empty when no flag is set. A bit that has no letters here is written by its number, so that a

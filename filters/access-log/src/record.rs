@@ -95,7 +95,8 @@ impl Record {
         let trace = trace::of(|name| headers.get(name));
         let decision = attribute.decision();
         let duration = attribute.integer(&["request", "duration"]);
-        let started = attribute.integer(&["request", "time"]).map_or_else(|| now.saturating_sub(i128::from(duration.unwrap_or(0))), i128::from);
+        let started =
+            attribute.integer(&["request", "time"]).map_or_else(|| now.saturating_sub(i128::from(duration.unwrap_or(0))), i128::from);
         let mut record = Self {
             time: rfc3339(started),
             protocol: match config.protocol {
@@ -243,7 +244,8 @@ mod tests {
     use super::*;
 
     const NOW: i128 = 1_700_000_010_000_000_000;
-    const ALLOWED: &str = r#"{"verdict":"ALLOW","policy":"shop/web","rule":2,"reason":"allow_rule_matched","jwt_issuer":"https://i","jwt_subject":"ada"}"#;
+    const ALLOWED: &str =
+        r#"{"verdict":"ALLOW","policy":"shop/web","rule":2,"reason":"allow_rule_matched","jwt_issuer":"https://i","jwt_subject":"ada"}"#;
     const DENIED: &str = r#"{"verdict":"DENY","reason":"no_allow_rule_matched"}"#;
     const RULE_DENIED: &str = r#"{"verdict":"DENY","policy":"shop/web","rule":1,"reason":"deny_rule_matched"}"#;
     const REFUSED: &str = r#"{"verdict":"DENY","reason":"jwt_expired"}"#;
@@ -307,17 +309,22 @@ mod tests {
             ("x-request-id", b"id-1"),
             ("traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
         ];
-        check(&config("inbound", "http"), &fake, headers, json!({
-            "time": "2023-11-14T22:13:20.123Z", "protocol": "http", "direction": "inbound", "namespace": "shop", "workload": "cart-1",
-            "request_id": "id-1", "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "span_id": "00f067aa0ba902b7",
-            "source_principal": "spiffe://mesh.local/ns/shop/sa/web", "source_address": "10.0.0.1:5",
-            "destination_principal": "spiffe://mesh.local/ns/shop/sa/cart", "destination_service": "cart.shop.mesh",
-            "destination_address": "10.0.0.2:80",
-            "method": "GET", "host": "cart.shop.mesh", "path": "/a\"b\n\u{fffd}", "status": 200, "response_flags": "",
-            "response_code_details": "via_upstream",
-            "verdict": "ALLOW", "policy": "shop/web", "rule": 2, "reason": "allow_rule_matched", "jwt_issuer": "https://i", "jwt_subject": "ada",
-            "bytes_received": 3, "bytes_sent": 5, "duration_ms": 12, "upstream_address": "127.0.0.1:8080",
-        }));
+        check(
+            &config("inbound", "http"),
+            &fake,
+            headers,
+            json!({
+                "time": "2023-11-14T22:13:20.123Z", "protocol": "http", "direction": "inbound", "namespace": "shop", "workload": "cart-1",
+                "request_id": "id-1", "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "span_id": "00f067aa0ba902b7",
+                "source_principal": "spiffe://mesh.local/ns/shop/sa/web", "source_address": "10.0.0.1:5",
+                "destination_principal": "spiffe://mesh.local/ns/shop/sa/cart", "destination_service": "cart.shop.mesh",
+                "destination_address": "10.0.0.2:80",
+                "method": "GET", "host": "cart.shop.mesh", "path": "/a\"b\n\u{fffd}", "status": 200, "response_flags": "",
+                "response_code_details": "via_upstream",
+                "verdict": "ALLOW", "policy": "shop/web", "rule": 2, "reason": "allow_rule_matched", "jwt_issuer": "https://i", "jwt_subject": "ada",
+                "bytes_received": 3, "bytes_sent": 5, "duration_ms": 12, "upstream_address": "127.0.0.1:8080",
+            }),
+        );
     }
 
     #[test]
@@ -327,24 +334,34 @@ mod tests {
             .integer("response/flags", 1 << 5)
             .text("xds/cluster_name", "outbound|80|v1|orders.shop.mesh")
             .text("upstream/uri_san_peer_certificate", "spiffe://mesh.local/ns/shop/sa/orders");
-        check(&config("outbound", "http"), &fake, &[(":method", b"POST")], json!({
-            "time": "2023-11-14T22:13:30.000Z", "protocol": "http", "direction": "outbound", "namespace": "shop", "workload": "cart-1",
-            "source_principal": "spiffe://mesh.local/ns/shop/sa/cart", "source_service": "cart.shop.mesh",
-            "destination_principal": "spiffe://mesh.local/ns/shop/sa/orders", "destination_service": "orders.shop.mesh",
-            "method": "POST", "status": 503, "response_flags": "UF",
-            "bytes_received": 0, "bytes_sent": 0, "duration_ms": 0,
-        }));
+        check(
+            &config("outbound", "http"),
+            &fake,
+            &[(":method", b"POST")],
+            json!({
+                "time": "2023-11-14T22:13:30.000Z", "protocol": "http", "direction": "outbound", "namespace": "shop", "workload": "cart-1",
+                "source_principal": "spiffe://mesh.local/ns/shop/sa/cart", "source_service": "cart.shop.mesh",
+                "destination_principal": "spiffe://mesh.local/ns/shop/sa/orders", "destination_service": "orders.shop.mesh",
+                "method": "POST", "status": 503, "response_flags": "UF",
+                "bytes_received": 0, "bytes_sent": 0, "duration_ms": 0,
+            }),
+        );
     }
 
     #[test]
     fn a_tcp_connection_that_was_denied() {
         let fake = Fake::default().integer("request/size", 2).text("filter_state/wasm.meshwright.decision", DENIED);
-        check(&config("inbound", "tcp"), &fake, &[], json!({
-            "time": "2023-11-14T22:13:30.000Z", "protocol": "tcp", "direction": "inbound", "namespace": "shop", "workload": "cart-1",
-            "destination_principal": "spiffe://mesh.local/ns/shop/sa/cart", "destination_service": "cart.shop.mesh",
-            "response_flags": "", "verdict": "DENY", "reason": "no_allow_rule_matched",
-            "bytes_received": 2, "bytes_sent": 0, "duration_ms": 0,
-        }));
+        check(
+            &config("inbound", "tcp"),
+            &fake,
+            &[],
+            json!({
+                "time": "2023-11-14T22:13:30.000Z", "protocol": "tcp", "direction": "inbound", "namespace": "shop", "workload": "cart-1",
+                "destination_principal": "spiffe://mesh.local/ns/shop/sa/cart", "destination_service": "cart.shop.mesh",
+                "response_flags": "", "verdict": "DENY", "reason": "no_allow_rule_matched",
+                "bytes_received": 2, "bytes_sent": 0, "duration_ms": 0,
+            }),
+        );
     }
 
     #[test]

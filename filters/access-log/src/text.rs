@@ -25,10 +25,7 @@ pub(crate) fn bounded(bytes: &[u8], limit: usize) -> String {
 
 /// RFC 3339 in UTC with milliseconds. Empty for a time that no calendar of four-digit years has.
 pub(crate) fn rfc3339(nanoseconds: i128) -> String {
-    OffsetDateTime::from_unix_timestamp_nanos(nanoseconds)
-        .ok()
-        .and_then(|time| time.format(RFC3339_MILLISECONDS).ok())
-        .unwrap_or_default()
+    OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).ok().and_then(|time| time.format(RFC3339_MILLISECONDS).ok()).unwrap_or_default()
 }
 
 #[cfg(test)]

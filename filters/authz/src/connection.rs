@@ -70,7 +70,8 @@ pub(crate) fn of_stream(properties: &dyn Properties, moment: Moment) -> Option<R
 
 fn with_state(properties: &dyn Properties, state: &PeerState<'_>) -> Connection {
     let uri_sans: Vec<String> = state.uri_sans.iter().map(|san| (*san).to_owned()).collect();
-    let peer = if uri_sans.is_empty() && !has_client_certificate(properties) { Peer::Plaintext } else { authenticated(properties, uri_sans) };
+    let peer =
+        if uri_sans.is_empty() && !has_client_certificate(properties) { Peer::Plaintext } else { authenticated(properties, uri_sans) };
     connection(properties, state.direct_ip, peer)
 }
 

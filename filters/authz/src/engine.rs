@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 
 use meshwright_policy::{
-    AuditRecord, Authentication, Connection, Decision, HeaderChange, HttpRequest, Policy, Reason, Request, TokenCache, Verdict, decide,
+    AuditRecord, Authentication, Connection, Crypto, Decision, HeaderChange, HttpRequest, Policy, Reason, Request, TokenCache, Verdict,
+    decide,
 };
 
 use crate::connection::UnknownPeer;
@@ -16,10 +17,10 @@ const ACCESS_DENIED: &str = "RBAC: access denied";
 
 /// A compiled policy with what it remembers between streams: a new policy remembers nothing.
 #[derive(Debug)]
-pub(crate) struct Engine {
+pub(crate) struct Engine<C = HostCrypto> {
     policy: Policy,
     tokens: RefCell<TokenCache>,
-    crypto: HostCrypto,
+    crypto: C,
 }
 
 /// What is to be done with a stream.
@@ -47,9 +48,9 @@ impl Denial {
     pub(crate) const FORBIDDEN: Self = Self { status: FORBIDDEN, body: ACCESS_DENIED, challenge: None };
 }
 
-impl Engine {
-    pub(crate) fn new(policy: Policy) -> Self {
-        Self { policy, tokens: RefCell::new(TokenCache::default()), crypto: HostCrypto::default() }
+impl<C: Crypto> Engine<C> {
+    pub(crate) fn new(policy: Policy, crypto: C) -> Self {
+        Self { policy, tokens: RefCell::new(TokenCache::default()), crypto }
     }
 
     pub(crate) fn policy(&self) -> &Policy {
@@ -119,22 +120,25 @@ fn challenge(http: &HttpRequest<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use meshwright_policy::{Headers, Peer};
+    use meshwright_policy::{Headers, Peer, SoftwareCrypto};
     use serde_json::json;
 
     use super::*;
 
-    fn engine() -> Engine {
+    /// The key of RFC 8037, appendix A.2.
+    const JWKS: &str = r#"{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
+    fn engine() -> Engine<SoftwareCrypto> {
         let policy = json!({
             "version": 1, "protocol": "http", "trust_domain": "mesh.local",
             "request_authentication": [{"namespace": "shop", "name": "tokens", "jwt_rules": [
-                {"issuer": "https://i", "jwks": "{\"keys\":[]}", "outputClaimToHeaders": [{"header": "X-User", "claim": "sub"}]},
+                {"issuer": "https://i", "jwks": JWKS, "outputClaimToHeaders": [{"header": "X-User", "claim": "sub"}]},
             ]}],
             "authorization": [{"namespace": "shop", "name": "callers", "action": "ALLOW", "rules": [
                 {"from": [{"source": {"principals": ["mesh.local/ns/shop/sa/orders"]}}]},
             ]}],
         });
-        Engine::new(Policy::from_json(policy.to_string().as_bytes()).unwrap())
+        Engine::new(Policy::from_json(policy.to_string().as_bytes()).unwrap(), SoftwareCrypto)
     }
 
     fn connection(account: &str) -> Connection {
@@ -164,7 +168,8 @@ mod tests {
     #[test]
     fn a_bad_token_gets_401_and_a_challenge_without_the_query() {
         let engine = engine();
-        let headers = [(":scheme", "https"), (":authority", "a.test"), (":path", "/a?access_token=x"), ("authorization", "Bearer nonsense")];
+        let headers =
+            [(":scheme", "https"), (":authority", "a.test"), (":path", "/a?access_token=x"), ("authorization", "Bearer nonsense")];
         let outcome = engine.request(Ok(connection("orders")), &received(&headers, engine.policy().owned_headers()), 0);
         let denial = outcome.denial.unwrap();
         assert_eq!(denial.status, 401);

@@ -5,6 +5,7 @@ use meshwright_policy::wire::Protocol;
 use proxy_wasm::traits::{Context, HttpContext, RootContext, StreamContext};
 use proxy_wasm::types::ContextType;
 
+use crate::crypto::HostCrypto;
 use crate::engine::Engine;
 use crate::host;
 use crate::http::HttpRequest;
@@ -24,7 +25,7 @@ impl RootContext for Authz {
         let configuration = self.get_plugin_configuration().unwrap_or_default();
         match Policy::from_json(&configuration) {
             Ok(policy) => {
-                self.engine = Some(Rc::new(Engine::new(policy)));
+                self.engine = Some(Rc::new(Engine::new(policy, HostCrypto::default())));
                 true
             }
             Err(error) => {

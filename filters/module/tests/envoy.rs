@@ -6,6 +6,8 @@
 mod bootstrap;
 #[path = "support/envoy.rs"]
 mod envoy;
+#[path = "support/issuer.rs"]
+mod issuer;
 #[path = "support/pki.rs"]
 mod pki;
 
@@ -13,6 +15,7 @@ use std::io::{Read as _, Write as _};
 
 use bootstrap::{bootstrap, http, http_filters, http_wasm, plugin, tcp};
 use envoy::{Envoy, greeting_app, http_app};
+use issuer::Issuer;
 use pki::{Pki, read_all, request, tcp as connect};
 use serde_json::{Value, json};
 
@@ -59,7 +62,10 @@ fn requests_are_decided_by_the_peers_identity_and_recorded() {
     ] {
         assert_eq!(record[field], value, "{field} of {record}");
     }
-    assert!(record["request_id"].is_string() && record["upstream_address"].is_string() && record["bytes_sent"].as_i64() > Some(0), "{record}");
+    assert!(
+        record["request_id"].is_string() && record["upstream_address"].is_string() && record["bytes_sent"].as_i64() > Some(0),
+        "{record}"
+    );
 
     let (status, reply) = request(pki.connect(envoy.address, &[CATALOG]), "GET", "/", &[]);
     assert_eq!((status, reply.ends_with(FORBIDDEN)), (403, true), "{reply}");
@@ -71,6 +77,66 @@ fn requests_are_decided_by_the_peers_identity_and_recorded() {
     // Attributes tell only the first URI SAN; the object that the listener sets tells both.
     let (status, reply) = request(pki.connect(envoy.address, &[CATALOG, ORDERS]), "GET", "/", &[]);
     assert_eq!(status, 200, "{reply}");
+}
+
+#[test]
+fn tokens_are_verified_by_envoys_crypto_and_in_software() {
+    let folder = tempfile::tempdir().unwrap();
+    let issuers = [Issuer::es256(), Issuer::rs256(), Issuer::ed25519()];
+    let keys: Vec<Value> = issuers.iter().map(|issuer| issuer.jwk.clone()).collect();
+    let config = json!({
+        "version": 1, "protocol": "http", "trust_domain": "mesh.local",
+        "request_authentication": [{"namespace": "shop", "name": "tokens", "jwt_rules": [{
+            "issuer": "https://issuer.test", "jwks": json!({"keys": keys}).to_string(),
+            "outputClaimToHeaders": [{"header": "x-user", "claim": "sub"}],
+        }]}],
+        "authorization": [{"namespace": "shop", "name": "users", "action": "ALLOW", "rules": [
+            {"to": [{"operation": {"paths": ["/public"]}}]},
+            {"when": [{"key": "request.auth.claims[groups]", "values": ["customer"]}]},
+        ]}],
+    });
+    let filters = http(http_filters(&config));
+    let envoy = Envoy::start(folder.path(), &bootstrap(&filters, http_app(), None));
+    let get = |path: &str, token: Option<&str>| {
+        let bearer = token.map(|token| format!("Bearer {token}"));
+        let mut headers = vec![("X-User", &b"root"[..])];
+        headers.extend(bearer.as_ref().map(|bearer| ("authorization", bearer.as_bytes())));
+        let (status, reply) = request(connect(envoy.address), "GET", path, &headers);
+        (status, reply, envoy.record())
+    };
+
+    for issuer in &issuers {
+        let good = issuer.token("ada", &["customer"], 3600);
+        // The second time the token comes from the cache.
+        for _ in 0..2 {
+            let (status, reply, record) = get("/", Some(&good));
+            assert_eq!(status, 200, "{}: {reply}", issuer.jwk);
+            let head = reply.to_lowercase();
+            assert!(head.contains("x-user: ada") && !head.contains("x-user: root") && !head.contains("authorization"), "{reply}");
+            assert_eq!((&record["jwt_issuer"], &record["jwt_subject"]), (&json!("https://issuer.test"), &json!("ada")), "{record}");
+        }
+        let (status, reply, record) = get("/", Some(&issuer.token("ada", &["guest"], 3600)));
+        assert_eq!((status, reply.ends_with(FORBIDDEN)), (403, true), "{reply}");
+        assert_eq!(record["jwt_subject"], "ada", "{record}");
+        let (status, reply, record) = get("/public", Some(&issuer.token("ada", &["customer"], -3600)));
+        assert_eq!((status, reply.ends_with("Jwt is expired")), (401, true), "{reply}");
+        assert!(
+            reply.to_lowercase().contains("www-authenticate: bearer realm=\"http://app.test/public\", error=\"invalid_token\""),
+            "{reply}"
+        );
+        assert_eq!(record["response_code_details"], "jwt_authn_access_denied{jwt_expired}", "{record}");
+        let (signed, signature) = good.rsplit_once('.').unwrap();
+        let other = issuer.token("eve", &["customer"], 3600);
+        let forged = format!("{}.{signature}", other.rsplit_once('.').unwrap().0);
+        let (status, reply, _) = get("/public", Some(&forged));
+        assert_eq!((status, reply.ends_with("Jwt verification fails")), (401, true), "{}: {reply}", issuer.jwk);
+        let (status, reply, _) = get("/public", Some(&format!("{signed}.")));
+        assert_eq!(status, 401, "{reply}");
+    }
+
+    let (status, reply, _) = get("/public", None);
+    assert_eq!((status, reply.to_lowercase().contains("x-user")), (200, false), "{reply}");
+    assert_eq!(get("/", None).0, 403);
 }
 
 #[test]

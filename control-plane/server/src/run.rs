@@ -1,0 +1,138 @@
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+use meshwright_ca::{Authority, IdentityOptions, ServerCertificate, TokenStore, identity_service, server_tls_config};
+use meshwright_sources::{DirectorySource, Loaded};
+use meshwright_translate::MeshInputs;
+use meshwright_xds::AdsService;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tonic::service::Routes;
+
+use crate::admin::{self, Admin};
+use crate::board::Board;
+use crate::connections::{self, Protection};
+use crate::module::Module;
+use crate::options::{Ready, ServerOptions};
+use crate::publisher::{Facts, Publisher};
+use crate::service::Snapshots;
+
+/// How long streams may take to end after the termination signal. Proxies reconnect by themselves.
+const DRAIN: Duration = Duration::from_secs(2);
+const HOUSEKEEPING: Duration = Duration::from_secs(60);
+
+/// Runs until `stop` completes. `announce` is called once, when everything is served.
+///
+/// # Errors
+/// When the configuration, the data directory, the module or an address cannot be used; or when a part ends early.
+pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announce: &dyn Fn(Ready)) -> anyhow::Result<()> {
+    for address in std::iter::once(options.admin).chain(options.insecure_plaintext_xds) {
+        anyhow::ensure!(address.ip().is_loopback(), "`{address}` is served without TLS: a loopback address is allowed");
+    }
+    let source = DirectorySource::open(&options.config_dir)?;
+    let documents = source.subscribe();
+    let loaded = Arc::clone(&documents.borrow());
+    let module = Module::read(&options.module)?;
+    let now = SystemTime::now();
+    let mesh = loaded.state().mesh().context("the configuration has no Mesh document")?;
+    let authority = Authority::open(&options.data_dir, mesh.trust_domain(), mesh.root_namespace(), now)?;
+    let authority = Arc::new(authority);
+    let tokens = TokenStore::open(&options.data_dir)?;
+    let (tls, certificate) = server_tls_config(&authority, now)?;
+
+    let xds = bind(options.listen).await?;
+    let admin = bind(options.admin).await?;
+    let plaintext = match options.insecure_plaintext_xds {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
+    let ready = Ready { xds: xds.local_addr()?, admin: admin.local_addr()? };
+
+    let board = Arc::new(Board::new());
+    let inputs = MeshInputs { trust_bundle_pem: authority.trust_bundle_pem().to_owned() };
+    let facts = Facts {
+        trust_domain: authority.trust_domain().to_string(),
+        root_expires: meshwright_ca::utc(authority.expiries().0),
+        module_sha256: module.sha256().to_owned(),
+    };
+    let publisher = Arc::new(Publisher::new(Arc::clone(&board), inputs, facts, loaded));
+    let snapshots = Snapshots { publisher: Arc::clone(&publisher), board: Arc::clone(&board), trust_domain: authority.trust_domain().clone() };
+    let ads = AdsService::new(Arc::new(snapshots));
+    let module = meshwright_ca::Module { sha256: module.sha256().to_owned(), bytes: module.bytes().clone() };
+    let identity = IdentityOptions { certificate_ttl: options.certificate_ttl, clock: Arc::new(SystemTime::now) };
+    let service = identity_service(Arc::clone(&authority), tokens.clone(), module, identity);
+
+    let (stopping, stopped) = watch::channel(false);
+    let mut parts = JoinSet::new();
+    let routes = Routes::new(ads.clone()).add_service(service);
+    let protection = Protection::Tls(TlsAcceptor::from(Arc::new(tls)));
+    parts.spawn(connections::serve(xds, protection, routes, stopped.clone(), DRAIN));
+    if let Some(listener) = plaintext {
+        tracing::warn!(address = ?options.insecure_plaintext_xds, "ADS is also served without TLS, to anybody on this machine");
+        parts.spawn(connections::serve(listener, Protection::Plaintext, Routes::new(ads), stopped.clone(), DRAIN));
+    }
+    let admin_api = serve_admin(admin, Admin { board, publisher: Arc::clone(&publisher) });
+    parts.spawn(until_stopped(admin_api, stopped.clone()));
+    parts.spawn(until_stopped(source.run(), stopped.clone()));
+    parts.spawn(until_stopped(follow(documents, publisher), stopped.clone()));
+    parts.spawn(until_stopped(keep_house(authority, certificate, tokens), stopped));
+    announce(ready);
+    let outcome = tokio::select! {
+        () = stop => Ok(()),
+        ended = parts.join_next() => Err(anyhow::anyhow!("a part of the control plane ended early: {ended:?}")),
+    };
+    tracing::info!("shutting down");
+    stopping.send_replace(true);
+    while parts.join_next().await.is_some() {}
+    outcome
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => anyhow::anyhow!("`{address}` is in use by another process; choose another address"),
+        _ => anyhow::anyhow!("`{address}` cannot be listened on: {error}"),
+    })
+}
+
+/// Ends `part` where it stands when the control plane stops: requests that wait for proxies must not keep the process.
+async fn until_stopped(part: impl Future<Output = ()>, mut stopped: watch::Receiver<bool>) {
+    tokio::select! {
+        () = part => {}
+        _ = stopped.wait_for(|stop| *stop) => {}
+    }
+}
+
+async fn serve_admin(listener: TcpListener, admin: Admin) {
+    if let Err(error) = axum::serve(listener, admin::router(admin)).await {
+        tracing::error!(%error, "the admin API ended");
+    }
+}
+
+/// Publishes each new state of the documents.
+async fn follow(mut documents: watch::Receiver<Arc<Loaded>>, publisher: Arc<Publisher>) {
+    while documents.changed().await.is_ok() {
+        let loaded = Arc::clone(&documents.borrow_and_update());
+        publisher.publish(loaded);
+    }
+    tracing::error!("the configuration directory is not watched any more");
+}
+
+/// Keeps the control plane's own certificate fresh and the token directory small.
+async fn keep_house(authority: Arc<Authority>, certificate: Arc<ServerCertificate>, tokens: TokenStore) {
+    let mut due = tokio::time::interval(HOUSEKEEPING);
+    loop {
+        due.tick().await;
+        let now = SystemTime::now();
+        if let Err(error) = certificate.renew_if_due(&authority, now) {
+            tracing::error!(%error, "the control plane's own certificate cannot be renewed; the old one stays");
+        }
+        if let Err(error) = tokens.purge(now) {
+            tracing::warn!(%error, "expired join tokens cannot be removed");
+        }
+    }
+}
