@@ -35,13 +35,9 @@ impl AuthorizationPolicy {
             // Istio: ALLOW unless told; other words are refused by `schema`.
             Some(_) | None => wire::Action::Allow,
         };
-        let rules: Vec<wire::Rule> = spec.get("rules").all_as()?;
-        if let Err(errors) = validate_rules(key.namespace(), action, &rules) {
-            for error in errors {
-                spec.fail_below(&error.path, error.message);
-            }
-        }
+        let selector = read_selector(&spec.get("selector"));
+        let rules = spec.get("rules").validated(&spec, |rules| validate_rules(key.namespace(), action, rules))?;
         let wire = wire::AuthorizationPolicy { namespace: key.namespace().to_owned(), name: key.name().to_owned(), action, rules };
-        Some(Self { selector: read_selector(&spec.get("selector")), wire, key })
+        Some(Self { selector, wire, key })
     }
 }

@@ -38,12 +38,7 @@ impl Credential {
     }
 
     pub(crate) fn read(root: &Reader<'_>, key: DocumentKey) -> Option<Self> {
-        let kind = root.get("type");
-        match kind.text().as_deref() {
-            Some("kubernetes.io/tls") => {}
-            Some(other) => kind.fail(format!("found `{other}`; of Secrets, only type `kubernetes.io/tls` is read")),
-            None => kind.fail("is required; of Secrets, only type `kubernetes.io/tls` is read"),
-        }
+        root.get("type").required();
         let certificate_chain = entry(root, "tls.crt").and_then(|(field, pem)| check_chain(&field, pem));
         let private_key = entry(root, "tls.key").and_then(|(field, pem)| check_key(&field, pem));
         Some(Self { key, certificate_chain: certificate_chain?, private_key: private_key? })

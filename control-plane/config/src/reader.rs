@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use meshwright_policy::Invalid;
 use serde::de::DeserializeOwned;
 
 use crate::duration;
@@ -30,7 +31,8 @@ impl Report {
     }
 
     fn has_below(&self, path: &str) -> bool {
-        self.0.borrow().iter().any(|problem| problem.path.starts_with(path))
+        let below = |problem: &Problem| problem.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+        self.0.borrow().iter().any(below)
     }
 
     pub(crate) fn into_problems(self) -> Vec<Problem> {
@@ -172,18 +174,41 @@ impl<'a> Reader<'a> {
         self.entries().into_iter().filter_map(label).collect()
     }
 
-    /// Every item as a wire type of another crate. `None` when something is wrong below, which has been reported then.
-    pub(crate) fn all_as<T: DeserializeOwned>(&self) -> Option<Vec<T>> {
-        if self.report.has_below(&self.path) {
-            return None;
-        }
-        let items = self.items().into_iter().map(|item| {
+    /// Every item as a wire type of another crate; `None` for one with something wrong in it, which has been reported then.
+    pub(crate) fn items_as<T: DeserializeOwned>(&self) -> Vec<Option<T>> {
+        let read = |item: Self| {
+            if self.report.has_below(&item.path) {
+                return None;
+            }
             let json = item.node.map(Node::to_json).unwrap_or_default();
             let read: Result<T, _> = serde_path_to_error::deserialize(json);
             read.map_err(|error| item.fail_below(&error.path().to_string(), error.inner().to_string())).ok()
-        });
-        // Every item is read before the first that failed ends it.
-        items.collect::<Vec<_>>().into_iter().collect()
+        };
+        self.items().into_iter().map(read).collect()
+    }
+
+    /// The items that `validate` finds nothing wrong with, as long as nothing is wrong with any. Its paths start with the name of this
+    /// list and are reported below `parent`.
+    pub(crate) fn validated<T: DeserializeOwned + Clone>(
+        &self,
+        parent: &Self,
+        validate: impl Fn(&[T]) -> Result<(), Vec<Invalid>>,
+    ) -> Option<Vec<T>> {
+        let items = self.items_as::<T>();
+        let all: Option<Vec<T>> = items.iter().cloned().collect();
+        if let Some(all) = &all {
+            for error in validate(all).err().into_iter().flatten() {
+                parent.fail_below(&error.path, error.message);
+            }
+            return Some(all.clone());
+        }
+        // The others are validated all the same, one at a time, so that every error is reported.
+        for (index, item) in items.into_iter().enumerate() {
+            for error in item.and_then(|item| validate(&[item]).err()).into_iter().flatten() {
+                parent.fail_below(&error.path.replacen("[0]", &format!("[{index}]"), 1), error.message);
+            }
+        }
+        None
     }
 
     pub(crate) fn fail(&self, message: impl Into<String>) {

@@ -28,13 +28,9 @@ impl RequestAuthentication {
         for rule in keyless {
             rule.get("jwks").fail("is required: finding the keys through the issuer is not supported yet");
         }
-        let jwt_rules: Vec<wire::JwtRule> = rules.all_as()?;
-        if let Err(errors) = validate_jwt_rules(&jwt_rules) {
-            for error in errors {
-                spec.fail_below(&error.path, error.message);
-            }
-        }
+        let selector = read_selector(&spec.get("selector"));
+        let jwt_rules = rules.validated(spec, validate_jwt_rules)?;
         let wire = wire::RequestAuthentication { namespace: key.namespace().to_owned(), name: key.name().to_owned(), jwt_rules };
-        Some(Self { selector: read_selector(&spec.get("selector")), wire, key })
+        Some(Self { selector, wire, key })
     }
 }

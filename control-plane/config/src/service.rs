@@ -92,8 +92,8 @@ record! {
 impl ServiceEntry {
     pub(crate) fn read(spec: &Reader<'_>, key: DocumentKey) -> Option<Self> {
         let hosts: Vec<Host> = spec.get("hosts").required_items().iter().filter_map(Reader::host).collect();
-        if let (Some(host), false) = (spec.get("hosts").items().first(), hosts.iter().all(|host| host.as_str() != "*")) {
-            host.fail("`*` alone would take every name: use a name, or a wildcard such as `*.example.com`");
+        for field in spec.get("hosts").items().iter().filter(|field| field.text().as_deref() == Some("*")) {
+            field.fail("`*` alone would take every name: use a name, or a wildcard such as `*.example.com`");
         }
         let ports: Vec<ServicePort> = spec.get("ports").required_items().iter().filter_map(read_port).collect();
         check_ports(spec, &ports);

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use bytes::{BufMut, Bytes};
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len, string};
+use sha2::{Digest as _, Sha256};
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
@@ -19,6 +20,9 @@ const REMOVED_RESOURCES: u32 = 6;
 // Field numbers of google.protobuf.Any.
 const ANY_TYPE_URL: u32 = 1;
 const ANY_VALUE: u32 = 2;
+
+/// Bytes of a hash that make a version.
+const VERSION_BYTES: usize = 16;
 
 /// One response in the form of one protocol variant.
 #[derive(Debug)]
@@ -40,7 +44,7 @@ impl Outgoing {
                 }
             }
             Protocol::StateOfTheWorld => {
-                string::encode(VERSION_INFO, &response.nonce().to_owned(), sink);
+                string::encode(VERSION_INFO, &version_info(response), sink);
                 for resource in response.resources() {
                     any_field(response.kind().type_url(), resource.body(), sink);
                 }
@@ -52,6 +56,17 @@ impl Outgoing {
     pub(crate) fn size(&self) -> usize {
         self.response.resources().iter().map(|resource| resource.delta().len()).sum()
     }
+}
+
+/// The same for the same content, on every replica and after every restart.
+fn version_info(response: &Response) -> String {
+    let mut hash = Sha256::new();
+    for resource in response.resources() {
+        hash.update(resource.name());
+        hash.update([0]);
+        hash.update(resource.version());
+    }
+    hash.finalize().iter().take(VERSION_BYTES).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn bytes_field(field: u32, bytes: &Bytes, sink: &mut impl BufMut) {
@@ -138,7 +153,7 @@ mod tests {
     }
 
     fn encoded(protocol: Protocol, actions: Vec<Action>) -> Vec<u8> {
-        let Some(Action::Send(response)) = actions.into_iter().next() else { panic!("nothing is sent") };
+        let Some(Action::Send(response)) = actions.into_iter().next_back() else { panic!("nothing is sent") };
         let mut bytes = Vec::new();
         Outgoing { protocol, response }.write(&mut bytes);
         bytes
@@ -171,7 +186,7 @@ mod tests {
         let type_url = ResourceType::Cluster.type_url().to_owned();
         let actions = session.on_sotw_request(SotwRequest { type_url: type_url.clone(), ..SotwRequest::default() }).unwrap();
         let decoded = DiscoveryResponse::decode(encoded(Protocol::StateOfTheWorld, actions).as_slice()).unwrap();
-        assert_eq!((decoded.type_url.as_str(), decoded.nonce.as_str(), decoded.version_info.as_str()), (type_url.as_str(), "1", "1"));
+        assert_eq!((decoded.type_url.as_str(), decoded.nonce.as_str(), decoded.version_info.len()), (type_url.as_str(), "1", 32));
         assert_eq!((decoded.resources[0].type_url.as_str(), decoded.resources[0].value.len()), (type_url.as_str(), 300));
     }
 }

@@ -6,6 +6,7 @@
 mod codec;
 mod event;
 mod node;
+mod rate;
 mod resource;
 mod resource_type;
 mod service;

@@ -1,4 +1,4 @@
-/// A kind of xDS resource, in the order in which responses are sent: what is referred to before what refers to it.
+/// A kind of xDS resource: what is referred to before what refers to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ResourceType {
     Cluster,
@@ -10,7 +10,7 @@ pub enum ResourceType {
 }
 
 impl ResourceType {
-    /// In the order in which they are sent.
+    /// All that are served.
     pub const ALL: [Self; 6] = [Self::Cluster, Self::Endpoint, Self::Secret, Self::ExtensionConfig, Self::Listener, Self::Route];
 
     #[must_use]
@@ -55,8 +55,13 @@ impl ResourceType {
     }
 
     /// A delta client that asks for what does not exist is told so at once, but for secrets: Envoy takes that for an answer and starts a
-    /// listener without a certificate.
+    /// listener without a certificate. For the same reason it does not hear of secrets that are gone.
     pub(crate) fn tells_missing(self) -> bool {
         !matches!(self, Self::Secret)
+    }
+
+    /// Envoy makes what refers to these wait, when it changes, until they are sent once more; it goes on with the routes that it has.
+    pub(crate) fn is_awaited_by_dependents(self) -> bool {
+        matches!(self, Self::Endpoint | Self::Secret | Self::ExtensionConfig)
     }
 }

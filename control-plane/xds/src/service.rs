@@ -15,11 +15,8 @@ use tonic::{Extensions, Request, Response, Status, Streaming};
 use tower::Service;
 
 use crate::codec::{Outgoing, ResponseCodec};
-use crate::stream::{self, Incoming};
-use crate::{Node, ResourceType, Snapshot, StreamEvent};
-
-/// A request names at most what a client holds: 4 MiB are some 40 000 names.
-const LARGEST_REQUEST: usize = 4 * 1024 * 1024;
+use crate::stream::{self, Incoming, Serving};
+use crate::{Limits, Node, ResourceType, Snapshot, StreamEvent};
 
 /// Where the snapshots of each client come from.
 pub trait SnapshotSource: Send + Sync + 'static {
@@ -36,23 +33,33 @@ pub trait SnapshotSource: Send + Sync + 'static {
 
 /// `envoy.service.discovery.v3.AggregatedDiscoveryService`, both variants.
 #[derive(Debug)]
-pub struct AdsService<S>(Arc<S>);
+pub struct AdsService<S> {
+    source: Arc<S>,
+    limits: Limits,
+}
 
 /// `envoy.service.secret.v3.SecretDiscoveryService`, both streaming variants.
 #[derive(Debug)]
-pub struct SdsService<S>(Arc<S>);
+pub struct SdsService<S> {
+    source: Arc<S>,
+    limits: Limits,
+}
 
 macro_rules! discovery_service {
     ($service:ident, $name:literal, $delta:literal, $sotw:literal, $only:expr) => {
         impl<S> $service<S> {
             pub fn new(source: Arc<S>) -> Self {
-                Self(source)
+                Self::with_limits(source, Limits::default())
+            }
+
+            pub fn with_limits(source: Arc<S>, limits: Limits) -> Self {
+                Self { source, limits }
             }
         }
 
         impl<S> Clone for $service<S> {
             fn clone(&self) -> Self {
-                Self(Arc::clone(&self.0))
+                Self { source: Arc::clone(&self.source), limits: self.limits }
             }
         }
 
@@ -75,10 +82,10 @@ macro_rules! discovery_service {
             }
 
             fn call(&mut self, request: http::Request<B>) -> Self::Future {
-                let source = Arc::clone(&self.0);
+                let serving = Serving { source: Arc::clone(&self.source), only: $only, limits: self.limits };
                 match request.uri().path() {
-                    concat!("/", $name, "/", $delta) => Box::pin(answer::<_, DeltaDiscoveryRequest, _>(source, $only, request)),
-                    concat!("/", $name, "/", $sotw) => Box::pin(answer::<_, DiscoveryRequest, _>(source, $only, request)),
+                    concat!("/", $name, "/", $delta) => Box::pin(answer::<_, DeltaDiscoveryRequest, _>(serving, request)),
+                    concat!("/", $name, "/", $sotw) => Box::pin(answer::<_, DiscoveryRequest, _>(serving, request)),
                     _ => Box::pin(async { Ok(Status::unimplemented("no such method").into_http()) }),
                 }
             }
@@ -101,35 +108,29 @@ discovery_service!(
     Some(ResourceType::Secret)
 );
 
-async fn answer<S, M, B>(
-    source: Arc<S>,
-    only: Option<ResourceType>,
-    request: http::Request<B>,
-) -> Result<http::Response<tonic::body::Body>, Infallible>
+async fn answer<S, M, B>(serving: Serving<S>, request: http::Request<B>) -> Result<http::Response<tonic::body::Body>, Infallible>
 where
     S: SnapshotSource,
     M: Incoming,
     B: Body + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
 {
-    let mut grpc = Grpc::new(ResponseCodec::<M>::default()).max_decoding_message_size(LARGEST_REQUEST);
-    Ok(grpc.streaming(Streams { source, only }, request).await)
+    let mut grpc = Grpc::new(ResponseCodec::<M>::default()).max_decoding_message_size(serving.limits.request_bytes);
+    Ok(grpc.streaming(Method(Some(serving)), request).await)
 }
 
-/// One method of one service.
-struct Streams<S> {
-    source: Arc<S>,
-    only: Option<ResourceType>,
-}
+/// One method of one service, for one call.
+struct Method<S>(Option<Serving<S>>);
 
-impl<S: SnapshotSource, M: Incoming> StreamingService<M> for Streams<S> {
+impl<S: SnapshotSource, M: Incoming> StreamingService<M> for Method<S> {
     type Response = Outgoing;
     type ResponseStream = ReceiverStream<Result<Outgoing, Status>>;
     type Future = std::future::Ready<Result<Response<Self::ResponseStream>, Status>>;
 
     fn call(&mut self, request: Request<Streaming<M>>) -> Self::Future {
+        let Some(serving) = self.0.take() else { return std::future::ready(Err(Status::internal("called twice"))) };
         let (_, extensions, requests) = request.into_parts();
-        let responses = stream::start(Arc::clone(&self.source), self.only, extensions, requests);
+        let responses = stream::start(serving, extensions, requests);
         std::future::ready(Ok(Response::new(ReceiverStream::new(responses))))
     }
 }

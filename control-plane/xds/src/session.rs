@@ -1,14 +1,29 @@
 //! One stream, without sockets: requests and snapshots in, actions out. Nothing here knows the time, blocks or fails.
 
+mod interest;
 mod message;
 mod subscription;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 pub use message::{Action, DeltaRequest, Limits, Protocol, Refused, Response, SotwRequest};
-use subscription::Subscription;
+use subscription::{Subscription, Taken};
 
 use crate::{ResourceType, Snapshot};
+
+/// What is referred to before what refers to it. Secrets and extension configurations come after listeners, since a changed listener waits
+/// until those that it refers to are sent after it.
+const PUSH_ORDER: [ResourceType; ResourceType::ALL.len()] = [
+    ResourceType::Cluster,
+    ResourceType::Endpoint,
+    ResourceType::Listener,
+    ResourceType::Secret,
+    ResourceType::ExtensionConfig,
+    ResourceType::Route,
+];
 
 /// The protocol's state for one client on one stream.
 #[derive(Debug)]
@@ -24,7 +39,7 @@ pub struct Session {
 impl Session {
     #[must_use]
     pub fn new(protocol: Protocol, limits: Limits) -> Self {
-        let subscriptions = ResourceType::ALL.map(Subscription::new);
+        let subscriptions = ResourceType::ALL.map(|kind| Subscription::new(kind, protocol));
         Self { protocol, limits, snapshot: None, subscriptions, nonces: 0 }
     }
 
@@ -32,6 +47,9 @@ impl Session {
     /// a slow client costs one response per type, and always gets the newest.
     pub fn on_snapshot(&mut self, snapshot: &Arc<Snapshot>) -> Vec<Action> {
         self.snapshot = Some(Arc::clone(snapshot));
+        for subscription in &mut self.subscriptions {
+            subscription.on_snapshot(snapshot);
+        }
         self.flush()
     }
 
@@ -46,8 +64,8 @@ impl Session {
         let subscription = self.subscription(kind);
         // A stale or unknown nonce makes only the ACK void, never the (un)subscriptions beside it.
         let mut actions: Vec<Action> = subscription.resolve(&nonce, error).into_iter().collect();
-        subscription.subscribe_delta(subscribe, initial_versions);
-        subscription.unsubscribe_delta(unsubscribe);
+        actions.extend(subscription.subscribe_delta(&subscribe, initial_versions));
+        subscription.unsubscribe_delta(&unsubscribe);
         if subscription.len() > limit {
             return Err(Refused::TooManyNames { kind, limit });
         }
@@ -61,61 +79,63 @@ impl Session {
         let SotwRequest { type_url, names, nonce, error } = request;
         let Some(kind) = ResourceType::from_type_url(&type_url) else { return Ok(Vec::new()) };
         self.limits.check(names.iter())?;
+        let limit = self.limits.names;
         let subscription = self.subscription(kind);
         if subscription.is_stale(&nonce) {
             return Ok(Vec::new());
         }
         let mut actions: Vec<Action> = subscription.resolve(&nonce, error).into_iter().collect();
         subscription.replace_names(names);
+        if subscription.len() > limit {
+            return Err(Refused::TooManyNames { kind, limit });
+        }
         actions.extend(self.flush());
         Ok(actions)
     }
 
-    /// Sends what can be sent now, in order: clusters and what they need before listeners and routes, which wait for the clusters' ACK;
-    /// removals once nothing refers to the removed any more.
+    /// Sends what can be sent now, in order; removals once nothing refers to the removed any more.
     fn flush(&mut self) -> Vec<Action> {
         let Some(snapshot) = self.snapshot.clone() else { return Vec::new() };
         let mut actions = Vec::new();
-        for kind in ResourceType::ALL {
+        for kind in PUSH_ORDER {
             if !self.may_send(kind, &snapshot) {
                 continue;
             }
-            let removals = self.may_remove(kind, &snapshot);
-            let (protocol, nonce) = (self.protocol, self.nonces.saturating_add(1));
+            let may_remove = self.may_remove(kind, &snapshot);
             // Never empty: a request without a nonce is a request that acknowledges nothing.
-            let Some(response) = self.subscription(kind).take(protocol, &snapshot, removals, nonce.to_string()) else { continue };
+            let nonce = self.nonces.saturating_add(1);
+            let Some(Taken { response, changed }) = self.subscription(kind).take(&snapshot, may_remove, nonce.to_string()) else { continue };
             self.nonces = nonce;
-            for (dependent, name) in response.resources().iter().flat_map(|resource| resource.dependencies()) {
-                self.subscription(*dependent).send_again(name);
+            for (dependent, name) in changed.iter().flat_map(|resource| resource.dependencies()) {
+                if dependent.is_awaited_by_dependents() {
+                    self.subscription(*dependent).send_again(name);
+                }
             }
             actions.push(Action::Send(response));
         }
         actions
     }
 
-    /// A listener or a route may refer to a cluster that is on its way: Envoy would answer 503 meanwhile.
+    /// Listeners and routes may refer to clusters that are on their way: until those are acknowledged Envoy would answer 503. A cluster that
+    /// only changes is there meanwhile, and one that the client refused must not hold up the rest.
     fn may_send(&self, kind: ResourceType, snapshot: &Snapshot) -> bool {
         match kind {
-            ResourceType::Listener | ResourceType::Route => !self.has_additions(ResourceType::Cluster, snapshot),
+            ResourceType::Listener | ResourceType::Route => !self.of(ResourceType::Cluster).brings_new(snapshot),
             ResourceType::Cluster | ResourceType::Endpoint | ResourceType::Secret | ResourceType::ExtensionConfig => true,
         }
     }
 
+    /// Whether the client is done with all that could refer to this type.
     fn may_remove(&self, kind: ResourceType, snapshot: &Snapshot) -> bool {
-        let settled = |kind| !self.has_additions(kind, snapshot) && !self.of(kind).refuses(snapshot);
+        let settled = |kinds: &[ResourceType]| kinds.iter().all(|kind| self.of(*kind).is_settled(snapshot));
         match kind {
             ResourceType::Listener => true,
-            ResourceType::Route => settled(ResourceType::Listener),
-            ResourceType::Cluster => settled(ResourceType::Listener) && settled(ResourceType::Route),
+            ResourceType::Route => settled(&[ResourceType::Listener]),
+            ResourceType::Cluster => settled(&[ResourceType::Listener, ResourceType::Route]),
             ResourceType::Endpoint | ResourceType::Secret | ResourceType::ExtensionConfig => {
-                settled(ResourceType::Listener) && settled(ResourceType::Route) && settled(ResourceType::Cluster)
+                settled(&[ResourceType::Listener, ResourceType::Route, ResourceType::Cluster])
             }
         }
-    }
-
-    fn has_additions(&self, kind: ResourceType, snapshot: &Snapshot) -> bool {
-        let subscription = self.of(kind);
-        subscription.in_flight() || subscription.has_additions(snapshot)
     }
 
     fn of(&self, kind: ResourceType) -> &Subscription {

@@ -4,9 +4,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tonic::{Extensions, Status, Streaming};
 
 use crate::codec::Outgoing;
+use crate::rate::Rate;
 use crate::service::SnapshotSource;
 use crate::session::{Action, DeltaRequest, Limits, Protocol, Refused, Session, SotwRequest};
 use crate::{Node, ResourceType, StreamEvent, StreamId};
@@ -69,16 +71,23 @@ impl Incoming for DiscoveryRequest {
     }
 }
 
+/// What a stream is served from, and how.
+pub(crate) struct Serving<S> {
+    pub(crate) source: Arc<S>,
+    /// The only type that is answered, if there is but one.
+    pub(crate) only: Option<ResourceType>,
+    pub(crate) limits: Limits,
+}
+
 /// Runs a stream until either side ends it; what it returns are the responses.
 pub(crate) fn start<S: SnapshotSource, M: Incoming>(
-    source: Arc<S>,
-    only: Option<ResourceType>,
+    serving: Serving<S>,
     peer: Extensions,
     requests: Streaming<M>,
 ) -> mpsc::Receiver<Result<Outgoing, Status>> {
     let (sender, responses) = mpsc::channel(PLACES);
     tokio::spawn(async move {
-        if let Err(status) = run(source, only, peer, requests, &sender).await {
+        if let Err(status) = run(serving, peer, requests, &sender).await {
             // The client may have gone first.
             let _gone = sender.send(Err(status)).await;
         }
@@ -87,13 +96,13 @@ pub(crate) fn start<S: SnapshotSource, M: Incoming>(
 }
 
 async fn run<S: SnapshotSource, M: Incoming>(
-    source: Arc<S>,
-    only: Option<ResourceType>,
+    serving: Serving<S>,
     peer: Extensions,
     mut requests: Streaming<M>,
     responses: &mpsc::Sender<Result<Outgoing, Status>>,
 ) -> Result<(), Status> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
+    let Serving { source, only, limits } = serving;
     let Some(mut first) = requests.message().await? else { return Ok(()) };
     // Only the first message of a stream is sure to have it; later ones are ignored.
     let node: Node = first.node().ok_or_else(|| Status::invalid_argument("the first request of a stream names its node"))?.into();
@@ -102,19 +111,23 @@ async fn run<S: SnapshotSource, M: Incoming>(
     source.observe(StreamEvent::Connected { stream, node: node.clone() });
     let connected = Connected { source: source.as_ref(), stream, node_id: node.id().to_owned(), protocol: M::PROTOCOL, responses };
 
-    let mut session = Session::new(M::PROTOCOL, Limits::default());
+    let (began, mut rate) = (Instant::now(), Rate::new(&limits));
+    let mut session = Session::new(M::PROTOCOL, limits);
     let snapshot = Arc::clone(&snapshots.borrow_and_update());
     connected.act(session.on_snapshot(&snapshot)).await?;
     let mut next = Some(first);
+    let mut half_closed = false;
     loop {
         if let Some(request) = next.take().filter(|request| only.is_none_or(|only| request.type_url() == only.type_url())) {
+            tokio::time::sleep(rate.wait(began.elapsed())).await;
             let actions = request.hand_to(&mut session).map_err(|refused| Status::resource_exhausted(refused.to_string()))?;
             connected.act(actions).await?;
         }
         tokio::select! {
-            request = requests.message() => match request? {
-                Some(request) => next = Some(request),
-                None => return Ok(()),
+            request = requests.message(), if !half_closed => {
+                next = request?;
+                // A client that will not speak again may still listen.
+                half_closed = next.is_none();
             },
             changed = snapshots.changed() => {
                 changed.map_err(|_| Status::unavailable("the server is shutting down"))?;

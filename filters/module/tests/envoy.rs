@@ -14,7 +14,7 @@ mod pki;
 use std::io::{Read as _, Write as _};
 
 use bootstrap::{bootstrap, http, http_filters, http_wasm, plugin, tcp};
-use envoy::{Envoy, greeting_app, http_app};
+use envoy::{Envoy, greeting_app, http_app, tells_end_of_handshake};
 use issuer::Issuer;
 use pki::{Pki, read_all, request, tcp as connect};
 use serde_json::{Value, json};
@@ -180,12 +180,10 @@ fn connections_are_decided_before_a_byte_of_the_app_reaches_the_peer() {
     let envoy = Envoy::start(folder.path(), &bootstrap(&tcp(&authz("tcp")), greeting_app(), Some(folder.path())));
 
     let mut stream = pki.connect(envoy.address, &[ORDERS]);
-    let mut greeting = [0; 10];
-    stream.read_exact(&mut greeting).unwrap();
-    assert_eq!(&greeting, b"220 ready\n");
     stream.write_all(b"hi").unwrap();
-    stream.read_exact(&mut greeting[..2]).unwrap();
-    assert_eq!(&greeting[..2], b"hi");
+    let mut reply = [0; 12];
+    stream.read_exact(&mut reply).unwrap();
+    assert_eq!(&reply, b"220 ready\nhi");
     drop(stream);
     let record = envoy.record();
     for (field, value) in
@@ -195,22 +193,43 @@ fn connections_are_decided_before_a_byte_of_the_app_reaches_the_peer() {
     }
     assert_eq!((&record["bytes_received"], &record["bytes_sent"]), (&json!(2), &json!(12)), "{record}");
 
-    // Whether it waits for the greeting or speaks first.
-    assert_eq!(read_all(pki.connect(envoy.address, &[CATALOG])), "");
-    let record = envoy.record();
-    assert_eq!((&record["verdict"], &record["source_principal"]), (&json!("DENY"), &json!(CATALOG)), "{record}");
     let mut stream = pki.connect(envoy.address, &[CATALOG]);
     stream.write_all(b"hi").unwrap();
     assert_eq!(read_all(stream), "");
-    assert_eq!(envoy.record()["bytes_sent"], 0);
+    let record = envoy.record();
+    assert_eq!((&record["verdict"], &record["source_principal"]), (&json!("DENY"), &json!(CATALOG)), "{record}");
+    assert_eq!(record["bytes_sent"], 0, "{record}");
 }
 
 #[test]
-fn a_plaintext_connection_is_denied_before_the_app_is_connected_to() {
+fn an_app_that_speaks_first_is_heard_only_after_the_decision() {
+    let folder = tempfile::tempdir().unwrap();
+    let pki = Pki::new(folder.path());
+    let envoy = Envoy::start(folder.path(), &bootstrap(&tcp(&authz("tcp")), greeting_app(), Some(folder.path())));
+
+    let mut stream = pki.connect(envoy.address, &[ORDERS]);
+    let mut denied = pki.connect(envoy.address, &[CATALOG]);
+    if !tells_end_of_handshake() {
+        // Then the greeting is held until the client has spoken.
+        stream.write_all(b"hi").unwrap();
+        denied.write_all(b"hi").unwrap();
+    }
+    let mut greeting = [0; 10];
+    stream.read_exact(&mut greeting).unwrap();
+    assert_eq!(&greeting, b"220 ready\n");
+    assert_eq!(read_all(denied), "");
+    assert_eq!(envoy.record()["verdict"], "DENY");
+}
+
+#[test]
+fn a_plaintext_connection_is_denied_too() {
     let folder = tempfile::tempdir().unwrap();
     let envoy = Envoy::start(folder.path(), &bootstrap(&tcp(&authz("tcp")), greeting_app(), None));
     assert_eq!(read_all(connect(envoy.address)), "");
     let record = envoy.record();
     assert_eq!(record["verdict"], "DENY", "{record}");
-    assert_eq!(record.get("upstream_address"), None, "{record}");
+    assert_eq!(record["bytes_sent"], 0, "{record}");
+    if tells_end_of_handshake() {
+        assert_eq!(record.get("upstream_address"), None, "{record}");
+    }
 }

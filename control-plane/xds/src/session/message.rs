@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::{Resource, ResourceType};
 
@@ -75,7 +76,7 @@ impl Response {
         &self.resources
     }
 
-    /// Names that are gone; delta only.
+    /// Names that are gone; in state of the world they are so by their absence.
     #[must_use]
     pub fn removed(&self) -> &[String] {
         &self.removed
@@ -89,11 +90,23 @@ pub struct Limits {
     pub names: usize,
     /// Bytes of one name.
     pub name_bytes: usize,
+    /// Bytes of one request.
+    pub request_bytes: usize,
+    /// Requests that are read at once; after that, one per `request_interval`.
+    pub request_burst: u32,
+    pub request_interval: Duration,
 }
 
 impl Default for Limits {
+    /// Far above what Envoy needs for the largest mesh, far below what hurts.
     fn default() -> Self {
-        Self { names: 50_000, name_bytes: 1024 }
+        Self {
+            names: 50_000,
+            name_bytes: 1024,
+            request_bytes: 4 * 1024 * 1024,
+            request_burst: 1_000,
+            request_interval: Duration::from_millis(10),
+        }
     }
 }
 

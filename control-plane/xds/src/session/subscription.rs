@@ -1,35 +1,35 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::interest::Interest;
 use super::message::{Action, Protocol, Response};
 use crate::{Resource, ResourceType, Snapshot};
 
-const WILDCARD: &str = "*";
+/// The version of what a client may or may not hold: it differs from every version there is.
+const UNCERTAIN: &str = "";
 
 /// One type on one stream: what the client asked for, what it holds, what is on its way.
 #[derive(Debug)]
 pub(super) struct Subscription {
     kind: ResourceType,
-    /// A request has come.
-    requested: bool,
-    wildcard: bool,
-    /// Names were given at some time: an empty list is no wildcard any more.
-    named: bool,
-    names: BTreeSet<String>,
-    /// Name → version, as sent or as the client said it holds.
+    protocol: Protocol,
+    interest: Interest,
+    /// Name → version, as sent or as the client said it holds, of what it is interested in.
     known: BTreeMap<String, String>,
     /// To be sent whatever the client holds: it asked anew, or waits for them after a change of what refers to them.
     again: BTreeSet<String>,
-    /// Names that do not exist of which the client is to hear so.
-    missing: BTreeSet<String>,
+    /// Names that were asked for and may not exist, of which the client is to hear so.
+    asked: BTreeSet<String>,
     /// Name → version that the client refused: not sent again until it changes.
     refused: BTreeMap<String, String>,
+    /// Refused together, so that one may be good: each group is tried once more on its own.
+    suspects: Vec<Vec<String>>,
     /// State of the world, for the types whose absence deletes: what was sent last, kept while removals have to wait.
     held: BTreeMap<String, Arc<Resource>>,
     in_flight: Option<InFlight>,
     last_nonce: String,
-    /// A wildcard is answered once even when there is nothing to say: Envoy waits for it.
-    answered: bool,
+    /// The client waits for an answer, even when there is nothing to say: Envoy does so with its wildcards.
+    owes_answer: bool,
 }
 
 #[derive(Debug)]
@@ -37,33 +37,38 @@ struct InFlight {
     nonce: String,
     versions: Vec<(String, String)>,
     removed: Vec<String>,
+    /// Something in it is not known to the client for sure.
+    brings_new: bool,
+}
+
+/// What [`Subscription::take`] gives.
+pub(super) struct Taken {
+    pub(super) response: Response,
+    /// What of it is more than a repetition of what the client holds.
+    pub(super) changed: Vec<Arc<Resource>>,
 }
 
 impl Subscription {
-    pub(super) fn new(kind: ResourceType) -> Self {
+    pub(super) fn new(kind: ResourceType, protocol: Protocol) -> Self {
         Self {
             kind,
-            requested: false,
-            wildcard: false,
-            named: false,
-            names: BTreeSet::new(),
+            protocol,
+            interest: Interest::new(kind),
             known: BTreeMap::new(),
             again: BTreeSet::new(),
-            missing: BTreeSet::new(),
+            asked: BTreeSet::new(),
             refused: BTreeMap::new(),
+            suspects: Vec::new(),
             held: BTreeMap::new(),
             in_flight: None,
             last_nonce: String::new(),
-            answered: false,
+            owes_answer: false,
         }
     }
 
+    /// The most names that the client makes this hold in one place.
     pub(super) fn len(&self) -> usize {
-        self.names.len()
-    }
-
-    pub(super) fn in_flight(&self) -> bool {
-        self.in_flight.is_some()
+        self.interest.len().max(self.again.len()).max(self.asked.len())
     }
 
     /// State of the world: a request that answers a response other than the newest is to be ignored whole.
@@ -80,172 +85,215 @@ impl Subscription {
             }
             return Some(Action::Acked { kind: self.kind, versions, removed });
         };
-        let names = versions.iter().map(|(name, _)| name.clone()).collect();
-        for (name, version) in versions {
-            // Which of them the client took cannot be known: it holds none for sure, and none is sent again as it is.
-            self.known.remove(&name);
-            self.refused.insert(name, version);
+        let names: Vec<String> = versions.iter().map(|(name, _)| name.clone()).collect();
+        // Which part of it the client took cannot be known. What it may hold is to be removed once it goes, and a removal is tried again.
+        // Not one that was refused on its own, nor one by absence from the full state: the client could have both repeated for ever.
+        let tries_removal_again = !names.is_empty() && !self.is_full_state();
+        let uncertain = names.iter().chain(removed.iter().filter(|_| tries_removal_again));
+        for name in uncertain.filter(|name| self.interest.contains(name)) {
+            self.known.insert(name.clone(), UNCERTAIN.to_owned());
         }
+        self.refused.extend(versions);
+        self.suspect(&names);
         Some(Action::Nacked { kind: self.kind, names, message })
     }
 
-    pub(super) fn subscribe_delta(&mut self, subscribe: Vec<String>, initial_versions: Vec<(String, String)>) {
-        let first = !self.requested;
-        self.requested = true;
-        if first {
-            self.known.extend(initial_versions);
-            // Legacy wildcard: the first request names nothing, and the type is one that allows it.
-            self.wildcard |= subscribe.is_empty() && self.kind.has_legacy_wildcard();
+    /// Halves what was refused together until the guilty stand alone: the others must not wait for their next change. Where a response is
+    /// the full state there is no part to be tried.
+    fn suspect(&mut self, names: &[String]) {
+        if names.len() < 2 || self.is_full_state() {
+            return;
         }
-        for name in subscribe {
-            if name == WILDCARD {
-                self.wildcard = true;
-                continue;
-            }
-            // Subscribing to what is subscribed already means that the client has lost it.
-            if !first {
-                self.again.insert(name.clone());
-            }
-            self.missing.insert(name.clone());
-            self.names.insert(name);
-        }
-        if first && !self.wildcard {
-            let names = &self.names;
-            self.known.retain(|name, _| names.contains(name));
-        }
+        let (left, right) = names.split_at(names.len() / 2);
+        self.suspects.extend([right.to_vec(), left.to_vec()]);
     }
 
-    pub(super) fn unsubscribe_delta(&mut self, unsubscribe: Vec<String>) {
-        for name in unsubscribe {
-            if name == WILDCARD {
-                self.wildcard = false;
-                let names = &self.names;
-                self.known.retain(|name, _| names.contains(name));
-            } else if self.names.remove(&name) {
-                if self.wildcard {
-                    // The client cannot know whether the wildcard still covers it: tell it.
+    pub(super) fn subscribe_delta(&mut self, subscribe: &[String], initial_versions: Vec<(String, String)>) -> Option<Action> {
+        let (first, wildcard) = (!self.interest.is_requested(), self.interest.is_wildcard());
+        self.interest.request();
+        if first {
+            self.known.extend(initial_versions);
+        }
+        for name in subscribe {
+            if self.interest.subscribe(name) {
+                // Subscribing to what is subscribed already means that the client has lost it.
+                if !first {
                     self.again.insert(name.clone());
-                    self.missing.insert(name);
-                } else {
-                    self.known.remove(&name);
-                    self.again.remove(&name);
-                    self.missing.remove(&name);
                 }
+                self.asked.insert(name.clone());
             }
         }
+        self.after_change(wildcard);
+        // What it holds from an earlier stream it need not acknowledge again.
+        let versions: Vec<(String, String)> = self.known.clone().into_iter().collect();
+        (first && !versions.is_empty()).then(|| Action::Acked { kind: self.kind, versions, removed: Vec::new() })
+    }
+
+    pub(super) fn unsubscribe_delta(&mut self, unsubscribe: &[String]) {
+        let wildcard = self.interest.is_wildcard();
+        for name in unsubscribe {
+            if self.interest.unsubscribe(name) && self.interest.is_wildcard() {
+                // The client cannot know whether the wildcard still covers it: tell it.
+                self.again.insert(name.clone());
+                self.asked.insert(name.clone());
+            }
+        }
+        self.after_change(wildcard);
     }
 
     /// State of the world: the names of a request replace those before.
     pub(super) fn replace_names(&mut self, names: Vec<String>) {
-        self.requested = true;
-        self.named |= !names.is_empty();
-        let mut names: BTreeSet<String> = names.into_iter().collect();
-        let explicit = names.remove(WILDCARD);
-        self.wildcard = explicit || (!self.named && self.kind.has_legacy_wildcard());
-        self.names = names;
-        if !self.wildcard {
-            let names = &self.names;
-            self.known.retain(|name, _| names.contains(name));
+        let wildcard = self.interest.is_wildcard();
+        // Where absence means deletion, the answer is how a client learns that a name does not exist.
+        self.owes_answer |= self.interest.replace(names) && self.is_full_state();
+        self.after_change(wildcard);
+    }
+
+    /// Forgets what the client is not interested in any more, since it does not hold it.
+    fn after_change(&mut self, was_wildcard: bool) {
+        let interest = &self.interest;
+        self.owes_answer |= interest.is_wildcard() && !was_wildcard;
+        self.known.retain(|name, _| interest.contains(name));
+        self.again.retain(|name| interest.contains(name));
+        self.asked.retain(|name| interest.contains(name));
+    }
+
+    /// What refers to it has been sent: the client waits for it.
+    pub(super) fn send_again(&mut self, name: &str) {
+        if self.interest.contains(name) {
+            self.again.insert(name.to_owned());
         }
     }
 
-    pub(super) fn send_again(&mut self, name: &str) {
-        self.again.insert(name.to_owned());
+    pub(super) fn on_snapshot(&mut self, snapshot: &Snapshot) {
+        self.refused.retain(|name, version| snapshot.get(self.kind, name).is_some_and(|resource| resource.version() == version));
     }
 
-    fn wants(&self, name: &str) -> bool {
-        self.wildcard || self.names.contains(name)
+    fn is_full_state(&self) -> bool {
+        self.protocol == Protocol::StateOfTheWorld && self.kind.is_full_state()
+    }
+
+    fn is_refused(&self, resource: &Resource) -> bool {
+        self.refused.get(resource.name()).is_some_and(|refused| refused == resource.version())
+    }
+
+    fn differs(&self, resource: &Resource) -> bool {
+        self.known.get(resource.name()).is_none_or(|known| known != resource.version())
+    }
+
+    fn is_new(&self, resource: &Resource) -> bool {
+        self.known.get(resource.name()).is_none_or(|known| known == UNCERTAIN)
     }
 
     /// Differs from what the client holds, or must be repeated; and is not what it refused.
     fn is_due(&self, resource: &Resource) -> bool {
-        let name = resource.name();
-        let differs = self.known.get(name).is_none_or(|known| known != resource.version());
-        let refused = self.refused.get(name).is_some_and(|refused| refused == resource.version());
-        self.wants(name) && !refused && (differs || self.again.contains(name))
+        let wanted = self.interest.contains(resource.name()) && !self.is_refused(resource);
+        wanted && (self.differs(resource) || self.again.contains(resource.name()))
     }
 
-    fn additions(&self, snapshot: &Snapshot) -> Vec<Arc<Resource>> {
-        snapshot.resources(self.kind).filter(|resource| self.is_due(resource)).cloned().collect()
+    fn due<'a>(&'a self, snapshot: &'a Snapshot) -> impl Iterator<Item = &'a Arc<Resource>> {
+        snapshot.resources(self.kind).filter(|resource| self.interest.is_requested() && self.is_due(resource))
     }
 
-    pub(super) fn has_additions(&self, snapshot: &Snapshot) -> bool {
-        self.requested && snapshot.resources(self.kind).any(|resource| self.is_due(resource))
+    fn gone<'a>(&'a self, snapshot: &'a Snapshot) -> impl Iterator<Item = &'a String> {
+        self.known.keys().filter(|name| snapshot.get(self.kind, name).is_none())
     }
 
-    /// The client goes on with an older version of something, because it refused the one in the snapshot.
-    pub(super) fn refuses(&self, snapshot: &Snapshot) -> bool {
-        let current = |name: &str, version: &str| snapshot.get(self.kind, name).is_some_and(|resource| resource.version() == version);
-        self.refused.iter().any(|(name, version)| self.wants(name) && current(name, version))
+    /// Something that the client does not hold yet is on its way, or should be.
+    pub(super) fn brings_new(&self, snapshot: &Snapshot) -> bool {
+        let sent = self.in_flight.as_ref().is_some_and(|sent| sent.brings_new);
+        sent || !self.suspects.is_empty() || self.due(snapshot).any(|resource| self.is_new(resource))
+    }
+
+    /// The client holds what the snapshot has, and nothing else. Not so where it refused something: it goes on with an older version.
+    pub(super) fn is_settled(&self, snapshot: &Snapshot) -> bool {
+        let refuses = |resource: &Arc<Resource>| self.interest.contains(resource.name()) && self.is_refused(resource);
+        self.in_flight.is_none()
+            && self.due(snapshot).next().is_none()
+            && self.gone(snapshot).next().is_none()
+            && !snapshot.resources(self.kind).any(refuses)
     }
 
     /// The next response, when there is something to say and nothing is in flight. It counts as held by the client from now on.
-    pub(super) fn take(&mut self, protocol: Protocol, snapshot: &Snapshot, removals: bool, nonce: String) -> Option<Response> {
-        if !self.requested || self.in_flight.is_some() {
+    pub(super) fn take(&mut self, snapshot: &Snapshot, may_remove: bool, nonce: String) -> Option<Taken> {
+        if !self.interest.is_requested() || self.in_flight.is_some() {
             return None;
         }
-        let additions = self.additions(snapshot);
-        let gone: Vec<String> = self.known.keys().filter(|name| snapshot.get(self.kind, name).is_none()).cloned().collect();
-        let gone = if removals { gone } else { Vec::new() };
-        let first = self.wildcard && !self.answered;
-        let (resources, removed) = match protocol {
-            Protocol::Delta => {
-                let mut removed: BTreeSet<String> = gone.into_iter().collect();
-                removed.extend(self.take_missing(snapshot));
-                (additions, removed.into_iter().collect())
+        let mut changed: Vec<Arc<Resource>> = self.due(snapshot).cloned().collect();
+        if changed.is_empty() {
+            changed = self.next_suspects(snapshot);
+        }
+        let removed = if may_remove { self.take_gone(snapshot) } else { Vec::new() };
+        let (resources, removed) = match self.protocol {
+            Protocol::Delta => (changed.clone(), self.told_removed(removed, snapshot)),
+            Protocol::StateOfTheWorld if self.kind.is_full_state() => {
+                let differs = !changed.is_empty() || !removed.is_empty() || self.owes_answer;
+                (if differs { self.state(snapshot, may_remove) } else { Vec::new() }, removed)
             }
-            Protocol::StateOfTheWorld => (self.state(additions, !gone.is_empty() || first, snapshot, removals), gone),
+            // Absence says nothing here, and there is no other way to say that something is gone.
+            Protocol::StateOfTheWorld => (changed.clone(), Vec::new()),
         };
-        let says_nothing = match protocol {
-            Protocol::Delta => resources.is_empty() && removed.is_empty(),
-            Protocol::StateOfTheWorld => resources.is_empty() && (removed.is_empty() || !self.kind.is_full_state()),
-        };
-        if says_nothing && !first {
-            // Absence is not deletion here, so nothing is said; but what is gone is known no longer.
-            for name in &removed {
-                self.known.remove(name);
-            }
+        if resources.is_empty() && removed.is_empty() && !self.owes_answer {
             return None;
         }
-        if protocol == Protocol::StateOfTheWorld && self.kind.is_full_state() {
-            self.held = resources.iter().map(|resource| (resource.name().to_owned(), Arc::clone(resource))).collect();
-        }
-        Some(self.sent(resources, removed, nonce))
+        Some(Taken { response: self.sent(resources, removed, nonce), changed })
     }
 
     fn sent(&mut self, resources: Vec<Arc<Resource>>, removed: Vec<String>, nonce: String) -> Response {
-        self.answered = true;
+        let brings_new = resources.iter().any(|resource| self.is_new(resource));
         for resource in &resources {
             self.again.remove(resource.name());
-            self.missing.remove(resource.name());
+            self.asked.remove(resource.name());
             self.known.insert(resource.name().to_owned(), resource.version().to_owned());
         }
-        for name in &removed {
-            self.known.remove(name);
+        if self.is_full_state() {
+            self.held = resources.iter().map(|resource| (resource.name().to_owned(), Arc::clone(resource))).collect();
         }
         let versions = resources.iter().map(|resource| (resource.name().to_owned(), resource.version().to_owned())).collect();
+        self.owes_answer = false;
         self.last_nonce.clone_from(&nonce);
-        self.in_flight = Some(InFlight { nonce: nonce.clone(), versions, removed: removed.clone() });
+        self.in_flight = Some(InFlight { nonce: nonce.clone(), versions, removed: removed.clone(), brings_new });
         Response { kind: self.kind, nonce, resources, removed }
     }
 
-    /// Names that the client asked for and that do not exist; once each, until it asks again.
-    fn take_missing(&mut self, snapshot: &Snapshot) -> Vec<String> {
-        let asked = std::mem::take(&mut self.missing);
+    /// The next group that is still what was refused; what changed meanwhile is due by itself.
+    fn next_suspects(&mut self, snapshot: &Snapshot) -> Vec<Arc<Resource>> {
+        while let Some(group) = self.suspects.pop() {
+            let current = group.iter().filter(|name| self.interest.contains(name)).filter_map(|name| snapshot.get(self.kind, name));
+            let suspects: Vec<Arc<Resource>> = current.filter(|resource| self.is_refused(resource)).cloned().collect();
+            if !suspects.is_empty() {
+                return suspects;
+            }
+        }
+        Vec::new()
+    }
+
+    /// What the client holds and the snapshot has no more; forgotten here.
+    fn take_gone(&mut self, snapshot: &Snapshot) -> Vec<String> {
+        let gone: Vec<String> = self.gone(snapshot).cloned().collect();
+        for name in &gone {
+            self.known.remove(name);
+        }
+        gone
+    }
+
+    /// Delta: what is gone, and once each what was asked for and does not exist.
+    fn told_removed(&mut self, gone: Vec<String>, snapshot: &Snapshot) -> Vec<String> {
+        let asked = std::mem::take(&mut self.asked);
         if !self.kind.tells_missing() {
             return Vec::new();
         }
-        asked.into_iter().filter(|name| snapshot.get(self.kind, name).is_none()).collect()
+        let known = &self.known;
+        let missing = asked.into_iter().filter(|name| snapshot.get(self.kind, name).is_none() && !known.contains_key(name));
+        gone.into_iter().chain(missing).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// State of the world: for clusters and listeners all of it as soon as one differs, since absence deletes; what is gone stays in it while
-    /// removals have to wait. For the other types what differs.
-    fn state(&self, additions: Vec<Arc<Resource>>, changed: bool, snapshot: &Snapshot, removals: bool) -> Vec<Arc<Resource>> {
-        if !self.kind.is_full_state() || (additions.is_empty() && !changed) {
-            return additions;
-        }
-        let current = snapshot.resources(self.kind).filter(|resource| self.wants(resource.name())).cloned();
-        let leaving = self.held.values().filter(|held| !removals && snapshot.get(self.kind, held.name()).is_none()).cloned();
-        current.chain(leaving).collect()
+    /// All of it as soon as one differs, since absence deletes; what is gone stays in it while removals have to wait. What the client refused
+    /// is in it too, as nothing else keeps the last good version there.
+    fn state(&self, snapshot: &Snapshot, may_remove: bool) -> Vec<Arc<Resource>> {
+        let interest = &self.interest;
+        let current = snapshot.resources(self.kind).filter(|resource| interest.contains(resource.name())).cloned();
+        let leaving = self.held.values().filter(|held| !may_remove && snapshot.get(self.kind, held.name()).is_none());
+        current.chain(leaving.filter(|held| interest.contains(held.name())).cloned()).collect()
     }
 }

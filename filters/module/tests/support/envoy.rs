@@ -27,6 +27,19 @@ pub(crate) fn module() -> PathBuf {
     found("MESHWRIGHT_FILTERS_WASM", "target/wasm32-wasip1/filter/meshwright_filters.wasm", "run `make module`")
 }
 
+fn binary() -> PathBuf {
+    found("ENVOY", ".tools/envoy/1.40.0/envoy", "run `make setup`")
+}
+
+/// Whether this Envoy tells a network filter when the TLS handshake is over (1.37).
+pub(crate) fn tells_end_of_handshake() -> bool {
+    let output = Command::new(binary()).arg("--version").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    // `envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL`
+    let minor: u32 = text.split("/1.").nth(1).unwrap().split('.').next().unwrap().parse().unwrap();
+    minor >= 37
+}
+
 /// Killed when it is dropped.
 pub(crate) struct Envoy {
     child: Child,
@@ -116,11 +129,12 @@ fn unchunk(mut body: &str) -> String {
 fn spawn(folder: &Path, bootstrap: &Value) -> (Child, Receiver<String>) {
     let file = folder.join("envoy.json");
     std::fs::write(&file, bootstrap.to_string()).unwrap();
-    let envoy = found("ENVOY", ".tools/envoy/1.40.0/envoy", "run `make setup`");
-    let mut child = Command::new(envoy)
+    let mut child = Command::new(binary())
         .arg("-c")
         .arg(file)
         .args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "info"])
+        // As for what comes by xDS: an older Envoy ignores what it does not know yet.
+        .arg("--allow-unknown-static-fields")
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()

@@ -1,0 +1,80 @@
+use std::collections::BTreeSet;
+
+use crate::ResourceType;
+
+const WILDCARD: &str = "*";
+
+/// What a client asked for of one type ("How the client specifies what resources to return"): names, `*`, or, for the types that allow it,
+/// nothing at all, which means everything for as long as it has never named anything.
+#[derive(Debug)]
+pub(super) struct Interest {
+    allows_legacy_wildcard: bool,
+    requested: bool,
+    /// It has named something on this stream: naming nothing is no wildcard any more.
+    named: bool,
+    explicit_wildcard: bool,
+    names: BTreeSet<String>,
+}
+
+impl Interest {
+    pub(super) fn new(kind: ResourceType) -> Self {
+        let allows_legacy_wildcard = kind.has_legacy_wildcard();
+        Self { allows_legacy_wildcard, requested: false, named: false, explicit_wildcard: false, names: BTreeSet::new() }
+    }
+
+    /// A request of this type has come.
+    pub(super) fn is_requested(&self) -> bool {
+        self.requested
+    }
+
+    pub(super) fn is_wildcard(&self) -> bool {
+        self.explicit_wildcard || (self.requested && !self.named && self.allows_legacy_wildcard)
+    }
+
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.is_wildcard() || self.names.contains(name)
+    }
+
+    /// How many names it holds.
+    pub(super) fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Counts as a request, even of nothing.
+    pub(super) fn request(&mut self) {
+        self.requested = true;
+    }
+
+    /// False for the wildcard, which is not a name.
+    pub(super) fn subscribe(&mut self, name: &str) -> bool {
+        self.named = true;
+        if name == WILDCARD {
+            self.explicit_wildcard = true;
+            return false;
+        }
+        self.names.insert(name.to_owned());
+        true
+    }
+
+    /// False for the wildcard. Names stay when it goes.
+    pub(super) fn unsubscribe(&mut self, name: &str) -> bool {
+        if name == WILDCARD {
+            self.explicit_wildcard = false;
+            self.named = true;
+            return false;
+        }
+        self.names.remove(name);
+        true
+    }
+
+    /// State of the world: the names of a request replace those before. True when one is new.
+    pub(super) fn replace(&mut self, names: Vec<String>) -> bool {
+        self.requested = true;
+        self.named |= !names.is_empty();
+        let mut names: BTreeSet<String> = names.into_iter().collect();
+        self.explicit_wildcard = names.remove(WILDCARD);
+        let widened = names.iter().any(|name| !self.names.contains(name));
+        self.names = names;
+        widened
+    }
+}
