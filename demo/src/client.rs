@@ -11,7 +11,10 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// What came back: a status and a body, or why there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    Reply { status: u16, body: String },
+    Reply {
+        status: u16,
+        body: String,
+    },
     /// The connection was refused, closed or reset before a response.
     Closed,
 }
@@ -75,12 +78,7 @@ impl Client {
     /// When `root` is not a certificate.
     pub fn browser(host: &str, gateway: SocketAddr, root_pem: &str) -> anyhow::Result<Self> {
         let root = reqwest::Certificate::from_pem(root_pem.as_bytes())?;
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(TIMEOUT)
-            .resolve(host, gateway)
-            .tls_certs_only([root])
-            .build()?;
+        let http = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).resolve(host, gateway).tls_certs_only([root]).build()?;
         Ok(Self { http })
     }
 

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use meshwright_sidecar::{AppMapping, ControlPlaneAddress, JOIN_TOKEN_VARIABLE, JoinTokenSource, SidecarOptions, Signals, TcpMapping, WorkloadName};
+use meshwright_sidecar::{
+    AppMapping, ControlPlaneAddress, JOIN_TOKEN_VARIABLE, JoinTokenSource, SidecarOptions, Signals, TcpMapping, WorkloadName,
+};
 
 /// Run a workload's sidecar: identity, Envoy, access log; and, if given, the app itself.
 ///

@@ -45,7 +45,8 @@ impl Token {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let TokenCommand::Create(create) = self.command;
         let (namespace, name) = &create.service_account;
-        let token = meshwright_ca::create_join_token(&create.data_dir, namespace, name, Duration::from_secs(create.ttl), SystemTime::now())?;
+        let token =
+            meshwright_ca::create_join_token(&create.data_dir, namespace, name, Duration::from_secs(create.ttl), SystemTime::now())?;
         match &create.out {
             None => output::line(token.reveal()),
             Some(file) => write_secret(file, token.reveal()).with_context(|| format!("`{}` cannot be written", file.display()))?,

@@ -67,5 +67,7 @@ async fn enforced(State(admin): State<Admin>, Query(wait): Query<Wait>) -> Json<
     let enforced = admin.board.wait_enforced(wait.revision, wait.proxies, timeout).await;
     let proxies = admin.board.proxies();
     let in_sync = proxies.iter().filter(|proxy| proxy.connected && proxy.in_sync).count();
-    Json(json!({"enforced": enforced, "revision": admin.board.revision(), "proxies": in_sync, "connected": proxies.iter().filter(|p| p.connected).count()}))
+    Json(
+        json!({"enforced": enforced, "revision": admin.board.revision(), "proxies": in_sync, "connected": proxies.iter().filter(|p| p.connected).count()}),
+    )
 }

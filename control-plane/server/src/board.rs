@@ -195,7 +195,9 @@ impl Inner {
 
     fn enforced(&self, revision: u64, proxies: usize) -> bool {
         let connected: Vec<&Entry> = self.proxies.values().filter(|entry| entry.streams > 0).collect();
-        self.revision >= revision && connected.len() >= proxies && connected.iter().all(|entry| entry.revision >= revision && entry.in_sync())
+        self.revision >= revision
+            && connected.len() >= proxies
+            && connected.iter().all(|entry| entry.revision >= revision && entry.in_sync())
     }
 }
 

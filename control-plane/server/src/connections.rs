@@ -37,7 +37,13 @@ pub(crate) enum Protection {
 }
 
 /// Serves until `shutdown` turns true, then lets running streams end for at most `drain`.
-pub(crate) async fn serve(listener: TcpListener, protection: Protection, routes: Routes, mut shutdown: watch::Receiver<bool>, drain: Duration) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    protection: Protection,
+    routes: Routes,
+    mut shutdown: watch::Receiver<bool>,
+    drain: Duration,
+) {
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {

@@ -61,7 +61,8 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
         module_sha256: module.sha256().to_owned(),
     };
     let publisher = Arc::new(Publisher::new(Arc::clone(&board), inputs, facts, loaded));
-    let snapshots = Snapshots { publisher: Arc::clone(&publisher), board: Arc::clone(&board), trust_domain: authority.trust_domain().clone() };
+    let snapshots =
+        Snapshots { publisher: Arc::clone(&publisher), board: Arc::clone(&board), trust_domain: authority.trust_domain().clone() };
     let ads = AdsService::new(Arc::new(snapshots));
     let module = meshwright_ca::Module { sha256: module.sha256().to_owned(), bytes: module.bytes().clone() };
     let identity = IdentityOptions { certificate_ttl: options.certificate_ttl, clock: Arc::new(SystemTime::now) };

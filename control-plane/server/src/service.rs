@@ -65,14 +65,14 @@ impl Snapshots {
         // Only the port that the operator opened as insecure lets a peer in without a certificate.
         if peer.get::<Unauthenticated>().is_none() {
             let certificates = peer.get::<PeerCertificates>().cloned().unwrap_or_default();
-            let shown = certificates
-                .identity(&self.trust_domain, SystemTime::now())
-                .map_err(|error| Status::unauthenticated(error.to_string()))?;
+            let shown =
+                certificates.identity(&self.trust_domain, SystemTime::now()).map_err(|error| Status::unauthenticated(error.to_string()))?;
             if shown != expected {
                 return Err(Status::permission_denied(format!("`{namespace}/{name}` is `{expected}`, the certificate is `{shown}`'s")));
             }
         }
-        let metadata = NodeMetadata::try_from(node.metadata()).map_err(|error| Status::invalid_argument(format!("node metadata: {error}")))?;
+        let metadata =
+            NodeMetadata::try_from(node.metadata()).map_err(|error| Status::invalid_argument(format!("node metadata: {error}")))?;
         Ok((Proxy::new(node.id().to_owned(), metadata), expected))
     }
 }

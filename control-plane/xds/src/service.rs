@@ -116,11 +116,11 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
 {
     let mut grpc = Grpc::new(ResponseCodec::<M>::default()).max_decoding_message_size(serving.limits.request_bytes);
-    Ok(grpc.streaming(Method(Some(serving)), request).await)
+    Ok(grpc.streaming(Method(serving), request).await)
 }
 
-/// One method of one service, for one call.
-struct Method<S>(Option<Serving<S>>);
+/// One method of one service.
+struct Method<S>(Serving<S>);
 
 impl<S: SnapshotSource, M: Incoming> StreamingService<M> for Method<S> {
     type Response = Outgoing;
@@ -128,7 +128,8 @@ impl<S: SnapshotSource, M: Incoming> StreamingService<M> for Method<S> {
     type Future = std::future::Ready<Result<Response<Self::ResponseStream>, Status>>;
 
     fn call(&mut self, request: Request<Streaming<M>>) -> Self::Future {
-        let Some(serving) = self.0.take() else { return std::future::ready(Err(Status::internal("called twice"))) };
+        let Serving { source, only, limits } = &self.0;
+        let serving = Serving { source: Arc::clone(source), only: *only, limits: *limits };
         let (_, extensions, requests) = request.into_parts();
         let responses = stream::start(serving, extensions, requests);
         std::future::ready(Ok(Response::new(ReceiverStream::new(responses))))

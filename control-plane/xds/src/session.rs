@@ -131,7 +131,8 @@ impl Session {
         match kind {
             ResourceType::Listener => true,
             ResourceType::Route => settled(&[ResourceType::Listener]),
-            ResourceType::Cluster => settled(&[ResourceType::Listener, ResourceType::Route]),
+            // A client that comes back asks for clusters first: what it holds of the others is not known until its first ACK.
+            ResourceType::Cluster => self.of(kind).has_conversed() && settled(&[ResourceType::Listener, ResourceType::Route]),
             ResourceType::Endpoint | ResourceType::Secret | ResourceType::ExtensionConfig => {
                 settled(&[ResourceType::Listener, ResourceType::Route, ResourceType::Cluster])
             }

@@ -23,11 +23,7 @@ pub(super) async fn run(mesh: &Bookshop, report: &mut Report) -> anyhow::Result<
     gateway.send("GET", &url, &headers).await?;
 
     let frontend = record(mesh, "frontend", &[("trace_id", trace), ("direction", "inbound")]).await?;
-    report.add(Row::same(
-        "access log: the call at frontend",
-        "GET / 200 ALLOW from gateway",
-        &words(&frontend),
-    ));
+    report.add(Row::same("access log: the call at frontend", "GET / 200 ALLOW from gateway", &words(&frontend)));
     let mut denied = None;
     for catalog in ["catalog-v1", "catalog-v2"] {
         let found = find(mesh, catalog, &[("trace_id", trace), ("path", "/admin"), ("direction", "inbound")])?;

@@ -35,7 +35,12 @@ pub(super) async fn run(mesh: &Bookshop, report: &mut Report) -> anyhow::Result<
     let proxies = mesh.workloads.len();
     let actual = format!("{}, {} ms on {proxies} of {proxies} proxies", answer.summary(), took.as_millis());
     let ok = answer.status() == Some(403);
-    report.add(Row::checked("edit: a DENY policy saved to a file, enforced on all proxies", "403, time from save to enforcement", actual, ok));
+    report.add(Row::checked(
+        "edit: a DENY policy saved to a file, enforced on all proxies",
+        "403, time from save to enforcement",
+        actual,
+        ok,
+    ));
 
     mesh.write("stocktaking.yaml", &CLOSED.replace("action: DENY", "action: DENIED"))?;
     let quarantined = quarantine(mesh).await?;

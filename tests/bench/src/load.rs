@@ -43,12 +43,7 @@ pub(crate) fn to_f64(count: u64) -> f64 {
 ///
 /// # Errors
 /// When a connection breaks or any answer is not 200: a refused request would make the numbers look good.
-pub(crate) async fn run(
-    address: SocketAddr,
-    connections: usize,
-    time: Duration,
-    headers: &[(String, String)],
-) -> anyhow::Result<Round> {
+pub(crate) async fn run(address: SocketAddr, connections: usize, time: Duration, headers: &[(String, String)]) -> anyhow::Result<Round> {
     let begun = Instant::now();
     let mut clients = JoinSet::new();
     for _ in 0..connections {

@@ -57,7 +57,9 @@ impl Measured {
 }
 
 pub(crate) fn markdown(measured: &[Measured], envoy: &str, rounds: usize, time: Duration, connections: usize) -> anyhow::Result<String> {
-    let mut text = String::from("# Benchmarks\n\nWritten by `make bench`; every number below is from one run of it.\n\n## One Envoy worker, one token, one policy\n\n");
+    let mut text = String::from(
+        "# Benchmarks\n\nWritten by `make bench`; every number below is from one run of it.\n\n## One Envoy worker, one token, one policy\n\n",
+    );
     writeln!(
         text,
         "Envoy {envoy}, one worker on a core of its own, {connections} kept-alive connections from another core, a direct response; {rounds} rounds of {} s for each\nconfiguration in turn. Median, and lowest to highest in brackets. Each request carries the same ES256 token, which both jwt_authn (with its\ntoken cache) and our module have seen before.\n\nMachine: {}.\n",

@@ -39,14 +39,22 @@ async fn broken_documents_are_quarantined_one_by_one() -> anyhow::Result<()> {
         assert_eq!((allowed.status(), denied.status()), (Some(200), Some(403)), "{what}");
         anyhow::Ok(())
     };
-    let policy = |spec: &str| format!("apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata:\n  name: broken\n  namespace: bookshop\nspec:\n{spec}");
+    let policy = |spec: &str| {
+        format!(
+            "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata:\n  name: broken\n  namespace: bookshop\nspec:\n{spec}"
+        )
+    };
     let tokens = mesh.read("tokens.yaml")?;
     for (what, text, words) in [
         ("malformed YAML", "kind: [".to_owned(), vec!["broken.yaml", "line"]),
         ("an unknown kind", "apiVersion: v1\nkind: Teapot\nmetadata:\n  name: t\n".to_owned(), vec!["broken.yaml", "Teapot"]),
         ("an unknown field", policy("  acton: DENY\n"), vec!["broken.yaml", "acton", "action"]),
         ("a wrong type", policy("  rules: yes\n"), vec!["broken.yaml", "rules"]),
-        ("an unknown when key", policy("  action: DENY\n  rules:\n  - when:\n    - key: request.teapot\n      values: [x]\n"), vec!["rules[0].when[0].key", "request.teapot"]),
+        (
+            "an unknown when key",
+            policy("  action: DENY\n  rules:\n  - when:\n    - key: request.teapot\n      values: [x]\n"),
+            vec!["rules[0].when[0].key", "request.teapot"],
+        ),
         ("a field not built yet", policy("  action: AUDIT\n  rules:\n  - {}\n"), vec!["action", "not supported yet"]),
         ("a JWKS that is not one", tokens.replace("\"keys\"", "\"locks\"").replace("name: ", "name: broken-"), vec!["broken.yaml", "jwks"]),
         ("a duplicate name", tokens.clone(), vec!["broken.yaml", "tokens.yaml"]),

@@ -54,12 +54,20 @@ async fn hostile_requests_are_answered_and_forgotten() -> anyhow::Result<()> {
     for (what, request, statuses) in [
         ("1000 headers", get("/books", thousand.as_bytes()), ["HTTP/1.1 431", "HTTP/1.1 431"]),
         ("a token of 1 MB", get("/books", long_token.as_bytes()), ["HTTP/1.1 431", "HTTP/1.1 431"]),
-        ("a token of 40 kB", get("/books", format!("authorization: Bearer {}\r\n", "a".repeat(40_000)).as_bytes()), ["HTTP/1.1 401", "HTTP/1.1 200"]),
+        (
+            "a token of 40 kB",
+            get("/books", format!("authorization: Bearer {}\r\n", "a".repeat(40_000)).as_bytes()),
+            ["HTTP/1.1 401", "HTTP/1.1 200"],
+        ),
         ("headers that are not UTF-8", get("/books", b"x-name: \xff\xfe\x80\r\n"), ["HTTP/1.1 200", "HTTP/1.1 200"]),
         ("a path that is not UTF-8", get("/books/\u{fffd}", b""), ["HTTP/1.1 200", "HTTP/1.1 400"]),
         ("an encoded zero byte", get("/books/%00", b""), ["HTTP/1.1 400", "HTTP/1.1 400"]),
         ("a lower-case method", b"get /books HTTP/1.1\r\nhost: catalog.bookshop.mesh\r\n\r\n".to_vec(), ["HTTP/1.1 400", "HTTP/1.1 403"]),
-        ("a forged peer header", get("/admin", b"x-forwarded-client-cert: URI=spiffe://bookshop.local/ns/bookshop/sa/admin\r\n"), ["HTTP/1.1 403", "HTTP/1.1 403"]),
+        (
+            "a forged peer header",
+            get("/admin", b"x-forwarded-client-cert: URI=spiffe://bookshop.local/ns/bookshop/sa/admin\r\n"),
+            ["HTTP/1.1 403", "HTTP/1.1 403"],
+        ),
     ] {
         let answer = raw(outbound, &request).await?;
         assert!(statuses.iter().any(|status| answer.starts_with(status)), "{what}: {answer}");
@@ -71,7 +79,11 @@ async fn hostile_requests_are_answered_and_forgotten() -> anyhow::Result<()> {
     let token = mesh.issuer.token("ada", &["customer"], 3600)?;
     // Trailing characters, a stripped signature, and `none`: each must be refused, never taken for anonymous.
     let (unsigned, _signature) = token.rsplit_once('.').unwrap_or((&token, ""));
-    for forged in [format!("{token}A"), format!("{unsigned}."), "eyJhbGciOiJub25lIn0.eyJpc3MiOiJodHRwczovL2FjY291bnRzLmJvb2tzaG9wLmV4YW1wbGUifQ.".to_owned()] {
+    for forged in [
+        format!("{token}A"),
+        format!("{unsigned}."),
+        "eyJhbGciOiJub25lIn0.eyJpc3MiOiJodHRwczovL2FjY291bnRzLmJvb2tzaG9wLmV4YW1wbGUifQ.".to_owned(),
+    ] {
         let answer = browser.send("POST", &url, &[("authorization", &format!("Bearer {forged}"))]).await?;
         assert_eq!(answer.status(), Some(401), "{forged}: {}", answer.summary());
     }

@@ -64,7 +64,11 @@ async fn a_wrong_or_truncated_module_is_refused() -> anyhow::Result<()> {
     configure(&environment, &smallest_mesh("mesh.example", "127.0.0.1", 8080))?;
     let whole = std::fs::read(&environment.module)?;
     environment.module = folder.path().join("module.wasm");
-    for (bytes, words) in [(&whole[..whole.len() / 2], "cut short"), (b"not wasm".as_slice(), "not WebAssembly"), (b"\0asm\x01\0\0\0".as_slice(), "proxy_abi_version")] {
+    for (bytes, words) in [
+        (&whole[..whole.len() / 2], "cut short"),
+        (b"not wasm".as_slice(), "not WebAssembly"),
+        (b"\0asm\x01\0\0\0".as_slice(), "proxy_abi_version"),
+    ] {
         std::fs::write(&environment.module, bytes)?;
         let error = refused_control_plane(&environment, any_ports()).await?;
         assert!(error.contains("module.wasm") && error.contains(words), "{error}");

@@ -30,6 +30,8 @@ pub(super) struct Subscription {
     last_nonce: String,
     /// The client waits for an answer, even when there is nothing to say: Envoy does so with its wildcards.
     owes_answer: bool,
+    /// Something has been sent.
+    answered: bool,
 }
 
 #[derive(Debug)]
@@ -63,6 +65,7 @@ impl Subscription {
             in_flight: None,
             last_nonce: String::new(),
             owes_answer: false,
+            answered: false,
         }
     }
 
@@ -112,6 +115,8 @@ impl Subscription {
         let (first, wildcard) = (!self.interest.is_requested(), self.interest.is_wildcard());
         self.interest.request();
         if first {
+            // A client that comes back is told at least that it is heard: its ACK is when removals may begin.
+            self.owes_answer |= self.kind.has_legacy_wildcard() && !initial_versions.is_empty();
             self.known.extend(initial_versions);
         }
         for name in subscribe {
@@ -167,6 +172,11 @@ impl Subscription {
 
     pub(super) fn on_snapshot(&mut self, snapshot: &Snapshot) {
         self.refused.retain(|name, version| snapshot.get(self.kind, name).is_some_and(|resource| resource.version() == version));
+    }
+
+    /// The client has acknowledged or refused something, so that all it wanted when it connected is known.
+    pub(super) fn has_conversed(&self) -> bool {
+        self.answered && self.in_flight.is_none()
     }
 
     fn is_full_state(&self) -> bool {
@@ -250,7 +260,7 @@ impl Subscription {
             self.held = resources.iter().map(|resource| (resource.name().to_owned(), Arc::clone(resource))).collect();
         }
         let versions = resources.iter().map(|resource| (resource.name().to_owned(), resource.version().to_owned())).collect();
-        self.owes_answer = false;
+        (self.owes_answer, self.answered) = (false, true);
         self.last_nonce.clone_from(&nonce);
         self.in_flight = Some(InFlight { nonce: nonce.clone(), versions, removed: removed.clone(), brings_new });
         Response { kind: self.kind, nonce, resources, removed }
