@@ -128,10 +128,10 @@ impl DestinationRule {
         let fields = spec.get("subsets").items();
         let subsets: Vec<Subset> = fields.iter().filter_map(read_subset).collect();
         for (index, subset) in subsets.iter().enumerate() {
-            if subsets.iter().take(index).any(|earlier| earlier.name == subset.name) {
-                if let Some(field) = fields.get(index) {
-                    field.get("name").fail(format!("the subset `{}` is listed twice", subset.name));
-                }
+            if subsets.iter().take(index).any(|earlier| earlier.name == subset.name)
+                && let Some(field) = fields.get(index)
+            {
+                field.get("name").fail(format!("the subset `{}` is listed twice", subset.name));
             }
         }
         Some(Self { traffic_policy: read_traffic_policy(&spec.get("trafficPolicy")), host: host?, subsets, key })

@@ -235,12 +235,12 @@ fn read_kind(root: &Reader<'_>) -> Option<Kind> {
         return None;
     };
     let version = root.get("apiVersion");
-    if let Some(found) = version.required()?.text() {
-        if !kind.api_versions().contains(&found.as_str()) {
-            let allowed = kind.api_versions().join("`, `");
-            version.fail(format!("found `{}`, allowed for {kind}: `{allowed}`", crate::yaml::shorten(&found)));
-            return None;
-        }
+    if let Some(found) = version.required()?.text()
+        && !kind.api_versions().contains(&found.as_str())
+    {
+        let allowed = kind.api_versions().join("`, `");
+        version.fail(format!("found `{}`, allowed for {kind}: `{allowed}`", crate::yaml::shorten(&found)));
+        return None;
     }
     Some(kind)
 }

@@ -1,6 +1,6 @@
 //! Whatever a file holds: no panic, every document answered for, the good ones next to the bad ones kept.
 
-#![expect(clippy::indexing_slicing, clippy::string_slice, reason = "tests fail by panicking")]
+#![expect(clippy::string_slice, reason = "tests fail by panicking")]
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! What a state answers, beside the rule of Istio's that says so.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests fail by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 use meshwright_config::{Host, MtlsMode, RouteNamespace, State, parse_file};
 

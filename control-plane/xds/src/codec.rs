@@ -149,7 +149,7 @@ mod tests {
 
     fn snapshot() -> Arc<Snapshot> {
         let body = Bytes::from(vec![7; 300]);
-        Arc::new(Snapshot::build([Resource::new(ResourceType::Cluster, "a", body, Vec::new())]).unwrap())
+        Arc::new(Snapshot::build([Resource::new(ResourceType::Listener, "a", body, Vec::new())]).unwrap())
     }
 
     fn encoded(protocol: Protocol, actions: Vec<Action>) -> Vec<u8> {
@@ -163,7 +163,7 @@ mod tests {
     fn a_delta_response_decodes_to_what_was_sent() {
         let mut session = Session::new(Protocol::Delta, Limits::default());
         session.on_snapshot(&snapshot());
-        let type_url = ResourceType::Cluster.type_url().to_owned();
+        let type_url = ResourceType::Listener.type_url().to_owned();
         let actions = session
             .on_delta_request(DeltaRequest {
                 type_url: type_url.clone(),
@@ -183,7 +183,7 @@ mod tests {
     fn a_state_of_the_world_response_decodes_to_what_was_sent() {
         let mut session = Session::new(Protocol::StateOfTheWorld, Limits::default());
         session.on_snapshot(&snapshot());
-        let type_url = ResourceType::Cluster.type_url().to_owned();
+        let type_url = ResourceType::Listener.type_url().to_owned();
         let actions = session.on_sotw_request(SotwRequest { type_url: type_url.clone(), ..SotwRequest::default() }).unwrap();
         let decoded = DiscoveryResponse::decode(encoded(Protocol::StateOfTheWorld, actions).as_slice()).unwrap();
         assert_eq!((decoded.type_url.as_str(), decoded.nonce.as_str(), decoded.version_info.len()), (type_url.as_str(), "1", 32));

@@ -28,7 +28,6 @@ const PUSH_ORDER: [ResourceType; ResourceType::ALL.len()] = [
 /// The protocol's state for one client on one stream.
 #[derive(Debug)]
 pub struct Session {
-    protocol: Protocol,
     limits: Limits,
     snapshot: Option<Arc<Snapshot>>,
     /// In the order of [`ResourceType::ALL`].
@@ -40,16 +39,13 @@ impl Session {
     #[must_use]
     pub fn new(protocol: Protocol, limits: Limits) -> Self {
         let subscriptions = ResourceType::ALL.map(|kind| Subscription::new(kind, protocol));
-        Self { protocol, limits, snapshot: None, subscriptions, nonces: 0 }
+        Self { limits, snapshot: None, subscriptions, nonces: 0 }
     }
 
     /// A new snapshot to bring the client to. Differences are sent at once where nothing of the same type is in flight, else after its ACK:
     /// a slow client costs one response per type, and always gets the newest.
     pub fn on_snapshot(&mut self, snapshot: &Arc<Snapshot>) -> Vec<Action> {
         self.snapshot = Some(Arc::clone(snapshot));
-        for subscription in &mut self.subscriptions {
-            subscription.on_snapshot(snapshot);
-        }
         self.flush()
     }
 
@@ -82,6 +78,7 @@ impl Session {
         let limit = self.limits.names;
         let subscription = self.subscription(kind);
         if subscription.is_stale(&nonce) {
+            subscription.forget_unnamed(&names);
             return Ok(Vec::new());
         }
         let mut actions: Vec<Action> = subscription.resolve(&nonce, error).into_iter().collect();
@@ -104,7 +101,9 @@ impl Session {
             let may_remove = self.may_remove(kind, &snapshot);
             // Never empty: a request without a nonce is a request that acknowledges nothing.
             let nonce = self.nonces.saturating_add(1);
-            let Some(Taken { response, changed }) = self.subscription(kind).take(&snapshot, may_remove, nonce.to_string()) else { continue };
+            let Some(Taken { response, changed }) = self.subscription(kind).take(&snapshot, may_remove, nonce.to_string()) else {
+                continue;
+            };
             self.nonces = nonce;
             for (dependent, name) in changed.iter().flat_map(|resource| resource.dependencies()) {
                 if dependent.is_awaited_by_dependents() {

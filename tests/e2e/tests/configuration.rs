@@ -46,7 +46,7 @@ async fn broken_documents_are_quarantined_one_by_one() -> anyhow::Result<()> {
     };
     let tokens = mesh.read("tokens.yaml")?;
     for (what, text, words) in [
-        ("malformed YAML", "kind: [".to_owned(), vec!["broken.yaml", "line"]),
+        ("malformed YAML", "kind: [".to_owned(), vec!["broken.yaml:2:1", "not YAML"]),
         ("an unknown kind", "apiVersion: v1\nkind: Teapot\nmetadata:\n  name: t\n".to_owned(), vec!["broken.yaml", "Teapot"]),
         ("an unknown field", policy("  acton: DENY\n"), vec!["broken.yaml", "acton", "action"]),
         ("a wrong type", policy("  rules: yes\n"), vec!["broken.yaml", "rules"]),

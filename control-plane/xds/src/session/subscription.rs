@@ -96,7 +96,7 @@ impl Subscription {
         for name in uncertain.filter(|name| self.interest.contains(name)) {
             self.known.insert(name.clone(), UNCERTAIN.to_owned());
         }
-        self.refused.extend(versions);
+        self.refused.extend(versions.into_iter().filter(|(name, _)| self.interest.contains(name)));
         self.suspect(&names);
         Some(Action::Nacked { kind: self.kind, names, message })
     }
@@ -154,24 +154,31 @@ impl Subscription {
         self.after_change(wildcard);
     }
 
-    /// Forgets what the client is not interested in any more, since it does not hold it.
+    /// State of the world: a stale request is not obeyed, but a name that is not in it is not held, also when it comes back before the server
+    /// has seen it missing.
+    pub(super) fn forget_unnamed(&mut self, names: &[String]) {
+        if !self.interest.is_wildcard() {
+            self.known.retain(|name, _| names.contains(name));
+        }
+    }
+
+    /// Forgets what the client is not interested in any more, since it does not hold it; nor does it refuse it any more, as it may never have
+    /// said which of a response it meant.
     fn after_change(&mut self, was_wildcard: bool) {
         let interest = &self.interest;
         self.owes_answer |= interest.is_wildcard() && !was_wildcard;
         self.known.retain(|name, _| interest.contains(name));
         self.again.retain(|name| interest.contains(name));
         self.asked.retain(|name| interest.contains(name));
+        self.refused.retain(|name, _| interest.contains(name));
     }
 
-    /// What refers to it has been sent: the client waits for it.
+    /// What refers to it has been sent: the client waits for it. A client that comes back may subscribe to it only afterwards, and say that it
+    /// holds it.
     pub(super) fn send_again(&mut self, name: &str) {
-        if self.interest.contains(name) {
+        if self.interest.contains(name) || !self.interest.is_requested() {
             self.again.insert(name.to_owned());
         }
-    }
-
-    pub(super) fn on_snapshot(&mut self, snapshot: &Snapshot) {
-        self.refused.retain(|name, version| snapshot.get(self.kind, name).is_some_and(|resource| resource.version() == version));
     }
 
     /// The client has acknowledged or refused something, so that all it wanted when it connected is known.
@@ -226,6 +233,8 @@ impl Subscription {
 
     /// The next response, when there is something to say and nothing is in flight. It counts as held by the client from now on.
     pub(super) fn take(&mut self, snapshot: &Snapshot, may_remove: bool, nonce: String) -> Option<Taken> {
+        // Content that is not served any more may be served again: what was refused with it, or what refused it, may be another then.
+        self.refused.retain(|name, version| snapshot.get(self.kind, name).is_some_and(|resource| resource.version() == version));
         if !self.interest.is_requested() || self.in_flight.is_some() {
             return None;
         }

@@ -1,6 +1,9 @@
 //! The rules of the protocol, each by name. What a session says is compared as text: `CDS 1 +a -b` is a response with nonce 1.
 
+mod model;
+mod model_client;
 mod ordering;
+mod reconnects;
 mod refusals;
 mod requests;
 mod responses;

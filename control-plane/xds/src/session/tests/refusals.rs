@@ -62,6 +62,16 @@ fn a_change_comes_before_the_parts_that_are_tried() {
 }
 
 #[test]
+fn what_was_refused_with_others_and_went_meanwhile_may_come_back() {
+    let mut delta = Delta::holding(&of(Route, &["a", "b"]));
+    delta.subscribe(Route, &["a", "b"]);
+    delta.snapshot(&snapshot([]));
+    assert_eq!(delta.nack(Route, "1"), ["nack RDS a b: no", "RDS 2 -a -b"]);
+    delta.ack(Route, "2");
+    assert_eq!(delta.snapshot(&of(Route, &["a"])), ["RDS 3 +a"]);
+}
+
+#[test]
 fn what_was_refused_is_removed_when_it_goes() {
     // The client goes on with the version before, and must not for ever.
     let mut delta = Delta::holding(&of(Listener, &["a"]));

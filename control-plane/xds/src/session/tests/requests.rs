@@ -48,6 +48,16 @@ fn state_of_the_world_ignores_a_stale_request_whole() {
 }
 
 #[test]
+fn state_of_the_world_resends_what_a_stale_request_had_dropped() {
+    let mut sotw = Sotw::holding(&of(Endpoint, &["a", "b"]));
+    sotw.request(Endpoint, "", &["a", "b"]);
+    sotw.request(Endpoint, "1", &["a", "b"]);
+    assert_eq!(sotw.snapshot(&of(Endpoint, &["a=2", "b"])), ["EDS 2 +a"]);
+    assert!(sotw.request(Endpoint, "1", &["a"]).is_empty(), "it holds `b` no more");
+    assert_eq!(sotw.request(Endpoint, "2", &["a", "b"]), ["ack EDS +a", "EDS 3 +b"]);
+}
+
+#[test]
 fn delta_obeys_the_subscriptions_of_a_stale_request() {
     let mut delta = Delta::holding(&of(Endpoint, &["a", "b", "c"]));
     delta.subscribe(Endpoint, &["a", "c"]);
@@ -167,7 +177,9 @@ fn more_than_a_client_may_ask_for_is_refused() {
     let refusal = |subscribe: &[&str], unsubscribe: &[&str]| {
         let mut session = Session::new(Protocol::Delta, limits);
         let (type_url, subscribe, unsubscribe) = (Endpoint.type_url().to_owned(), owned(subscribe), owned(unsubscribe));
-        session.on_delta_request(DeltaRequest { type_url, subscribe, unsubscribe, ..DeltaRequest::default() }).map_err(|error| error.to_string())
+        session
+            .on_delta_request(DeltaRequest { type_url, subscribe, unsubscribe, ..DeltaRequest::default() })
+            .map_err(|error| error.to_string())
     };
     assert_eq!(refusal(&["a", "b"], &[]), Ok(vec![]));
     assert_eq!(refusal(&["a", "b", "c"], &[]), Err("at most 2 EDS resources may be subscribed to".to_owned()));
