@@ -80,16 +80,17 @@ impl Test {
             Self::Claim(path, values) => {
                 claims(request).is_some_and(|claims| claims.any_string(path, |found| any(values, found.as_bytes())))
             }
-            Self::Hosts(values) => {
-                request.http.is_some_and(|http| values.iter().any(|value| value.matches_ignoring_case(http.authority())))
-            }
+            // Of a header `*` is its presence, also of an empty one.
+            Self::Hosts(values) => request.http.is_some_and(|http| {
+                let host = http.headers().first(":authority");
+                host.is_some_and(|host| values.iter().any(|value| *value == TextMatch::Present || value.matches_ignoring_case(host)))
+            }),
             Self::Methods(values) => request.http.is_some_and(|http| any(values, http.method())),
             Self::Paths(values) => request.http.is_some_and(|http| values.iter().any(|value| value.matches(http.path()))),
-            // `*` is the presence of the header here, also of an empty one.
-            Self::Header(name, values) => request
-                .http
-                .and_then(|http| http.headers().joined(name))
-                .is_some_and(|found| values.iter().any(|value| *value == TextMatch::Present || value.matches(&found))),
+            Self::Header(name, values) => request.http.is_some_and(|http| {
+                let mut found = http.headers().all(name).peekable();
+                found.peek().is_some() && values.iter().any(|value| value.matches_joined(http.headers().all(name)))
+            }),
         }
     }
 }

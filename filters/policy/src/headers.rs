@@ -58,7 +58,7 @@ impl<'a> Headers<'a> {
     }
 
     /// Every value of a header, in order. Names compare without regard to case.
-    pub fn all<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n, '_> {
+    pub fn all<'n>(&self, name: &'n str) -> impl DoubleEndedIterator<Item = &'a [u8]> + Clone + use<'a, 'n, '_> {
         self.pairs.iter().filter(move |(found, _)| found.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| *value)
     }
 
@@ -89,6 +89,11 @@ impl<'a> Headers<'a> {
     pub fn iter(&self) -> std::slice::Iter<'_, (&'a [u8], &'a [u8])> {
         self.pairs.iter()
     }
+}
+
+/// Whether a text is a header's name (RFC 9110 section 5.1).
+pub(crate) fn is_token(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
 fn number(bytes: &[u8]) -> Result<(usize, &[u8]), InvalidHeaders> {

@@ -4,4 +4,5 @@ pub(crate) mod glob;
 pub(crate) mod identity;
 pub(crate) mod path;
 pub(crate) mod principal;
+pub(crate) mod spiffe;
 pub(crate) mod text;

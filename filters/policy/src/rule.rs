@@ -77,7 +77,7 @@ fn compile(rule: &wire::Rule, scope: Scope<'_>, path: &str, errors: &mut Errors)
     });
     let to = to.as_ref().map(|list| {
         let path = format!("{path}.to");
-        check_length(list.len(), MOST_SOURCES, &path, errors);
+        check_length(list.len(), usize::MAX, &path, errors);
         let mut compiled = Vec::new();
         for (index, wire::To { operation }) in list.iter().enumerate() {
             let path = format!("{path}[{index}].operation");

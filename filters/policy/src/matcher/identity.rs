@@ -1,8 +1,7 @@
 //! Matches on the peer's identity. A SPIFFE ID is parsed and taken apart; what is no SPIFFE ID has no namespace, account or trust domain.
 
-use meshwright_identity::SpiffeId;
-
 use super::glob::Glob;
+use super::spiffe::SpiffeView;
 use super::text::TextMatch;
 use crate::request::Peer;
 
@@ -21,9 +20,35 @@ impl LocalDomains {
         Self(domains)
     }
 
-    fn is_local(&self, domain: &str) -> bool {
-        domain == ANY_LOCAL || self.0.iter().any(|local| local == domain)
+    fn contains(&self, domain: &str) -> bool {
+        self.0.iter().any(|local| local == domain)
     }
+
+    /// Whether a trust domain in a principal, which may have a star at one end, is a local one.
+    fn includes(&self, pattern: &str) -> bool {
+        let is_matched = |local: &String| is_matched_at_its_end(local, pattern) || is_matched_at_its_start(local, pattern);
+        pattern == ANY_LOCAL || self.contains(pattern) || self.0.iter().any(is_matched)
+    }
+
+    /// The principals that one with a local trust domain stands for. One with a star in front stays itself for those that it matches.
+    fn expand(&self, principal: &str, domain: &str, rest: &str) -> Vec<String> {
+        let mut all: Vec<String> = Vec::new();
+        for local in &self.0 {
+            let one = if is_matched_at_its_end(local, domain) { principal.to_owned() } else { format!("{local}/{rest}") };
+            if !all.contains(&one) {
+                all.push(one);
+            }
+        }
+        all
+    }
+}
+
+fn is_matched_at_its_end(domain: &str, pattern: &str) -> bool {
+    pattern.strip_prefix('*').is_some_and(|suffix| domain.ends_with(suffix))
+}
+
+fn is_matched_at_its_start(domain: &str, pattern: &str) -> bool {
+    pattern.strip_suffix('*').is_some_and(|prefix| domain.starts_with(prefix))
 }
 
 /// `principals`: compared with the peer's names as they are in its certificate.
@@ -41,15 +66,16 @@ enum PrincipalPattern {
 }
 
 impl PrincipalMatch {
-    /// A principal of five segments whose trust domain is local stands for all local ones; any other is taken as it is.
+    /// A principal of five segments whose trust domain is local stands for the same name in all local ones; any other is taken as it is
+    /// (Istio, "trust domain migration").
     pub(crate) fn parse(pattern: &str, domains: &LocalDomains) -> Result<Self, String> {
+        if pattern.starts_with(SCHEME) {
+            // Istio puts the scheme in front of it, so that it never matches: a DENY would deny nothing.
+            return Err(format!("found `{pattern}`; `TRUST_DOMAIN/ns/NAMESPACE/sa/ACCOUNT`, without `{SCHEME}`, is allowed"));
+        }
         let expanded = match pattern.split_once('/') {
-            Some((domain, rest)) if rest.split('/').count() == 4 && domains.is_local(domain) => {
-                let mut all: Vec<String> = domains.0.iter().map(|local| format!("{local}/{rest}")).collect();
-                if !all.iter().any(|known| known == pattern) {
-                    all.push(pattern.to_owned());
-                }
-                all
+            Some((domain, rest)) if domain != "*" && rest.split('/').count() == 4 && domains.includes(domain) => {
+                domains.expand(pattern, domain, rest)
             }
             _ => vec![pattern.to_owned()],
         };
@@ -97,7 +123,7 @@ impl NamespaceMatch {
     }
 
     pub(crate) fn matches(&self, peer: &Peer) -> bool {
-        any_id(peer, |id| namespace(id).is_some_and(|found| self.0.matches(found)))
+        any_id(peer, |id| id.namespace().is_some_and(|found| self.0.matches(found)))
     }
 }
 
@@ -123,11 +149,11 @@ impl ServiceAccountMatch {
     }
 
     pub(crate) fn matches(&self, peer: &Peer) -> bool {
-        any_id(peer, |id| namespace(id) == Some(&self.namespace) && accounts(id).any(|account| account == self.name))
+        any_id(peer, |id| id.namespace() == Some(&self.namespace) && id.accounts().any(|account| account == self.name))
     }
 }
 
-/// `trustDomains`.
+/// `trustDomains`: a local one stands for all local ones.
 #[derive(Debug, Clone)]
 pub(crate) struct TrustDomainMatch {
     domains: Vec<Glob>,
@@ -136,32 +162,107 @@ pub(crate) struct TrustDomainMatch {
 impl TrustDomainMatch {
     pub(crate) fn parse(pattern: &str, local: &LocalDomains) -> Result<Self, String> {
         let mut domains = vec![Glob::parse(pattern)?];
-        if local.is_local(pattern) {
-            domains.extend(local.0.iter().map(|domain| Glob::parse(domain)).collect::<Result<Vec<_>, _>>()?);
+        if local.contains(pattern) {
+            domains = local.0.iter().map(|domain| Glob::parse(domain)).collect::<Result<_, _>>()?;
         }
         Ok(Self { domains })
     }
 
     pub(crate) fn matches(&self, peer: &Peer) -> bool {
-        any_id(peer, |id| self.domains.iter().any(|domain| domain.matches(id.trust_domain().as_str())))
+        any_id(peer, |id| self.domains.iter().any(|domain| domain.matches(id.trust_domain())))
     }
 }
 
-fn any_id(peer: &Peer, holds: impl Fn(&SpiffeId) -> bool) -> bool {
+fn any_id(peer: &Peer, holds: impl Fn(SpiffeView<'_>) -> bool) -> bool {
     let Peer::Authenticated { uri_sans, .. } = peer else { return false };
-    uri_sans.iter().any(|san| SpiffeId::parse(san).is_ok_and(|id| holds(&id)))
+    uri_sans.iter().filter_map(|san| SpiffeView::parse(san)).any(holds)
 }
 
-fn namespace(id: &SpiffeId) -> Option<&str> {
-    let mut segments = id.path().split('/').skip(1);
-    match (segments.next(), segments.next(), segments.next()) {
-        (Some("ns"), Some(namespace), Some(_)) => Some(namespace),
-        _ => None,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(uri_sans: &[&str]) -> Peer {
+        Peer::Authenticated { uri_sans: uri_sans.iter().map(|san| format!("spiffe://{san}")).collect(), dns_sans: vec![], subject: None }
     }
-}
 
-/// What stands behind a segment `sa`, anywhere after the namespace: other segments may be in between.
-fn accounts(id: &SpiffeId) -> impl Iterator<Item = &str> {
-    let segments = id.path().split('/').skip(3);
-    segments.clone().zip(segments.skip(1)).filter(|(key, _)| *key == "sa").map(|(_, account)| account)
+    #[test]
+    fn principals_are_expanded_as_istio_tests_it() {
+        for (own, aliases, pattern, matched, not) in [
+            ("td2", vec!["td1"], "td2/ns/foo/sa/bar", vec!["td2/ns/foo/sa/bar", "td1/ns/foo/sa/bar"], vec!["td3/ns/foo/sa/bar"]),
+            ("td2", vec!["td1"], "td1/ns/foo/sa/bar", vec!["td2/ns/foo/sa/bar", "td1/ns/foo/sa/bar"], vec!["td2/ns/foo/sa/b"]),
+            ("td2", vec!["td1"], "cluster.local/ns/foo/sa/bar", vec!["td2/ns/foo/sa/bar"], vec!["cluster.local/ns/foo/sa/bar"]),
+            ("td2", vec!["cluster.local"], "cluster.local/ns/foo/sa/bar", vec!["td2/ns/foo/sa/bar", "cluster.local/ns/foo/sa/bar"], vec![]),
+            ("td2", vec!["td1"], "other/ns/foo/sa/bar", vec!["other/ns/foo/sa/bar"], vec!["td2/ns/foo/sa/bar"]),
+            ("td2", vec!["td1"], "*/ns/foo/sa/bar", vec!["td1/ns/foo/sa/bar", "x/ns/foo/sa/bar"], vec!["x/ns/foo/sa/ba"]),
+            ("td2", vec!["old-td", "x"], "*-td/ns/foo/sa/bar", vec!["td2/ns/foo/sa/bar", "x/ns/foo/sa/bar", "any-td/ns/foo/sa/bar"], vec![]),
+            ("td2", vec!["td1"], "td1/ns/foo/sa/*", vec!["td2/ns/foo/sa/x", "td1/ns/foo/sa/"], vec!["td3/ns/foo/sa/x"]),
+            ("td2", vec!["td1"], "td1/ns/foo/*", vec!["td1/ns/foo/sa/x"], vec!["td2/ns/foo/sa/x"]),
+            ("td2", vec!["td1"], "td*/ns/foo/sa/bar", vec!["td2/ns/foo/sa/bar", "td1/ns/foo/sa/bar"], vec!["td3/ns/foo/sa/bar"]),
+            ("td2", vec![], "*", vec!["any"], vec![]),
+        ] {
+            let aliases: Vec<String> = aliases.into_iter().map(str::to_owned).collect();
+            let compiled = PrincipalMatch::parse(pattern, &LocalDomains::new(own, &aliases)).unwrap();
+            matched.iter().for_each(|name| assert!(compiled.matches(&peer(&[name])), "{pattern} {name}"));
+            not.iter().for_each(|name| assert!(!compiled.matches(&peer(&[name])), "{pattern} {name}"));
+            assert!(!compiled.matches(&Peer::Plaintext), "{pattern}");
+        }
+        assert!(PrincipalMatch::parse("spiffe://td/ns/a/sa/b", &LocalDomains::new("td", &[])).is_err());
+    }
+
+    #[test]
+    fn any_uri_name_counts_and_other_names_only_for_any() {
+        let domains = LocalDomains::new("td", &[]);
+        let wanted = PrincipalMatch::parse("td/ns/a/sa/b", &domains).unwrap();
+        assert!(wanted.matches(&peer(&["x/y", "td/ns/a/sa/b"])));
+        let other = Peer::Authenticated { uri_sans: vec![], dns_sans: vec!["td/ns/a/sa/b".to_owned()], subject: Some("CN=b".to_owned()) };
+        assert!(!wanted.matches(&other));
+        assert!(PrincipalMatch::parse("*", &domains).unwrap().matches(&other));
+        let nameless = Peer::Authenticated { uri_sans: vec![], dns_sans: vec![], subject: None };
+        assert!(!PrincipalMatch::parse("*", &domains).unwrap().matches(&nameless));
+    }
+
+    #[test]
+    fn namespaces_and_accounts_are_segments() {
+        for (pattern, matched, not) in [
+            ("shop", vec!["td/ns/shop/sa/a", "other/ns/shop/x"], vec!["td/ns/shop", "td/ns/shops/sa/a", "td/x/ns/shop/sa/a"]),
+            ("sh*", vec!["td/ns/shop/sa/a"], vec!["td/ns/ashop/sa/a"]),
+            ("*", vec!["td/ns/x/sa/a"], vec!["td/x"]),
+            // Not a pattern: CVE-class bypass by a name with a dot.
+            ("s.op", vec!["td/ns/s.op/sa/a"], vec!["td/ns/shop/sa/a"]),
+        ] {
+            let compiled = NamespaceMatch::parse(pattern).unwrap();
+            matched.iter().for_each(|name| assert!(compiled.matches(&peer(&[name])), "{pattern} {name}"));
+            not.iter().for_each(|name| assert!(!compiled.matches(&peer(&[name])), "{pattern} {name}"));
+        }
+        for (value, matched, not) in [
+            ("cart", vec!["td/ns/own/sa/cart", "x/ns/own/y/z/sa/cart/more"], vec!["td/ns/shop/sa/cart", "td/ns/own/sa/carts"]),
+            ("shop/cart", vec!["td/ns/shop/sa/cart"], vec!["td/ns/own/sa/cart", "td/sa/cart/ns/shop/x", "td/ns/shop/cart"]),
+            ("shop/c.rt", vec![], vec!["td/ns/shop/sa/cart"]),
+        ] {
+            let compiled = ServiceAccountMatch::parse(value, "own").unwrap();
+            matched.iter().for_each(|name| assert!(compiled.matches(&peer(&[name])), "{value} {name}"));
+            not.iter().for_each(|name| assert!(!compiled.matches(&peer(&[name])), "{value} {name}"));
+        }
+        for bad in ["", "/a", "a/", "a/b/c", "a/*", "*", &"a".repeat(321)] {
+            assert!(ServiceAccountMatch::parse(bad, "own").is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn trust_domains_are_expanded_exactly() {
+        let domains = LocalDomains::new("td2", &["td1".to_owned()]);
+        for (pattern, matched, not) in [
+            ("td1", vec!["td1/x", "td2/x"], vec!["td3/x", "td11/x"]),
+            ("td*", vec!["td1/x", "td9/x"], vec!["a/td1"]),
+            ("*", vec!["any/x"], vec![]),
+            // Stands for the local ones in `principals` only.
+            ("cluster.local", vec!["cluster.local/x"], vec!["td2/x"]),
+        ] {
+            let compiled = TrustDomainMatch::parse(pattern, &domains).unwrap();
+            matched.iter().for_each(|name| assert!(compiled.matches(&peer(&[name])), "{pattern} {name}"));
+            not.iter().for_each(|name| assert!(!compiled.matches(&peer(&[name])), "{pattern} {name}"));
+        }
+        assert!(TrustDomainMatch::parse("a/b", &domains).is_err());
+    }
 }

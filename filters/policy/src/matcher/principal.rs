@@ -28,7 +28,8 @@ impl RequestPrincipalMatch {
             TextMatch::Exact(_) | TextMatch::Prefix(_) => TextMatch::Exact(issuer.to_owned()),
         };
         let subject = match whole {
-            TextMatch::Prefix(_) => TextMatch::parse(subject)?,
+            TextMatch::Prefix(_) if subject == "*" => TextMatch::Present,
+            TextMatch::Prefix(_) => TextMatch::Prefix(subject.strip_suffix('*').unwrap_or(subject).to_owned()),
             TextMatch::Exact(_) | TextMatch::Suffix(_) | TextMatch::Present => TextMatch::Exact(subject.to_owned()),
         };
         Ok(Self { issuer, subject: Some(subject) })
@@ -55,6 +56,8 @@ mod tests {
             ("i/s*", "i", Some("st"), true),
             ("i/*", "i", Some("x"), true),
             ("i/*", "j", Some("x"), false),
+            ("i/*s*", "i", Some("*st"), true),
+            ("i/*s*", "i", Some("xs*"), false),
             ("*i/s", "xi", Some("s"), true),
             ("*i/s", "xi", Some("t"), false),
             ("*/s", "any", Some("s"), true),

@@ -33,6 +33,20 @@ impl TextMatch {
         }
     }
 
+    /// Compares several values as if they were joined with `,`, and joins none.
+    pub(crate) fn matches_joined<'a>(&self, values: impl DoubleEndedIterator<Item = &'a [u8]> + Clone) -> bool {
+        let length = values.clone().fold(0_usize, |length, value| length.saturating_add(value.len()).saturating_add(1)).saturating_sub(1);
+        // Each value with the comma behind it; the last comma is one too many, and is behind all that is compared.
+        let forwards = || values.clone().flat_map(|value| value.iter().chain(b",")).take(length);
+        let backwards = || values.clone().rev().flat_map(|value| value.iter().rev().chain(b",")).take(length);
+        match self {
+            Self::Exact(exact) => length == exact.len() && forwards().eq(exact.as_bytes()),
+            Self::Prefix(prefix) => length >= prefix.len() && forwards().take(prefix.len()).eq(prefix.as_bytes()),
+            Self::Suffix(suffix) => length >= suffix.len() && backwards().take(suffix.len()).eq(suffix.as_bytes().iter().rev()),
+            Self::Present => values.clone().next().is_some(),
+        }
+    }
+
     /// Host names compare without regard to case (CVE-2021-39155).
     pub(crate) fn matches_ignoring_case(&self, value: &[u8]) -> bool {
         match self {
@@ -66,6 +80,21 @@ mod tests {
             no.iter().for_each(|v| assert!(!compiled.matches(v.as_bytes()), "{pattern} {v}"));
         }
         assert!(TextMatch::parse("").is_err());
+    }
+
+    #[test]
+    fn joined_values_compare_as_one() {
+        let parts: [&[&[u8]]; 7] = [&[b""], &[b"a"], &[b"a", b"b"], &[b"", b""], &[b"", b"a"], &[b"ab", b"", b"c"], &[b"a", b"\xff"]];
+        for pattern in ["a", "a,b", "a*", "a,*", "*b", "*,b", ",*", "*,", ",", "*,a", ",a", "ab,,c", "*,,c", "ab,,*", "*c", "*,ab,,c", "ab,,c,*"] {
+            for values in parts {
+                let pattern = TextMatch::parse(pattern).unwrap();
+                let joined = values.join(&b',');
+                assert_eq!(pattern.matches_joined(values.iter().copied()), pattern.matches(&joined), "{pattern:?} {values:?}");
+            }
+        }
+        // Here `*` is the presence of the header, also of an empty one.
+        assert!(TextMatch::Present.matches_joined([b"".as_slice()].into_iter()));
+        assert!(!TextMatch::Present.matches_joined(std::iter::empty()));
     }
 
     #[test]

@@ -1,7 +1,10 @@
-use ipnet::IpNet;
+use std::net::IpAddr;
+
+use ipnet::{IpNet, Ipv4Net};
 
 use super::{Scope, values};
 use crate::check::{Check, Test};
+use crate::headers::is_token;
 use crate::invalid::Errors;
 use crate::matcher::identity::{NamespaceMatch, PrincipalMatch, ServiceAccountMatch, TrustDomainMatch};
 use crate::matcher::principal::RequestPrincipalMatch;
@@ -15,9 +18,8 @@ const ALLOWED: &str = "request.headers[NAME], source.ip, remote.ip, source.names
 pub(super) fn compile(condition: &wire::Condition, scope: Scope<'_>, path: &str, errors: &mut Errors) -> Vec<Check> {
     let wire::Condition { key, values: yes, not_values: no } = condition;
     let mut checks = Vec::new();
-    if yes.as_ref().is_none_or(Vec::is_empty) && no.as_ref().is_none_or(Vec::is_empty) {
+    if yes.is_none() && no.is_none() {
         errors.add(path, "found neither values nor notValues; at least one of them is allowed");
-        return checks;
     }
     let Some(attribute) = errors.keep(&format!("{path}.key"), Attribute::parse(key)) else { return checks };
     let (yes_path, no_path) = (format!("{path}.values"), format!("{path}.notValues"));
@@ -71,7 +73,13 @@ impl<'a> Attribute<'a> {
     fn parse_bracketed(key: &'a str) -> Result<Self, String> {
         let inside = |prefix: &str| key.strip_prefix(prefix)?.strip_suffix(']').filter(|inside| !inside.is_empty());
         if let Some(name) = inside("request.headers[") {
-            return Ok(Self::Header(name));
+            // A pseudo header has a `:` in front.
+            let is_name = is_token(name.strip_prefix(':').unwrap_or(name));
+            return if is_name {
+                Ok(Self::Header(name))
+            } else {
+                Err(format!("found `{key}`; a header name (RFC 9110 section 5.1) in the brackets is allowed"))
+            };
         }
         if let Some(path) = inside("request.auth.claims[") {
             // `[a][b]` goes down into nested claims; a key is literal, dots and slashes included.
@@ -128,13 +136,24 @@ pub(super) fn pair(
 }
 
 pub(super) fn ip_block(value: &str) -> Result<IpNet, String> {
-    let parsed = value.parse::<IpNet>().or_else(|_| value.parse::<std::net::IpAddr>().map(IpNet::from));
+    let parsed = value.parse::<IpNet>().or_else(|_| value.parse::<IpAddr>().map(IpNet::from));
     parsed
-        .map(|block| block.trunc())
+        .map(|block| canonical(block.trunc()))
         .map_err(|_| format!("found `{value}`; an IP address or a CIDR block, such as `10.0.0.0/8`, is allowed"))
 }
 
+/// IPv4 in IPv6 is IPv4, as it is in the addresses that a block is compared with.
+fn canonical(block: IpNet) -> IpNet {
+    let mapped = match block {
+        IpNet::V6(six) => six.addr().to_ipv4_mapped().zip(six.prefix_len().checked_sub(96)),
+        IpNet::V4(_) => None,
+    };
+    mapped.and_then(|(address, length)| Ipv4Net::new(address, length).ok()).map_or(block, IpNet::V4)
+}
+
 pub(super) fn port(value: &str) -> Result<u16, String> {
-    let parsed = value.parse::<u16>().ok().filter(|port| *port != 0);
+    // `parse` alone would take a `+` in front.
+    let digits = value.bytes().all(|byte| byte.is_ascii_digit());
+    let parsed = value.parse::<u16>().ok().filter(|port| digits && *port != 0);
     parsed.ok_or_else(|| format!("found `{value}`; a port from 1 to 65535 is allowed"))
 }

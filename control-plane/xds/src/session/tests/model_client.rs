@@ -127,8 +127,9 @@ impl Client {
             self.remove(kind, &name);
         }
         if refuses {
-            for resource in response.resources() {
-                self.of(kind).expect_again(resource.name());
+            let names = response.resources().iter().map(|resource| resource.name());
+            for name in names.chain(response.removed().iter().map(String::as_str)) {
+                self.of(kind).expect_again(name);
             }
         }
         self.of(kind).nonce = response.nonce().to_owned();
