@@ -35,9 +35,7 @@ pub(crate) fn router(admin: Admin) -> Router {
 }
 
 async fn status(State(admin): State<Admin>) -> Json<Value> {
-    let mut status = admin.publisher.status();
-    status["proxies"] = json!(admin.board.proxies());
-    Json(status)
+    Json(admin.publisher.status(&admin.board.proxies()))
 }
 
 async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {

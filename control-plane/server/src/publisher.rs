@@ -10,7 +10,7 @@ use meshwright_xds::Snapshot;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::board::Board;
+use crate::board::{Board, ProxyStatus};
 
 /// Makes snapshots and hands them to streams.
 pub(crate) struct Publisher {
@@ -24,12 +24,30 @@ pub(crate) struct Publisher {
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
     pub(crate) trust_domain: String,
+    pub(crate) root_namespace: String,
     pub(crate) root_expires: String,
     pub(crate) module_sha256: String,
 }
 
+impl Facts {
+    /// What every certificate says cannot change while they are out there.
+    fn contradiction(&self, loaded: &Loaded) -> Option<String> {
+        let mesh = loaded.state().mesh()?;
+        let fields = [
+            ("trustDomain", self.trust_domain.as_str(), mesh.trust_domain().as_str()),
+            ("rootNamespace", self.root_namespace.as_str(), mesh.root_namespace()),
+        ];
+        let (field, own, found) = fields.into_iter().find(|(_, own, found)| own != found)?;
+        Some(format!(
+            "the Mesh document: spec.{field}: found `{found}`; the data directory is that of `{own}`, which cannot be changed while the control plane runs"
+        ))
+    }
+}
+
 struct Inner {
     loaded: Arc<Loaded>,
+    /// Why the newest state is not the one in force.
+    problem: Option<String>,
     revision: u64,
     targets: BTreeMap<String, Target>,
 }
@@ -43,7 +61,7 @@ struct Target {
 impl Publisher {
     pub(crate) fn new(board: Arc<Board>, inputs: MeshInputs, facts: Facts, loaded: Arc<Loaded>) -> Self {
         board.set_revision(1);
-        Self { board, inputs, facts, inner: Mutex::new(Inner { loaded, revision: 1, targets: BTreeMap::new() }) }
+        Self { board, inputs, facts, inner: Mutex::new(Inner { loaded, problem: None, revision: 1, targets: BTreeMap::new() }) }
     }
 
     /// The snapshots of a proxy that has just connected.
@@ -72,6 +90,11 @@ impl Publisher {
     /// New documents: a new revision, and new snapshots for those connected. Targets without a stream are forgotten.
     pub(crate) fn publish(&self, loaded: Arc<Loaded>) {
         let mut inner = self.lock();
+        inner.problem = self.facts.contradiction(&loaded);
+        if let Some(problem) = &inner.problem {
+            tracing::error!(problem, "the new configuration is refused; the last one stays");
+            return;
+        }
         inner.loaded = loaded;
         inner.revision = inner.revision.saturating_add(1);
         inner.targets.retain(|_, target| target.snapshot.receiver_count() > 0);
@@ -108,8 +131,8 @@ impl Publisher {
         Arc::clone(&self.lock().loaded)
     }
 
-    /// All of `status` but the proxies.
-    pub(crate) fn status(&self) -> Value {
+    /// All that `status` says, with the board's `proxies`.
+    pub(crate) fn status(&self, proxies: &[ProxyStatus]) -> Value {
         let inner = self.lock();
         let quarantined: Vec<Value> = inner
             .loaded
@@ -127,7 +150,8 @@ impl Publisher {
             "revision": inner.revision,
             "documents": inner.loaded.documents().len(),
             "quarantined": quarantined,
-            "source_error": inner.loaded.source_error(),
+            "source_error": inner.problem.as_deref().or_else(|| inner.loaded.source_error()),
+            "proxies": proxies,
         })
     }
 

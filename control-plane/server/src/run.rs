@@ -57,6 +57,7 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     let inputs = MeshInputs { trust_bundle_pem: authority.trust_bundle_pem().to_owned() };
     let facts = Facts {
         trust_domain: authority.trust_domain().to_string(),
+        root_namespace: mesh.root_namespace().to_owned(),
         root_expires: meshwright_ca::utc(authority.expiries().0),
         module_sha256: module.sha256().to_owned(),
     };
@@ -94,9 +95,11 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => anyhow::anyhow!("`{address}` is in use by another process; choose another address"),
-        _ => anyhow::anyhow!("`{address}` cannot be listened on: {error}"),
+    TcpListener::bind(address).await.map_err(|error| {
+        if error.kind() == std::io::ErrorKind::AddrInUse {
+            return anyhow::anyhow!("`{address}` is in use by another process; choose another address");
+        }
+        anyhow::anyhow!("`{address}` cannot be listened on: {error}")
     })
 }
 

@@ -81,8 +81,8 @@ pub(crate) fn markdown(measured: &[Measured], envoy: &str, rounds: usize, time: 
     let ratio = |a: &Measured, b: &Measured, of: fn(&Sample) -> f64| -> anyhow::Result<f64> { Ok(a.range(of)?.1 / b.range(of)?.1) };
     text.push_str("\n| ratio of medians | requests/s | CPU per request | p99 |\n|---|---|---|---|\n");
     for (name, a, b) in [("meshwright / (jwt_authn + rbac)", ours, native), ("meshwright / no filter", ours, bare)] {
-        let cells = [ratio(a, b, |s| s.per_second)?, ratio(a, b, |s| s.cpu_microseconds)?, ratio(a, b, |s| s.p99)?];
-        writeln!(text, "| {name} | {:.2} | {:.2} | {:.2} |", cells[0], cells[1], cells[2])?;
+        let (rate, cpu, p99) = (ratio(a, b, |s| s.per_second)?, ratio(a, b, |s| s.cpu_microseconds)?, ratio(a, b, |s| s.p99)?);
+        writeln!(text, "| {name} | {rate:.2} | {cpu:.2} | {p99:.2} |")?;
     }
     Ok(text)
 }
@@ -95,7 +95,7 @@ fn machine() -> anyhow::Result<String> {
         Ok(line.split_once(':').map_or("", |(_, value)| value).trim().to_owned())
     };
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    let cores = std::thread::available_parallelism()?;
+    let cores = std::fs::read_to_string("/proc/cpuinfo")?.lines().filter(|line| line.starts_with("processor")).count();
     let memory: u64 = field("/proc/meminfo", "MemTotal")?.trim_end_matches(" kB").parse()?;
-    Ok(format!("{}, {cores} core(s) for the load, {} GiB, Linux {}", field("/proc/cpuinfo", "model name")?, memory >> 20, kernel.trim()))
+    Ok(format!("{}, {cores} cores, {} GiB, Linux {}", field("/proc/cpuinfo", "model name")?, memory >> 20, kernel.trim()))
 }

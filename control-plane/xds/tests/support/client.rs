@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 
 use envoy_types::pb::envoy::config::core::v3::{BuildVersion, Node, node::UserAgentVersionType};
-use envoy_types::pb::envoy::r#type::v3::SemanticVersion;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse};
 use envoy_types::pb::envoy::service::secret::v3::secret_discovery_service_client::SecretDiscoveryServiceClient;
+use envoy_types::pb::envoy::r#type::v3::SemanticVersion;
 use envoy_types::pb::google::protobuf::{ListValue, Struct, Value, value::Kind};
 use envoy_types::pb::google::rpc;
 use http_body::Body as _;
@@ -92,7 +92,8 @@ async fn channel(address: SocketAddr) -> Channel {
 
 /// The gRPC status that a request with this body ends with.
 pub(crate) async fn raw(address: SocketAddr, path: &str, body: &str) -> String {
-    let request = http::Request::post(format!("http://{address}{path}")).header("content-type", "application/grpc").header("te", "trailers");
+    let request =
+        http::Request::post(format!("http://{address}{path}")).header("content-type", "application/grpc").header("te", "trailers");
     let request = request.body(tonic::body::Body::new(body.to_owned())).unwrap();
     let mut channel = channel(address).await;
     let response = channel.ready().await.unwrap().call(request).await.unwrap();
@@ -136,4 +137,13 @@ pub(crate) fn node(id: &str) -> Node {
         user_agent_version_type: Some(UserAgentVersionType::UserAgentBuildVersion(BuildVersion { version: Some(version), metadata: None })),
         ..Default::default()
     }
+}
+
+/// With lists in lists.
+pub(crate) fn deep_node(depth: usize) -> Node {
+    let mut value = Value { kind: Some(Kind::ListValue(ListValue::default())) };
+    for _ in 1..depth {
+        value = Value { kind: Some(Kind::ListValue(ListValue { values: vec![value] })) };
+    }
+    Node { metadata: Some(Struct { fields: [("deep".to_owned(), value)].into() }), ..node("deep") }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use meshwright_xds::{AdsService, Node, Resource, ResourceType, SdsService, Snapshot, SnapshotSource, StreamEvent};
+use meshwright_xds::{AdsService, Node, Resource, SdsService, Snapshot, SnapshotSource, StreamEvent};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
@@ -110,8 +110,4 @@ fn told(event: &StreamEvent) -> String {
         }
         StreamEvent::Disconnected { .. } => "disconnected".to_owned(),
     }
-}
-
-pub(crate) fn resource(kind: ResourceType, name: &str, content: &str) -> Resource {
-    Resource::new(kind, name, content.to_owned().into(), Vec::new())
 }

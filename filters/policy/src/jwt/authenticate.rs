@@ -79,10 +79,10 @@ impl Policy {
             return Authentication::Anonymous;
         }
         // Past 2^32 seconds (2106) precision is still that of a second.
-        let now = seconds(now);
+        let mut verifier = Verifier { request, now: seconds(now), crypto, cache, parsed: Vec::new() };
         let mut worst = None;
         for (index, rule) in self.jwt_rules.iter().enumerate() {
-            match check(index, rule, request, now, crypto, cache) {
+            match verifier.check(index, rule) {
                 Outcome::Good(verified) => return Authentication::Token(verified),
                 Outcome::Missing => {}
                 // Of several, what is wrong with the rule's own token says more than that a token is another issuer's.
@@ -97,47 +97,58 @@ impl Policy {
     }
 }
 
-/// Every token that the rule finds must be good; the first is the one that counts.
-fn check(index: usize, rule: &JwtRule, request: &HttpRequest<'_>, now: f64, crypto: &dyn Crypto, cache: &mut TokenCache) -> Outcome {
-    let found: Vec<(&[u8], Found)> = rule.locations.iter().flat_map(|location| location.tokens(request)).collect();
-    if found.len() > MOST_TOKENS {
-        return Outcome::Bad(JwtError::TooLarge);
-    }
-    let mut first = None;
-    for (token, _) in &found {
-        match verify(index, rule, token, now, crypto, cache) {
-            Ok(claims) => first = first.or(Some(claims)),
-            Err(error) => return Outcome::Bad(error),
-        }
-    }
-    let Some(claims) = first else { return Outcome::Missing };
-    let found: Vec<Found> = found.into_iter().map(|(_, location)| location).collect();
-    let changes = changes::of(rule, &claims, &found, request);
-    Outcome::Good(Verified { claims, changes })
+/// What verifying the tokens of one request takes.
+struct Verifier<'a, 'e> {
+    request: &'e HttpRequest<'a>,
+    now: f64,
+    crypto: &'e dyn Crypto,
+    cache: &'e mut TokenCache,
+    /// Several rules may find the same token, which is taken apart once.
+    parsed: Vec<(Vec<u8>, Result<Token, JwtError>)>,
 }
 
-fn verify(
-    index: usize,
-    rule: &JwtRule,
-    bytes: &[u8],
-    now: f64,
-    crypto: &dyn Crypto,
-    cache: &mut TokenCache,
-) -> Result<Arc<Claims>, JwtError> {
-    if let Some(claims) = cache.get(index, bytes, now) {
-        return Ok(claims);
+impl Verifier<'_, '_> {
+    /// Every token that the rule finds must be good; the first is the one that counts.
+    fn check(&mut self, index: usize, rule: &JwtRule) -> Outcome {
+        let mut found = Vec::new();
+        rule.locations().iter().for_each(|location| location.tokens(self.request, &mut found));
+        if found.len() > MOST_TOKENS {
+            return Outcome::Bad(JwtError::TooMany);
+        }
+        let mut first = None;
+        for Found { token, .. } in &found {
+            match self.verify(index, rule, token) {
+                Ok(claims) => first = first.or(Some(claims)),
+                Err(error) => return Outcome::Bad(error),
+            }
+        }
+        let Some(claims) = first else { return Outcome::Missing };
+        let changes = changes::of(rule, &claims, &found, self.request);
+        Outcome::Good(Verified { claims, changes })
     }
-    let token = Token::parse(bytes)?;
-    if token.issuer != rule.issuer() {
-        return Err(JwtError::UnknownIssuer);
+
+    fn verify(&mut self, index: usize, rule: &JwtRule, bytes: &[u8]) -> Result<Arc<Claims>, JwtError> {
+        if let Some(claims) = self.cache.get(index, bytes, self.now) {
+            return Ok(claims);
+        }
+        if !self.parsed.iter().any(|(known, _)| known == bytes) {
+            let limited = bytes.get(..=LARGEST).unwrap_or(bytes);
+            self.parsed.push((bytes.to_vec(), Token::parse(limited)));
+        }
+        let parsed = self.parsed.iter().find(|(known, _)| known == bytes).map(|(_, parsed)| parsed);
+        let token = parsed.ok_or(JwtError::BadFormat)?.as_ref().map_err(|error| *error)?;
+        if token.issuer != rule.issuer() {
+            return Err(JwtError::UnknownIssuer);
+        }
+        token.check_time(self.now)?;
+        token.check_audience(rule.audiences())?;
+        check_signature(rule, token, bytes, self.crypto)?;
+        let expires = token.expires.map(|end| end + SKEW);
+        let claims = Claims::new(token.issuer.clone(), token.subject.clone(), token.payload.clone(), rule.space_delimited());
+        let claims = Arc::new(claims);
+        self.cache.insert(index, bytes, Arc::clone(&claims), expires, self.now);
+        Ok(claims)
     }
-    token.check_time(now)?;
-    token.check_audience(rule.audiences())?;
-    check_signature(rule, &token, crypto)?;
-    let expires = token.expires.map(|end| end + SKEW);
-    let claims = Arc::new(Claims::new(token.issuer, token.subject, token.payload, rule.space_delimited()));
-    cache.insert(index, bytes, Arc::clone(&claims), expires, now);
-    Ok(claims)
 }
 
 /// The token says which key by `kid`, never how that key may be used: the key says that.

@@ -48,9 +48,10 @@ impl<'a> Token<'a> {
         let signature = decode(signature, JwtError::SignatureBadBase64)?;
         let issuer = string(&payload, "iss", JwtError::BadIssuer)?.unwrap_or_default();
         let subject = string(&payload, "sub", JwtError::BadSubject)?;
-        let (not_before, expires) = (time(&payload, "nbf")?, time(&payload, "exp")?);
-        time(&payload, "iat")?;
-        let audiences = audiences(&payload);
+        time(&payload, "iat", Time::ISSUED_AT)?;
+        let (not_before, expires) = (time(&payload, "nbf", Time::NOT_BEFORE)?, time(&payload, "exp", Time::EXPIRES)?);
+        string(&payload, "jti", JwtError::BadId)?;
+        let audiences = audiences(&payload)?;
         Ok(Self { algorithm, key_id, issuer, subject, audiences, not_before, expires, payload, message, signature })
     }
 
@@ -66,11 +67,17 @@ impl<'a> Token<'a> {
 
     /// Any of them will do; none allowed means that any is.
     pub(super) fn check_audience(&self, allowed: &[String]) -> Result<(), JwtError> {
-        if allowed.is_empty() || allowed.iter().any(|audience| self.audiences.contains(audience)) {
+        if allowed.is_empty() || self.audiences.iter().any(|found| allowed.iter().any(|audience| bare(audience) == bare(found))) {
             return Ok(());
         }
         Err(JwtError::AudienceNotAllowed)
     }
+}
+
+/// An audience without scheme and without a slash at its end, as Envoy's jwt_authn compares them.
+fn bare(audience: &str) -> &str {
+    let behind = audience.strip_prefix("http://").or_else(|| audience.strip_prefix("https://")).unwrap_or(audience);
+    behind.strip_suffix('/').unwrap_or(behind)
 }
 
 /// Keys that the header itself brings or points to (`jwk`, `jku`, `x5c`, `x5u`) are ignored: only the issuer's own count.
@@ -92,18 +99,39 @@ fn string(object: &Map<String, Value>, name: &str, error: JwtError) -> Result<Op
     }
 }
 
+/// What is wrong with a time, when something is.
+struct Time {
+    not_a_number: JwtError,
+    out_of_range: JwtError,
+}
+
+impl Time {
+    const ISSUED_AT: Self = Self { not_a_number: JwtError::BadIssuedAt, out_of_range: JwtError::IssuedAtOutOfRange };
+    const NOT_BEFORE: Self = Self { not_a_number: JwtError::BadNotBefore, out_of_range: JwtError::NotBeforeOutOfRange };
+    const EXPIRES: Self = Self { not_a_number: JwtError::BadExpiry, out_of_range: JwtError::ExpiryOutOfRange };
+}
+
 /// A NumericDate (RFC 7519 section 2): seconds since the epoch, fractions allowed.
-fn time(payload: &Map<String, Value>, name: &str) -> Result<Option<f64>, JwtError> {
+fn time(payload: &Map<String, Value>, name: &str, wrong: Time) -> Result<Option<f64>, JwtError> {
+    /// 2 to the power of 64.
+    const TOO_LATE: f64 = 18_446_744_073_709_551_616.0;
     match payload.get(name) {
         None => Ok(None),
-        Some(value) => value.as_f64().filter(|seconds| seconds.is_finite()).map(Some).ok_or(JwtError::BadTime),
+        Some(value) => {
+            let seconds = value.as_f64().ok_or(wrong.not_a_number)?;
+            if (0.0..TOO_LATE).contains(&seconds) { Ok(Some(seconds)) } else { Err(wrong.out_of_range) }
+        }
     }
 }
 
-fn audiences(payload: &Map<String, Value>) -> Vec<String> {
+/// One string or a list of strings (RFC 7519 section 4.1.3).
+fn audiences(payload: &Map<String, Value>) -> Result<Vec<String>, JwtError> {
     match payload.get("aud") {
-        Some(Value::String(one)) => vec![one.clone()],
-        Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-        _ => Vec::new(),
+        None => Ok(Vec::new()),
+        Some(Value::String(one)) => Ok(vec![one.clone()]),
+        Some(Value::Array(list)) => {
+            list.iter().map(|one| one.as_str().map(str::to_owned)).collect::<Option<_>>().ok_or(JwtError::BadAudience)
+        }
+        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) => Err(JwtError::BadAudience),
     }
 }

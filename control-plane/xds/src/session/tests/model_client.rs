@@ -25,6 +25,8 @@ struct Holding {
     /// How often it may be sent without having changed: once for each time that its dependent changed, that it was asked for anew, and that
     /// it was refused with others.
     expected_again: BTreeMap<String, usize>,
+    /// Must be sent, changed or not: what refers to it changed and waits for it.
+    awaited: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -71,6 +73,7 @@ impl Client {
             let holding = self.of(kind);
             holding.nonce.clear();
             holding.expected_again.clear();
+            holding.awaited.clear();
             let names: Vec<String> = holding.names.iter().cloned().collect();
             if !kind.has_legacy_wildcard() && names.is_empty() {
                 continue;
@@ -139,6 +142,7 @@ impl Client {
 
     fn check_is_due(&mut self, resource: &Resource, full: bool) {
         let holding = self.of(resource.kind());
+        holding.awaited.remove(resource.name());
         let unchanged = holding.held.get(resource.name()).is_some_and(|held| held.version() == resource.version());
         let expected = unchanged && holding.is_expected_again(resource.name());
         assert!(full || !unchanged || expected, "{} {} is resent unchanged", resource.kind().short_name(), resource.name());
@@ -160,7 +164,12 @@ impl Client {
                 assert!(there, "{} {name} comes before its cluster {target}", kind.short_name());
             }
         }
-        self.of(kind).held.insert(name, Arc::clone(resource));
+        let changed = self.of(kind).held.insert(name, Arc::clone(resource)).is_none_or(|before| before.version() != resource.version());
+        for (dependent, target) in resource.dependencies().to_vec() {
+            if changed && dependent.is_awaited_by_dependents() {
+                self.of(dependent).awaited.insert(target);
+            }
+        }
     }
 
     fn remove(&mut self, kind: ResourceType, name: &str) {
@@ -223,6 +232,9 @@ impl Client {
     /// What it should hold it holds, where that is good; and never anything bad.
     pub(super) fn check_holds_the_good(&self, snapshot: &Snapshot) {
         for (kind, holding) in &self.types {
+            let is_good = |name: &String| snapshot.get(*kind, name).is_some_and(|resource| !resource.body().starts_with(BAD));
+            let awaited: Vec<&String> = holding.awaited.iter().filter(|name| holding.names.contains(*name) && is_good(name)).collect();
+            assert!(awaited.is_empty(), "{} {awaited:?} never follow what changed", kind.short_name());
             assert!(holding.held.values().all(|resource| !resource.body().starts_with(BAD)));
             for resource in snapshot.resources(*kind).filter(|resource| !resource.body().starts_with(BAD)) {
                 if kind.has_legacy_wildcard() || holding.names.contains(resource.name()) {
@@ -235,6 +247,7 @@ impl Client {
 
     /// Exactly the snapshot, once nothing in it is bad.
     pub(super) fn check_equals(&self, snapshot: &Snapshot) {
+        self.check_holds_the_good(snapshot);
         for (kind, holding) in &self.types {
             let expected: BTreeMap<&str, &str> = snapshot.resources(*kind).map(|resource| (resource.name(), resource.version())).collect();
             let held: BTreeMap<&str, &str> = holding.held.values().map(|resource| (resource.name(), resource.version())).collect();
