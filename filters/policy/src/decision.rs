@@ -1,7 +1,6 @@
 use crate::jwt::{Authentication, JwtError};
-use crate::policy::{Compiled, Policy};
+use crate::policy::{Entry, Policy};
 use crate::request::Request;
-use crate::wire::Action;
 
 /// What is done with the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,22 +96,19 @@ pub fn decide<'p>(policy: &'p Policy, request: &Request<'_>) -> Decision<'p> {
     if let Authentication::Refused(refusal) = request.authentication {
         return Decision { verdict: Verdict::Deny, policy: None, rule: None, reason: Reason::Token(refusal.error()) };
     }
-    if let Some((policy, rule)) = first_match(policy, Action::Deny, request) {
-        return Decision { verdict: Verdict::Deny, policy: Some(policy), rule: Some(rule), reason: Reason::DenyRule };
+    if let Some(entry) = first_match(&policy.deny, request) {
+        return Decision { verdict: Verdict::Deny, policy: Some(&entry.key), rule: Some(entry.index), reason: Reason::DenyRule };
     }
     // "If there are no ALLOW policies for the workload, allow the request" (AuthorizationPolicy).
-    if !policy.authorization.iter().any(|policy| policy.action == Action::Allow) {
+    let Some(allow) = &policy.allow else {
         return Decision { verdict: Verdict::Allow, policy: None, rule: None, reason: Reason::NoAllowPolicy };
-    }
-    match first_match(policy, Action::Allow, request) {
-        Some((policy, rule)) => Decision { verdict: Verdict::Allow, policy: Some(policy), rule: Some(rule), reason: Reason::AllowRule },
+    };
+    match first_match(allow, request) {
+        Some(entry) => Decision { verdict: Verdict::Allow, policy: Some(&entry.key), rule: Some(entry.index), reason: Reason::AllowRule },
         None => Decision { verdict: Verdict::Deny, policy: None, rule: None, reason: Reason::NoAllowRuleMatched },
     }
 }
 
-fn first_match<'p>(policy: &'p Policy, action: Action, request: &Request<'_>) -> Option<(&'p str, u32)> {
-    let of_action = policy.authorization.iter().filter(|policy| policy.action == action);
-    of_action
-        .flat_map(|Compiled { key, rules, .. }| rules.iter().map(move |(index, rule)| (key, *index, rule)))
-        .find_map(|(key, index, rule)| rule.matches(request).then_some((key.as_str(), index)))
+fn first_match<'p>(entries: &'p [Entry], request: &Request<'_>) -> Option<&'p Entry> {
+    entries.iter().find(|entry| entry.rule.matches(request))
 }

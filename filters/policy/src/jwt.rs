@@ -14,7 +14,7 @@ mod token;
 
 pub use authenticate::{Authentication, Refusal, Verified};
 pub use cache::TokenCache;
-pub use changes::HeaderChange;
+pub use changes::{HeaderChange, HeaderValue};
 pub use claims::Claims;
 pub use crypto::{Algorithm, Crypto, CryptoError, SoftwareCrypto};
 pub use error::JwtError;

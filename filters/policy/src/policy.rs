@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use meshwright_identity::TrustDomain;
 
@@ -12,18 +13,21 @@ use crate::wire::{self, Action, AuthzConfig, Protocol};
 #[derive(Debug, Clone)]
 pub struct Policy {
     protocol: Protocol,
-    pub(crate) authorization: Vec<Compiled>,
+    pub(crate) deny: Vec<Entry>,
+    /// None when no ALLOW policy applies, which is not the same as policies without a rule.
+    pub(crate) allow: Option<Vec<Entry>>,
     pub(crate) jwt_rules: Vec<JwtRule>,
     owned_headers: Vec<String>,
 }
 
-/// One AuthorizationPolicy.
+/// One rule of an AuthorizationPolicy.
 #[derive(Debug, Clone)]
-pub(crate) struct Compiled {
-    pub(crate) key: String,
-    pub(crate) action: Action,
-    /// Index in the document, and the rule; rules that this listener cannot match are left out.
-    pub(crate) rules: Vec<(u32, Rule)>,
+pub(crate) struct Entry {
+    /// The policy's `<namespace>/<name>`.
+    pub(crate) key: Arc<str>,
+    /// The rule's index in the document.
+    pub(crate) index: u32,
+    pub(crate) rule: Rule,
 }
 
 impl Policy {
@@ -45,19 +49,17 @@ impl Policy {
         if version != wire::VERSION {
             errors.add("version", format!("found {version}; {} is allowed", wire::VERSION));
         }
-        for (domain, path) in
-            std::iter::once((&trust_domain, "trust_domain")).chain(trust_domain_aliases.iter().map(|alias| (alias, "trust_domain_aliases")))
-        {
-            if let Err(error) = TrustDomain::parse(domain) {
-                errors.add(path, error.to_string());
+        check_domains(&trust_domain, &trust_domain_aliases, &mut errors);
+        check_names(&authorization, &request_authentication, &mut errors);
+        let domains = LocalDomains::new(&trust_domain, &trust_domain_aliases);
+        let (mut deny, mut allow) = (Vec::new(), None);
+        for (index, policy) in authorization.iter().enumerate() {
+            let entries = compile_policy(policy, protocol, &domains, &format!("authorization[{index}].rules"), &mut errors);
+            match policy.action {
+                Action::Deny => deny.extend(entries),
+                Action::Allow => allow.get_or_insert_with(Vec::new).extend(entries),
             }
         }
-        let domains = LocalDomains::new(&trust_domain, &trust_domain_aliases);
-        let authorization = authorization
-            .iter()
-            .enumerate()
-            .map(|(index, policy)| compile_policy(policy, protocol, &domains, &format!("authorization[{index}].rules"), &mut errors))
-            .collect();
         let mut jwt_rules = Vec::new();
         for (index, document) in request_authentication.iter().enumerate() {
             let path = format!("request_authentication[{index}].jwt_rules");
@@ -65,8 +67,8 @@ impl Policy {
         }
         // All that apply are one list, in the order of their issuers (Istio, RequestAuthentication).
         jwt_rules.sort_by(|a, b| a.issuer().cmp(b.issuer()));
-        let owned: BTreeSet<String> = jwt_rules.iter().flat_map(JwtRule::owned_headers).map(str::to_ascii_lowercase).collect();
-        errors.into_result(Self { protocol, authorization, jwt_rules, owned_headers: owned.into_iter().collect() })
+        let owned_headers = owned_headers(&jwt_rules, "request_authentication", &mut errors);
+        errors.into_result(Self { protocol, deny, allow, jwt_rules, owned_headers })
     }
 
     #[must_use]
@@ -87,20 +89,62 @@ impl Policy {
     }
 }
 
+fn check_domains(own: &str, aliases: &[String], errors: &mut Errors) {
+    let mut check = |path: String, domain: &str| {
+        if let Err(error) = TrustDomain::parse(domain) {
+            errors.add(path, format!("found `{domain}`; {error}"));
+        }
+    };
+    check("trust_domain".to_owned(), own);
+    for (index, alias) in aliases.iter().enumerate() {
+        check(format!("trust_domain_aliases[{index}]"), alias);
+    }
+}
+
+/// A decision names the policy that made it, so that no two may have one name.
+fn check_names(authorization: &[wire::AuthorizationPolicy], authentication: &[wire::RequestAuthentication], errors: &mut Errors) {
+    let authorization = authorization.iter().map(|policy| (&policy.namespace, &policy.name)).enumerate();
+    let authentication = authentication.iter().map(|document| (&document.namespace, &document.name)).enumerate();
+    let mut check = |path: &str, index: usize, (namespace, name): (&String, &String), known: &mut BTreeSet<(String, String)>| {
+        let is_name = |text: &str| !text.is_empty() && !text.contains('/');
+        if !is_name(namespace) || !is_name(name) {
+            let message = format!("found namespace `{namespace}` and name `{name}`; names that are not empty, without `/`, are allowed");
+            errors.add(format!("{path}[{index}]"), message);
+        } else if !known.insert((namespace.clone(), name.clone())) {
+            errors.add(format!("{path}[{index}]"), format!("found `{namespace}/{name}` again; each name is allowed once"));
+        }
+    };
+    let mut known = BTreeSet::new();
+    authorization.for_each(|(index, names)| check("authorization", index, names, &mut known));
+    known.clear();
+    authentication.for_each(|(index, names)| check("request_authentication", index, names, &mut known));
+}
+
+/// The headers that rules set. A request is stripped of them first, so that none may be one from which another rule takes tokens.
+fn owned_headers(rules: &[JwtRule], path: &str, errors: &mut Errors) -> Vec<String> {
+    let owned: BTreeSet<&str> = rules.iter().flat_map(JwtRule::owned_headers).collect();
+    let tokens: BTreeSet<&str> = rules.iter().flat_map(JwtRule::token_headers).collect();
+    for both in owned.intersection(&tokens) {
+        errors.add(path, format!("`{both}` is set by one rule and holds the tokens of another; a header for one of both is allowed"));
+    }
+    owned.into_iter().map(str::to_owned).collect()
+}
+
 fn compile_policy(
     policy: &wire::AuthorizationPolicy,
     protocol: Protocol,
     domains: &LocalDomains,
     path: &str,
     errors: &mut Errors,
-) -> Compiled {
+) -> Vec<Entry> {
     let wire::AuthorizationPolicy { namespace, name, action, rules } = policy;
     if rules.is_empty() && *action == Action::Deny {
         errors.add(path, "a DENY policy without rules never matches; at least one rule is allowed, or leave the policy out");
     }
     let compiled = rule::compile_all(rules, Scope { namespace, domains }, path, errors);
-    let rules = (0_u32..).zip(compiled).filter_map(|(index, rule)| Some((index, rule.on(protocol, *action)?))).collect();
-    Compiled { key: format!("{namespace}/{name}"), action: *action, rules }
+    let key: Arc<str> = format!("{namespace}/{name}").into();
+    let on_listener = |(index, rule): (u32, Rule)| Some(Entry { key: Arc::clone(&key), index, rule: rule.on(protocol, *action)? });
+    (0_u32..).zip(compiled).filter_map(on_listener).collect()
 }
 
 fn compile_jwt_rules(rules: &[wire::JwtRule], path: &str, errors: &mut Errors) -> Vec<JwtRule> {
@@ -128,6 +172,9 @@ pub fn validate_rules(namespace: &str, action: Action, rules: &[wire::Rule]) -> 
 /// Everything that [`Policy::compile`] would refuse.
 pub fn validate_jwt_rules(rules: &[wire::JwtRule]) -> Result<(), Vec<Invalid>> {
     let mut errors = Errors::default();
-    compile_jwt_rules(rules, "jwtRules", &mut errors);
+    let compiled = compile_jwt_rules(rules, "jwtRules", &mut errors);
+    if errors.is_empty() {
+        owned_headers(&compiled, "jwtRules", &mut errors);
+    }
     if errors.is_empty() { Ok(()) } else { Err(errors.into_found()) }
 }

@@ -5,9 +5,10 @@ use super::changes::{self, HeaderChange};
 use super::claims::Claims;
 use super::crypto::Crypto;
 use super::error::JwtError;
+use super::jwks::PublicKey;
 use super::location::Found;
 use super::rule::JwtRule;
-use super::token::{SKEW, Token};
+use super::token::{LARGEST, SKEW, Token};
 use crate::policy::Policy;
 use crate::request::HttpRequest;
 
@@ -128,12 +129,14 @@ impl Verifier<'_, '_> {
     }
 
     fn verify(&mut self, index: usize, rule: &JwtRule, bytes: &[u8]) -> Result<Arc<Claims>, JwtError> {
+        if bytes.len() > LARGEST {
+            return Err(JwtError::TooLarge);
+        }
         if let Some(claims) = self.cache.get(index, bytes, self.now) {
             return Ok(claims);
         }
         if !self.parsed.iter().any(|(known, _)| known == bytes) {
-            let limited = bytes.get(..=LARGEST).unwrap_or(bytes);
-            self.parsed.push((bytes.to_vec(), Token::parse(limited)));
+            self.parsed.push((bytes.to_vec(), Token::parse(bytes)));
         }
         let parsed = self.parsed.iter().find(|(known, _)| known == bytes).map(|(_, parsed)| parsed);
         let token = parsed.ok_or(JwtError::BadFormat)?.as_ref().map_err(|error| *error)?;
@@ -152,15 +155,17 @@ impl Verifier<'_, '_> {
 }
 
 /// The token says which key by `kid`, never how that key may be used: the key says that.
-fn check_signature(rule: &JwtRule, token: &Token<'_>, crypto: &dyn Crypto) -> Result<(), JwtError> {
-    let fits = |wanted: &str, id: Option<&str>| id.is_none_or(|id| id == wanted);
-    let keys = rule
-        .keys()
-        .iter()
-        .filter(|key| key.algorithms().contains(&token.algorithm) && token.key_id.as_deref().is_none_or(|wanted| fits(wanted, key.id())));
+fn check_signature(rule: &JwtRule, token: &Token, bytes: &[u8], crypto: &dyn Crypto) -> Result<(), JwtError> {
+    let message = bytes.get(..token.message_length).ok_or(JwtError::BadFormat)?;
+    // A key without `kid` may be any that the token names (Envoy's jwt_authn).
+    let is_named = |key: &PublicKey| match (token.key_id.as_deref(), key.id()) {
+        (Some(wanted), Some(id)) => wanted == id,
+        (None, _) | (_, None) => true,
+    };
+    let keys = rule.keys().iter().filter(|key| key.algorithms().contains(&token.algorithm) && is_named(key));
     let mut error = JwtError::NoKey;
     for key in keys {
-        match crypto.verify(token.algorithm, key, token.message, &token.signature) {
+        match crypto.verify(token.algorithm, key, message, &token.signature) {
             Ok(true) => return Ok(()),
             Ok(false) | Err(_) => error = JwtError::VerificationFailed,
         }

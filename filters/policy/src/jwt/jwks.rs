@@ -15,8 +15,10 @@ const MOST_KEYS: usize = 100;
 const LARGEST: usize = 256 * 1024;
 /// RFC 7518 section 3.3: "a key of size 2048 bits or larger MUST be used".
 const SHORTEST_RSA: usize = 2048 / 8;
-/// Verifying with a longer one costs more than any caller should be able to ask for.
-const LONGEST_RSA: usize = 8192 / 8;
+/// Verifying with a longer one costs more than any caller should be able to ask for; the software verifier takes none.
+const LONGEST_RSA: usize = 4096 / 8;
+/// 2 to the power of 33, less one: what the software verifier takes, and more than anybody uses.
+const LARGEST_EXPONENT: u64 = (1 << 33) - 1;
 
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
@@ -96,7 +98,12 @@ fn parse_key(key: &Map<String, Value>) -> Result<Option<PublicKey>, String> {
     if ["d", "p", "q", "k"].iter().any(|private| key.contains_key(*private)) && text("kty")? != Some("oct") {
         return Err("found a private key; only the public half is allowed".to_owned());
     }
-    if text("use")?.is_some_and(|usage| usage != "sig") {
+    let is_for_verifying = match key.get("key_ops") {
+        None => true,
+        Some(Value::Array(operations)) => operations.iter().any(|operation| operation == "verify"),
+        Some(_) => return Err("`key_ops` is not a list".to_owned()),
+    };
+    if !is_for_verifying || text("use")?.is_some_and(|usage| usage != "sig") {
         return Ok(None);
     }
     let id = text("kid")?.map(str::to_owned);
@@ -136,7 +143,13 @@ fn decode(text: &str, name: &str) -> Result<Vec<u8>, String> {
 fn rsa_spki(modulus: &[u8], exponent: &[u8]) -> Result<Vec<u8>, String> {
     let size = modulus.iter().skip_while(|byte| **byte == 0).count();
     if !(SHORTEST_RSA..=LONGEST_RSA).contains(&size) {
-        return Err(format!("found an RSA key of {} bits; 2048 to 8192 are allowed", size.saturating_mul(8)));
+        return Err(format!("found an RSA key of {} bits; 2048 to 4096 are allowed", size.saturating_mul(8)));
+    }
+    let number = exponent.iter().try_fold(0_u64, |number, byte| number.checked_mul(256)?.checked_add(u64::from(*byte)));
+    // With the exponent 1 everybody could sign; an even number is no key's.
+    let is_exponent = number.is_some_and(|number| (3..=LARGEST_EXPONENT).contains(&number) && number % 2 == 1);
+    if !is_exponent || modulus.last().is_none_or(|last| last % 2 == 0) {
+        return Err("found an RSA key whose `n` or `e` is none; an odd modulus and an odd exponent from 3 are allowed".to_owned());
     }
     let integer = |bytes| UintRef::new(bytes).map_err(|error| error.to_string());
     let key = pkcs1::RsaPublicKey { modulus: integer(modulus)?, public_exponent: integer(exponent)? };
@@ -151,6 +164,11 @@ fn ec_spki(curve: ObjectIdentifier, size: usize, x: &[u8], y: &[u8]) -> Result<V
     }
     // 4 marks an uncompressed point (SEC 1 section 2.3.3).
     let point = [&[4], x, y].concat();
+    let is_on_curve =
+        if curve == P256 { p256::PublicKey::from_sec1_bytes(&point).is_ok() } else { p384::PublicKey::from_sec1_bytes(&point).is_ok() };
+    if !is_on_curve {
+        return Err("found coordinates that are no point of the curve".to_owned());
+    }
     spki(AlgorithmIdentifierRef { oid: EC, parameters: Some((&curve).into()) }, &point)
 }
 

@@ -58,7 +58,9 @@ impl Location {
             Self::Header { name, prefix } => {
                 request.headers().all(name).filter_map(|value| behind_prefix(value, prefix)).for_each(|token| add(Cow::Borrowed(token)));
             }
-            Self::Parameter(name) => parameters(request.query()).filter_map(|pair| value_of(pair, name)).for_each(|value| add(decode(value))),
+            Self::Parameter(name) => {
+                parameters(request.query()).filter_map(|pair| value_of(pair, name)).for_each(|value| add(decode(value)))
+            }
             Self::Cookie(name) => {
                 let pairs = request.headers().all("cookie").flat_map(|value| value.split(|byte| *byte == b';'));
                 for pair in pairs {

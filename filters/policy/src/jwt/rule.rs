@@ -2,6 +2,7 @@
 
 use super::jwks::{self, PublicKey};
 use super::location::{self, Location};
+use crate::headers::is_token;
 use crate::invalid::Errors;
 use crate::wire;
 
@@ -10,7 +11,7 @@ pub(crate) struct JwtRule {
     issuer: String,
     audiences: Vec<String>,
     keys: Vec<PublicKey>,
-    pub(super) locations: Vec<Location>,
+    locations: Vec<Location>,
     forward_original_token: bool,
     output_payload_to_header: Option<String>,
     /// Header, and the path of the claim.
@@ -37,13 +38,17 @@ impl JwtRule {
         if issuer.is_empty() {
             errors.add(format!("{path}.issuer"), "found an empty string; the value of the token's `iss` is allowed");
         }
+        if jwks.is_some() && jwks_uri.is_some() {
+            errors.add(path, "found both `jwks` and `jwksUri`; one of them is allowed");
+        }
         if jwks_uri.is_some() {
             errors.add(format!("{path}.jwksUri"), "fetching keys is not supported yet; put them in `jwks`");
         }
         if timeout.is_some() {
             errors.add(format!("{path}.timeout"), "fetching keys is not supported yet, so there is nothing to time out");
         }
-        check_names(rule, path, errors);
+        check_headers(rule, path, errors);
+        check_lists(rule, path, errors);
         let keys = match jwks {
             Some(text) => errors.keep(&format!("{path}.jwks"), jwks::parse(text)),
             None => {
@@ -58,7 +63,7 @@ impl JwtRule {
             keys,
             locations: location::of(rule),
             forward_original_token: forward_original_token.unwrap_or_default(),
-            output_payload_to_header: output_payload_to_header.clone(),
+            output_payload_to_header: output_payload_to_header.as_ref().map(|header| header.to_ascii_lowercase()),
             output_claims: claims.map(|output| (output.header.to_ascii_lowercase(), path_of(&output.claim))).collect(),
             space_delimited: space_delimited_claims.clone().unwrap_or_default(),
         })
@@ -66,6 +71,15 @@ impl JwtRule {
 
     pub(crate) fn issuer(&self) -> &str {
         &self.issuer
+    }
+
+    pub(super) fn locations(&self) -> &[Location] {
+        &self.locations
+    }
+
+    /// Headers in which tokens come.
+    pub(crate) fn token_headers(&self) -> impl Iterator<Item = &str> {
+        self.locations.iter().filter_map(Location::header)
     }
 
     /// Empty: any.
@@ -103,22 +117,39 @@ fn path_of(claim: &str) -> Vec<String> {
     claim.split('.').map(str::to_owned).collect()
 }
 
-fn check_names(rule: &wire::JwtRule, path: &str, errors: &mut Errors) {
-    let mut header = |field: &str, name: &str| {
-        // A pseudo header, or one that moves the request to another host or connection, is not the policy's to write or to take.
-        if !is_token(name) || name.eq_ignore_ascii_case("host") {
-            errors
-                .add(format!("{path}.{field}"), format!("found `{name}`; a header name (RFC 9110 section 5.1) other than Host is allowed"));
-        }
-    };
+/// Headers that say to whom a request goes, how it is framed, or which of its headers are for one hop (RFC 9110 section 7.6.1): a claim
+/// written into one would change the request itself.
+const NOT_TO_WRITE: [&str; 9] =
+    ["host", "content-length", "transfer-encoding", "connection", "keep-alive", "proxy-connection", "te", "trailer", "upgrade"];
+
+fn check_headers(rule: &wire::JwtRule, path: &str, errors: &mut Errors) {
     for (index, from) in rule.from_headers.iter().flatten().enumerate() {
-        header(&format!("fromHeaders[{index}].name"), &from.name);
+        if !is_token(&from.name) || from.name.eq_ignore_ascii_case("host") {
+            let message = format!("found `{}`; a header name (RFC 9110 section 5.1) other than Host is allowed", from.name);
+            errors.add(format!("{path}.fromHeaders[{index}].name"), message);
+        }
     }
+    let mut written: Vec<String> = Vec::new();
+    let mut write = |field: String, name: &str| {
+        let name = name.to_ascii_lowercase();
+        if !is_token(&name) || NOT_TO_WRITE.contains(&name.as_str()) {
+            let message = format!("found `{name}`; a header name (RFC 9110 section 5.1) that has no meaning to HTTP itself is allowed");
+            errors.add(format!("{path}.{field}"), message);
+        } else if location::of(rule).iter().any(|location| location.header() == Some(&name)) {
+            errors.add(
+                format!("{path}.{field}"),
+                format!("found `{name}`, from which the rule's tokens are taken; another header is allowed"),
+            );
+        } else if written.contains(&name) {
+            errors.add(format!("{path}.{field}"), format!("found `{name}` again; one value for each header is allowed"));
+        }
+        written.push(name);
+    };
     if let Some(name) = &rule.output_payload_to_header {
-        header("outputPayloadToHeader", name);
+        write("outputPayloadToHeader".to_owned(), name);
     }
     for (index, output) in rule.output_claim_to_headers.iter().flatten().enumerate() {
-        header(&format!("outputClaimToHeaders[{index}].header"), &output.header);
+        write(format!("outputClaimToHeaders[{index}].header"), &output.header);
     }
     for (index, output) in rule.output_claim_to_headers.iter().flatten().enumerate() {
         if output.claim.split('.').any(str::is_empty) {
@@ -126,6 +157,16 @@ fn check_names(rule: &wire::JwtRule, path: &str, errors: &mut Errors) {
             errors.add(format!("{path}.outputClaimToHeaders[{index}].claim"), message);
         }
     }
+}
+
+fn check_lists(rule: &wire::JwtRule, path: &str, errors: &mut Errors) {
+    let mut not_empty = |field: &str, length: Option<usize>| {
+        if length == Some(0) {
+            errors.add(format!("{path}.{field}"), "found an empty list; leave the field out for its default");
+        }
+    };
+    not_empty("fromHeaders", rule.from_headers.as_ref().map(Vec::len));
+    not_empty("outputClaimToHeaders", rule.output_claim_to_headers.as_ref().map(Vec::len));
     let lists = [
         ("audiences", &rule.audiences),
         ("fromParams", &rule.from_params),
@@ -133,12 +174,11 @@ fn check_names(rule: &wire::JwtRule, path: &str, errors: &mut Errors) {
         ("spaceDelimitedClaims", &rule.space_delimited_claims),
     ];
     for (field, list) in lists {
+        not_empty(field, list.as_ref().map(Vec::len));
+    }
+    for (field, list) in lists {
         for (index, _) in list.iter().flatten().enumerate().filter(|(_, value)| value.is_empty()) {
             errors.add(format!("{path}.{field}[{index}]"), "found an empty string; a name is allowed");
         }
     }
-}
-
-fn is_token(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }

@@ -15,7 +15,7 @@ pub(super) const SKEW: f64 = 60.0;
 
 /// A well-formed token that nobody has verified yet.
 #[derive(Debug)]
-pub(super) struct Token<'a> {
+pub(super) struct Token {
     pub(super) algorithm: Algorithm,
     pub(super) key_id: Option<String>,
     pub(super) issuer: String,
@@ -24,13 +24,13 @@ pub(super) struct Token<'a> {
     not_before: Option<f64>,
     pub(super) expires: Option<f64>,
     pub(super) payload: Map<String, Value>,
-    /// What is signed: header, dot, payload.
-    pub(super) message: &'a [u8],
+    /// How much of the token is signed: header, dot, payload.
+    pub(super) message_length: usize,
     pub(super) signature: Vec<u8>,
 }
 
-impl<'a> Token<'a> {
-    pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, JwtError> {
+impl Token {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, JwtError> {
         if bytes.len() > LARGEST {
             return Err(JwtError::TooLarge);
         }
@@ -39,7 +39,6 @@ impl<'a> Token<'a> {
             return Err(JwtError::BadFormat);
         };
         let message_length = header.len().saturating_add(1).saturating_add(payload.len());
-        let message = bytes.get(..message_length).ok_or(JwtError::BadFormat)?;
         // This engine refuses padding, trailing bits and trailing characters: each token has one spelling.
         let decode = |part: &[u8], error| URL_SAFE_NO_PAD.decode(part).map_err(|_| error);
         let header = strict_json::object(&decode(header, JwtError::HeaderBadBase64)?).ok_or(JwtError::HeaderBadJson)?;
@@ -52,7 +51,7 @@ impl<'a> Token<'a> {
         let (not_before, expires) = (time(&payload, "nbf", Time::NOT_BEFORE)?, time(&payload, "exp", Time::EXPIRES)?);
         string(&payload, "jti", JwtError::BadId)?;
         let audiences = audiences(&payload)?;
-        Ok(Self { algorithm, key_id, issuer, subject, audiences, not_before, expires, payload, message, signature })
+        Ok(Self { algorithm, key_id, issuer, subject, audiences, not_before, expires, payload, message_length, signature })
     }
 
     pub(super) fn check_time(&self, now: f64) -> Result<(), JwtError> {

@@ -85,7 +85,9 @@ mod tests {
     #[test]
     fn joined_values_compare_as_one() {
         let parts: [&[&[u8]]; 7] = [&[b""], &[b"a"], &[b"a", b"b"], &[b"", b""], &[b"", b"a"], &[b"ab", b"", b"c"], &[b"a", b"\xff"]];
-        for pattern in ["a", "a,b", "a*", "a,*", "*b", "*,b", ",*", "*,", ",", "*,a", ",a", "ab,,c", "*,,c", "ab,,*", "*c", "*,ab,,c", "ab,,c,*"] {
+        for pattern in
+            ["a", "a,b", "a*", "a,*", "*b", "*,b", ",*", "*,", ",", "*,a", ",a", "ab,,c", "*,,c", "ab,,*", "*c", "*,ab,,c", "ab,,c,*"]
+        {
             for values in parts {
                 let pattern = TextMatch::parse(pattern).unwrap();
                 let joined = values.join(&b',');
