@@ -48,13 +48,12 @@ pub(crate) fn data_dir(path: &Path) -> Result<(), StoreError> {
 pub(crate) fn private_dir(path: &Path) -> Result<(), StoreError> {
     match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => sync_parent(path),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => check_private(path, 0o700),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => check_private(path, mode(path)?, 0o700),
         Err(error) => Err(io_error(path, "created")(error)),
     }
 }
 
-fn check_private(path: &Path, wanted: u32) -> Result<(), StoreError> {
-    let mode = mode(path)?;
+fn check_private(path: &Path, mode: u32, wanted: u32) -> Result<(), StoreError> {
     if mode & 0o077 != 0 { Err(StoreError::TooOpen { path: path.to_owned(), mode, wanted }) } else { Ok(()) }
 }
 
@@ -70,7 +69,9 @@ pub(crate) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(io_error(path, "read")(error)),
     };
-    check_private(path, 0o600)?;
+    // Of the file that was opened: the name may be another's, or nobody's, by now.
+    let mode = file.metadata().map_err(io_error(path, "read"))?.permissions().mode() & 0o7777;
+    check_private(path, mode, 0o600)?;
     // Room for all of it at once: growing would leave copies of a key behind.
     let mut content = Zeroizing::new(Vec::with_capacity(usize::try_from(MAX_FILE + 1).unwrap_or_default()));
     file.take(MAX_FILE + 1).read_to_end(&mut content).map_err(io_error(path, "read"))?;

@@ -190,6 +190,14 @@ impl Subscription {
         self.protocol == Protocol::StateOfTheWorld && self.kind.is_full_state()
     }
 
+    /// Elsewhere what is gone is forgotten without a word, so that there is no answer to wait for.
+    fn tells_removals(&self) -> bool {
+        match self.protocol {
+            Protocol::Delta => self.kind.tells_missing(),
+            Protocol::StateOfTheWorld => self.kind.is_full_state(),
+        }
+    }
+
     fn is_refused(&self, resource: &Resource) -> bool {
         self.refused.get(resource.name()).is_some_and(|refused| refused == resource.version())
     }
@@ -227,7 +235,7 @@ impl Subscription {
         let refuses = |resource: &Arc<Resource>| self.interest.contains(resource.name()) && self.is_refused(resource);
         self.in_flight.is_none()
             && self.due(snapshot).next().is_none()
-            && self.gone(snapshot).next().is_none()
+            && (!self.tells_removals() || self.gone(snapshot).next().is_none())
             && !snapshot.resources(self.kind).any(refuses)
     }
 

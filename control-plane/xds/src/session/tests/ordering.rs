@@ -163,3 +163,15 @@ fn a_client_that_comes_back_keeps_clusters_until_its_listeners_are_known() {
     assert_eq!(delta.ack(Cluster, "1"), ["ack CDS"], "the listener that refers to it may be there still");
     assert_eq!(delta.ack(Listener, "2"), ["ack LDS +l", "CDS 3 -c"]);
 }
+
+#[test]
+fn state_of_the_world_waits_for_no_answer_to_a_removal_that_it_cannot_tell() {
+    let state = [resource(Cluster, "c", "1"), referring(Listener, "l", "1", &[(Route, "r")]), referring(Route, "r", "1", &[(Cluster, "c")])];
+    let mut sotw = Sotw::holding(&snapshot(state));
+    for (kind, nonce, names) in [(Cluster, "1", [].as_slice()), (Listener, "2", &[]), (Route, "3", &["r"])] {
+        sotw.request(kind, "", names);
+        sotw.request(kind, nonce, names);
+    }
+    assert_eq!(sotw.snapshot(&snapshot([])), ["LDS 4 -l"]);
+    assert_eq!(sotw.request(Listener, "4", &[]), ["ack LDS -l", "CDS 5 -c"]);
+}

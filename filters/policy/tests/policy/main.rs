@@ -1,0 +1,16 @@
+//! The policy core from the outside: wire format in, decisions out.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
+
+mod decisions;
+mod equivalence;
+mod extremes;
+mod fields;
+mod hardening;
+mod jwks;
+mod keys;
+mod locations;
+mod reference;
+mod refusals;
+mod support;
+mod tokens;
+mod wire;
