@@ -38,6 +38,8 @@ pub(crate) struct State {
     /// Buffer 8. Whatever was given out last stays in it, as in Envoy.
     pub(crate) scratch: Vec<u8>,
     pub(crate) last_status: (u32, String),
+    /// Queues that this VM registered, and the context to tell of entries.
+    pub(crate) queues: BTreeMap<u32, u32>,
     pub(crate) timeline: Timeline,
     pub(crate) random: Random,
     pub(crate) metrics: Metrics,
@@ -71,6 +73,7 @@ impl State {
             configuring: false,
             scratch: Vec::new(),
             last_status: (0, String::new()),
+            queues: BTreeMap::new(),
             timeline: Timeline::new(settings.now),
             random: Random::new(settings.seed),
             metrics: Metrics::default(),

@@ -1,6 +1,6 @@
 //! Whatever a client asks for, in whatever order, and whatever it refuses: it ends with what it asked for, and hears nothing in vain.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
 mod support {
     pub(crate) mod caller;
@@ -98,7 +98,7 @@ fn check(protocol: Protocol, steps: &[Step], last: &Contents) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_delta_client_holds_what_it_asked_for(steps in steps(), last in contents()) {

@@ -23,7 +23,7 @@ pub(super) struct Subscription {
     /// Name → version that the client refused: not sent again until it changes.
     refused: BTreeMap<String, String>,
     /// Refused together, so that one may be good: each group is tried once more on its own.
-    suspects: Vec<Vec<String>>,
+    suspects: Vec<Vec<(String, String)>>,
     /// State of the world, for the types whose absence deletes: what was sent last, kept while removals have to wait.
     held: BTreeMap<String, Arc<Resource>>,
     in_flight: Option<InFlight>,
@@ -85,6 +85,10 @@ impl Subscription {
         let Some(message) = error else {
             for (name, _) in &versions {
                 self.refused.remove(name);
+                // Dropped and asked for anew while on its way, it may be held or not.
+                if self.interest.contains(name) {
+                    self.known.entry(name.clone()).or_insert_with(|| UNCERTAIN.to_owned());
+                }
             }
             return Some(Action::Acked { kind: self.kind, versions, removed });
         };
@@ -96,18 +100,18 @@ impl Subscription {
         for name in uncertain.filter(|name| self.interest.contains(name)) {
             self.known.insert(name.clone(), UNCERTAIN.to_owned());
         }
+        self.suspect(&versions);
         self.refused.extend(versions.into_iter().filter(|(name, _)| self.interest.contains(name)));
-        self.suspect(&names);
         Some(Action::Nacked { kind: self.kind, names, message })
     }
 
     /// Halves what was refused together until the guilty stand alone: the others must not wait for their next change. Where a response is
     /// the full state there is no part to be tried.
-    fn suspect(&mut self, names: &[String]) {
-        if names.len() < 2 || self.is_full_state() {
+    fn suspect(&mut self, versions: &[(String, String)]) {
+        if versions.len() < 2 || self.is_full_state() {
             return;
         }
-        let (left, right) = names.split_at(names.len() / 2);
+        let (left, right) = versions.split_at(versions.len() / 2);
         self.suspects.extend([right.to_vec(), left.to_vec()]);
     }
 
@@ -190,7 +194,7 @@ impl Subscription {
         self.protocol == Protocol::StateOfTheWorld && self.kind.is_full_state()
     }
 
-    /// Elsewhere what is gone is forgotten without a word, so that there is no answer to wait for.
+    /// Where this cannot be told the client goes on holding what is gone, until it wants it no more.
     fn tells_removals(&self) -> bool {
         match self.protocol {
             Protocol::Delta => self.kind.tells_missing(),
@@ -221,7 +225,7 @@ impl Subscription {
     }
 
     fn gone<'a>(&'a self, snapshot: &'a Snapshot) -> impl Iterator<Item = &'a String> {
-        self.known.keys().filter(|name| snapshot.get(self.kind, name).is_none())
+        self.known.keys().filter(|name| self.tells_removals() && snapshot.get(self.kind, name).is_none())
     }
 
     /// Something that the client does not hold yet is on its way, or should be.
@@ -235,7 +239,7 @@ impl Subscription {
         let refuses = |resource: &Arc<Resource>| self.interest.contains(resource.name()) && self.is_refused(resource);
         self.in_flight.is_none()
             && self.due(snapshot).next().is_none()
-            && (!self.tells_removals() || self.gone(snapshot).next().is_none())
+            && self.gone(snapshot).next().is_none()
             && !snapshot.resources(self.kind).any(refuses)
     }
 
@@ -273,6 +277,9 @@ impl Subscription {
             self.asked.remove(resource.name());
             self.known.insert(resource.name().to_owned(), resource.version().to_owned());
         }
+        for group in &mut self.suspects {
+            group.retain(|(name, _)| resources.iter().all(|resource| resource.name() != name));
+        }
         if self.is_full_state() {
             self.held = resources.iter().map(|resource| (resource.name().to_owned(), Arc::clone(resource))).collect();
         }
@@ -286,8 +293,10 @@ impl Subscription {
     /// The next group that is still what was refused; what changed meanwhile is due by itself.
     fn next_suspects(&mut self, snapshot: &Snapshot) -> Vec<Arc<Resource>> {
         while let Some(group) = self.suspects.pop() {
-            let current = group.iter().filter(|name| self.interest.contains(name)).filter_map(|name| snapshot.get(self.kind, name));
-            let suspects: Vec<Arc<Resource>> = current.filter(|resource| self.is_refused(resource)).cloned().collect();
+            let is_refused = |name: &String, version: &String| self.refused.get(name).is_some_and(|refused| refused == version);
+            let wanted = group.iter().filter(|(name, version)| self.interest.contains(name) && is_refused(name, version));
+            let current = wanted.filter_map(|(name, version)| snapshot.get(self.kind, name).filter(|resource| resource.version() == version));
+            let suspects: Vec<Arc<Resource>> = current.cloned().collect();
             if !suspects.is_empty() {
                 return suspects;
             }

@@ -1,6 +1,7 @@
 //! A client that asks for anything in any order, which Envoy would not, and checks what it is told.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use meshwright_xds::{Action, DeltaRequest, Limits, Protocol, ResourceType, Response, Session, Snapshot, SotwRequest};
 
@@ -46,23 +47,25 @@ fn is_full(kind: ResourceType) -> bool {
 pub(crate) struct Caller {
     protocol: Protocol,
     session: Session,
+    snapshot: Arc<Snapshot>,
     views: BTreeMap<ResourceType, View>,
 }
 
 impl Caller {
     pub(crate) fn new(protocol: Protocol) -> Self {
         let views = ResourceType::ALL.into_iter().map(|kind| (kind, View::default())).collect();
-        Self { protocol, session: Session::new(protocol, Limits::default()), views }
+        Self { protocol, session: Session::new(protocol, Limits::default()), snapshot: Arc::default(), views }
     }
 
     fn view(&mut self, kind: ResourceType) -> &mut View {
         self.views.get_mut(&kind).unwrap()
     }
 
-    pub(crate) fn publish(&mut self, snapshot: &std::sync::Arc<Snapshot>) {
+    pub(crate) fn publish(&mut self, snapshot: &Arc<Snapshot>) {
         for (kind, view) in &mut self.views {
             view.refused.retain(|name, version| snapshot.get(*kind, name).is_some_and(|resource| resource.version() == version));
         }
+        self.snapshot = Arc::clone(snapshot);
         let actions = self.session.on_snapshot(snapshot);
         self.hear(actions);
     }
@@ -91,6 +94,8 @@ impl Caller {
         for name in subscribe.iter().chain(&unsubscribe) {
             view.refused.remove(name);
         }
+        // What is on its way may be dropped by this and come again.
+        view.again.extend(view.pending.iter().flat_map(Response::resources).map(|resource| resource.name().to_owned()));
         view.narrow(kind);
         self.say(kind, subscribe, unsubscribe, String::new(), None);
     }
@@ -98,6 +103,7 @@ impl Caller {
     /// Answers what has come, if something has.
     pub(crate) fn answer(&mut self, kind: ResourceType, refuse: bool, whole: bool) -> bool {
         let full = self.protocol == Protocol::StateOfTheWorld && is_full(kind);
+        let current = Arc::clone(&self.snapshot);
         let view = self.view(kind);
         let Some(response) = view.pending.take() else { return false };
         view.nonce = response.nonce().to_owned();
@@ -114,12 +120,15 @@ impl Caller {
         }
         if refuse {
             let names: Vec<String> = response.resources().iter().map(|resource| resource.name().to_owned()).collect();
-            if let ([name], [resource], false) = (names.as_slice(), response.resources(), full) {
-                if view.wants(kind, name) {
-                    view.refused.insert(name.clone(), resource.version().to_owned());
-                }
+            // What went meanwhile may be tried again when it comes back.
+            if let ([resource], false) = (response.resources(), full)
+                && view.wants(kind, resource.name())
+                && current.get(kind, resource.name()).is_some_and(|now| now.version() == resource.version())
+            {
+                view.refused.insert(resource.name().to_owned(), resource.version().to_owned());
             }
             view.again.extend(names);
+            view.again.extend(response.removed().iter().cloned());
         }
         self.say(kind, Vec::new(), Vec::new(), response.nonce().to_owned(), refuse.then(|| "no".to_owned()));
         true
@@ -140,7 +149,7 @@ impl Caller {
     }
 
     /// A new stream. Only a delta client can say what it holds; the other begins anew.
-    pub(crate) fn reconnect(&mut self, snapshot: &std::sync::Arc<Snapshot>) {
+    pub(crate) fn reconnect(&mut self, snapshot: &Arc<Snapshot>) {
         self.session = Session::new(self.protocol, Limits::default());
         assert_eq!(self.session.on_snapshot(snapshot), [], "nothing was asked for");
         let protocol = self.protocol;
@@ -171,16 +180,16 @@ impl Caller {
 
     fn say(&mut self, kind: ResourceType, subscribe: Vec<String>, unsubscribe: Vec<String>, nonce: String, error: Option<String>) {
         let (type_url, names) = (kind.type_url().to_owned(), self.names(kind));
-        let view = &self.views[&kind];
+        let view = self.view(kind);
+        let (held, last_nonce) = (view.held.clone(), view.nonce.clone());
         let actions = match self.protocol {
             Protocol::Delta => {
                 // Read on the first request of a type on a stream only.
-                let initial_versions = view.held.clone().into_iter().collect();
+                let initial_versions = held.into_iter().collect();
                 self.session.on_delta_request(DeltaRequest { type_url, subscribe, unsubscribe, initial_versions, nonce, error })
             }
             Protocol::StateOfTheWorld => {
-                let nonce = view.nonce.clone();
-                self.session.on_sotw_request(SotwRequest { type_url, names, nonce, error })
+                self.session.on_sotw_request(SotwRequest { type_url, names, nonce: last_nonce, error })
             }
         };
         self.hear(actions.unwrap());

@@ -26,9 +26,30 @@ fn deny_then_allow_then_the_rest() {
         ("another ALLOW opens it", vec![("a", "ALLOW", none), ("b", "ALLOW", get())], "ALLOW", Some("ns/b"), Some(0), "allow_rule_matched"),
         ("DENY of everything", vec![("d", "DENY", all.clone())], "DENY", Some("ns/d"), Some(0), "deny_rule_matched"),
         ("DENY that does not match", vec![("d", "DENY", json!([method("PUT")]))], "ALLOW", None, None, "no_allow_policy"),
-        ("DENY wins, wherever it is", vec![("a", "ALLOW", all.clone()), ("d", "DENY", get())], "DENY", Some("ns/d"), Some(0), "deny_rule_matched"),
-        ("DENY misses, ALLOW misses", vec![("d", "DENY", json!([method("PUT")])), ("a", "ALLOW", json!([method("PUT")]))], "DENY", None, None, "no_allow_rule_matched"),
-        ("the rule is counted in the document", vec![("a", "ALLOW", json!([method("PUT"), method("POST"), method("GET")]))], "ALLOW", Some("ns/a"), Some(2), "allow_rule_matched"),
+        (
+            "DENY wins, wherever it is",
+            vec![("a", "ALLOW", all.clone()), ("d", "DENY", get())],
+            "DENY",
+            Some("ns/d"),
+            Some(0),
+            "deny_rule_matched",
+        ),
+        (
+            "DENY misses, ALLOW misses",
+            vec![("d", "DENY", json!([method("PUT")])), ("a", "ALLOW", json!([method("PUT")]))],
+            "DENY",
+            None,
+            None,
+            "no_allow_rule_matched",
+        ),
+        (
+            "the rule is counted in the document",
+            vec![("a", "ALLOW", json!([method("PUT"), method("POST"), method("GET")]))],
+            "ALLOW",
+            Some("ns/a"),
+            Some(2),
+            "allow_rule_matched",
+        ),
     ] {
         let policy_set = compile("http", &policies(&list));
         let decision = decide(&policy_set, &Fixture::new().header(":method", "GET"));
@@ -97,15 +118,39 @@ fn http_fields_on_tcp() {
         ("ALLOW without HTTP, another peer", "ALLOW", json!([from(json!({"principals": ["a"]}))]), b(), false),
         ("ALLOW with HTTP never matches", "ALLOW", json!([from(json!({"principals": ["a"], "requestPrincipals": ["*"]}))]), a(), false),
         ("nor when HTTP is negated", "ALLOW", json!([from(json!({"principals": ["a"], "notRequestPrincipals": ["*"]}))]), a(), false),
-        ("nor with HTTP in an alternative", "ALLOW", json!([{"from": [{"source": {"principals": ["a"]}}, {"source": {"requestPrincipals": ["*"]}}]}]), a(), false),
+        (
+            "nor with HTTP in an alternative",
+            "ALLOW",
+            json!([{"from": [{"source": {"principals": ["a"]}}, {"source": {"requestPrincipals": ["*"]}}]}]),
+            a(),
+            false,
+        ),
         ("another rule of it does", "ALLOW", json!([method("GET"), from(json!({"principals": ["a"]}))]), a(), true),
         ("ALLOW with an address", "ALLOW", json!([from(json!({"remoteIpBlocks": ["10.0.0.0/8"]}))]), a().remote("10.0.0.1"), true),
         ("DENY of HTTP alone denies all", "DENY", json!([method("GET")]), a(), false),
         ("DENY keeps what is not HTTP", "DENY", json!([port()]), a().destination("1.1.1.1:80"), false),
         ("and that alone", "DENY", json!([port()]), a().destination("1.1.1.1:81"), true),
-        ("DENY by peer and claim denies the peer", "DENY", json!([{"from": [{"source": {"principals": ["a"]}}], "when": [{"key": "request.auth.claims[x]", "notValues": ["y"]}]}]), a(), false),
-        ("and no other", "DENY", json!([{"from": [{"source": {"principals": ["a"]}}], "when": [{"key": "request.auth.claims[x]", "notValues": ["y"]}]}]), b(), true),
-        ("DENY with HTTP in an alternative denies all", "DENY", json!([{"from": [{"source": {"principals": ["a"]}}, {"source": {"requestPrincipals": ["*"]}}]}]), b(), false),
+        (
+            "DENY by peer and claim denies the peer",
+            "DENY",
+            json!([{"from": [{"source": {"principals": ["a"]}}], "when": [{"key": "request.auth.claims[x]", "notValues": ["y"]}]}]),
+            a(),
+            false,
+        ),
+        (
+            "and no other",
+            "DENY",
+            json!([{"from": [{"source": {"principals": ["a"]}}], "when": [{"key": "request.auth.claims[x]", "notValues": ["y"]}]}]),
+            b(),
+            true,
+        ),
+        (
+            "DENY with HTTP in an alternative denies all",
+            "DENY",
+            json!([{"from": [{"source": {"principals": ["a"]}}, {"source": {"requestPrincipals": ["*"]}}]}]),
+            b(),
+            false,
+        ),
     ] {
         assert_eq!(allows(&one("tcp", action, &rules), &fixture), allowed, "{what}");
     }
@@ -121,7 +166,8 @@ fn a_decision_is_recorded_small_and_reads_back() {
     assert_eq!(decision.verdict, Verdict::Deny);
     let record = AuditRecord::new(&decision, &fixture.connection, &Authentication::Anonymous);
     let text = serde_json::to_string(&record).unwrap();
-    let expected = r#"{"verdict":"DENY","policy":"ns/name","rule":0,"reason":"deny_rule_matched","principal":"spiffe://mesh.test/ns/shop/sa/cart"}"#;
+    let expected =
+        r#"{"verdict":"DENY","policy":"ns/name","rule":0,"reason":"deny_rule_matched","principal":"spiffe://mesh.test/ns/shop/sa/cart"}"#;
     assert_eq!(text, expected);
     assert_eq!(serde_json::from_str::<AuditRecord>(&text).unwrap(), record);
 }

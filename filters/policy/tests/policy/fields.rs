@@ -77,10 +77,7 @@ fn source_identities() {
     ] {
         let peers = |names: &[&str]| names.iter().map(|name| peer(name)).collect::<Vec<_>>();
         let (yes, no) = (peers(&yes), peers(&no));
-        check(vec![
-            source(field, &values, yes.clone(), no.clone(), plain.clone()),
-            when(key, &values, yes, no, plain.clone()),
-        ]);
+        check(vec![source(field, &values, yes.clone(), no.clone(), plain.clone()), when(key, &values, yes, no, plain.clone())]);
     }
 }
 
@@ -121,7 +118,13 @@ fn addresses() {
 fn server_names() {
     let names = |names: &[&str]| names.iter().map(|name| Fixture::new().sni(name)).collect::<Vec<_>>();
     check(vec![
-        when("connection.sni", &json!(["a.test", "*.b.test"]), names(&["a.test", "x.b.test"]), names(&["A.test", "b.test"]), Fixture::new()),
+        when(
+            "connection.sni",
+            &json!(["a.test", "*.b.test"]),
+            names(&["a.test", "x.b.test"]),
+            names(&["A.test", "b.test"]),
+            Fixture::new(),
+        ),
         when("connection.sni", &json!(["*"]), names(&["a"]), names(&[""]), Fixture::new()),
     ]);
 }
@@ -133,10 +136,22 @@ fn operations() {
     check(vec![
         operation("methods", &json!(["GET", "P*"]), of(":method", &["GET", "POST", "PUT"]), of(":method", &["get", "DELETE"]), none()),
         operation("methods", &json!(["*"]), of(":method", &["GET"]), vec![], none()),
-        operation("hosts", &json!(["a.test", "*.b.test:80"]), of(":authority", &["A.TEST", "x.B.test:80"]), of(":authority", &["a.test:80", ""]), none()),
+        operation(
+            "hosts",
+            &json!(["a.test", "*.b.test:80"]),
+            of(":authority", &["A.TEST", "x.B.test:80"]),
+            of(":authority", &["a.test:80", ""]),
+            none(),
+        ),
         operation("hosts", &json!(["a.*"]), of(":authority", &["a.x", "A.y:1"]), of(":authority", &["b.a.x"]), none()),
         operation("hosts", &json!(["*"]), of(":authority", &["x", ""]), vec![], none()),
-        operation("paths", &json!(["/a", "/b/*"]), of(":path", &["/a", "/a?b=c", "/a#f", "/b/", "/b/c"]), of(":path", &["/A", "/a/", "/b"]), none()),
+        operation(
+            "paths",
+            &json!(["/a", "/b/*"]),
+            of(":path", &["/a", "/a?b=c", "/a#f", "/b/", "/b/c"]),
+            of(":path", &["/A", "/a/", "/b"]),
+            none(),
+        ),
         operation("paths", &json!(["*.html"]), of(":path", &["/x.html?y"]), of(":path", &["/x?y.html"]), none()),
         operation("paths", &json!(["*"]), of(":path", &["/"]), vec![], none()),
         operation("paths", &json!(["/a/{*}/c/{**}"]), of(":path", &["/a/b/c/", "/a/b/c/d/e"]), of(":path", &["/a/b/c", "/a//c/"]), none()),
@@ -148,7 +163,13 @@ fn request_headers() {
     let twice = header("x-a", "1").header("X-A", "2");
     check(vec![
         when("request.headers[X-a]", &json!(["1"]), vec![header("x-A", "1")], vec![header("x-a", "11"), twice.clone()], Fixture::new()),
-        when("request.headers[x-a]", &json!(["1,2"]), vec![twice.clone(), header("x-a", "1,2")], vec![header("x-a", "2,1")], Fixture::new()),
+        when(
+            "request.headers[x-a]",
+            &json!(["1,2"]),
+            vec![twice.clone(), header("x-a", "1,2")],
+            vec![header("x-a", "2,1")],
+            Fixture::new(),
+        ),
         when("request.headers[x-a]", &json!(["1*"]), vec![twice.clone(), header("x-a", "1")], vec![header("x-a", "21")], Fixture::new()),
         when("request.headers[x-a]", &json!(["*2"]), vec![twice, header("x-a", "2")], vec![header("x-a", "21")], Fixture::new()),
         when("request.headers[x-a]", &json!(["*"]), vec![header("x-a", ""), header("x-a", "x")], vec![header("x-b", "x")], Fixture::new()),
@@ -180,7 +201,13 @@ fn request_principals() {
 fn request_claims() {
     let none = Fixture::new;
     check(vec![
-        when("request.auth.audiences", &json!(["a"]), vec![claims(json!({"aud": "a"})), claims(json!({"aud": ["b", "a"]}))], vec![claims(json!({"aud": "b"})), claims(json!({}))], none()),
+        when(
+            "request.auth.audiences",
+            &json!(["a"]),
+            vec![claims(json!({"aud": "a"})), claims(json!({"aud": ["b", "a"]}))],
+            vec![claims(json!({"aud": "b"})), claims(json!({}))],
+            none(),
+        ),
         when("request.auth.presenter", &json!(["a*"]), vec![claims(json!({"azp": "ab"}))], vec![claims(json!({"azp": "b"}))], none()),
         when(
             "request.auth.claims[roles]",
@@ -189,8 +216,26 @@ fn request_claims() {
             vec![claims(json!({"roles": {"admin": true}})), claims(json!({"roles": "admins"})), claims(json!({"roles": [["admin"]]}))],
             none(),
         ),
-        when("request.auth.claims[a.b/c][d]", &json!(["*"]), vec![claims(json!({"a.b/c": {"d": "x"}}))], vec![claims(json!({"a": {"b/c": {"d": "x"}}})), claims(json!({"a.b/c": {"d": ""}}))], none()),
-        when("request.auth.claims[n]", &json!(["1", "true"]), vec![claims(json!({"n": "1"}))], vec![claims(json!({"n": 1})), claims(json!({"n": true}))], none()),
-        when("request.auth.claims[scope]", &json!(["write"]), vec![claims(json!({"scope": "read write"}))], vec![claims(json!({"scope": "writer"}))], none()),
+        when(
+            "request.auth.claims[a.b/c][d]",
+            &json!(["*"]),
+            vec![claims(json!({"a.b/c": {"d": "x"}}))],
+            vec![claims(json!({"a": {"b/c": {"d": "x"}}})), claims(json!({"a.b/c": {"d": ""}}))],
+            none(),
+        ),
+        when(
+            "request.auth.claims[n]",
+            &json!(["1", "true"]),
+            vec![claims(json!({"n": "1"}))],
+            vec![claims(json!({"n": 1})), claims(json!({"n": true}))],
+            none(),
+        ),
+        when(
+            "request.auth.claims[scope]",
+            &json!(["write"]),
+            vec![claims(json!({"scope": "read write"}))],
+            vec![claims(json!({"scope": "writer"}))],
+            none(),
+        ),
     ]);
 }

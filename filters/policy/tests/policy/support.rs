@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use meshwright_policy::{
-    Algorithm, Authentication, Connection, Crypto, CryptoError, Decision, Headers, HttpRequest, Peer, Policy, PublicKey, Request, TokenCache,
-    Verdict,
+    Algorithm, Authentication, Connection, Crypto, CryptoError, Decision, Headers, HttpRequest, Peer, Policy, PublicKey, Request,
+    TokenCache, Verdict,
 };
 use serde_json::{Value, json};
 
@@ -125,9 +125,9 @@ pub(crate) fn decide<'p>(policy: &'p Policy, fixture: &Fixture) -> Decision<'p> 
         let token = unsigned(&json!({"alg": "EdDSA"}), claims);
         headers.push(("authorization".to_owned(), format!("Bearer {token}").into_bytes()));
     }
-    let http = headers.as_ref().map(|headers| {
-        HttpRequest::new(Headers::from_pairs(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_slice()))))
-    });
+    let http = headers
+        .as_ref()
+        .map(|headers| HttpRequest::new(Headers::from_pairs(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_slice())))));
     let authentication = headers.as_ref().map_or(Authentication::Anonymous, |headers| authenticate(policy, headers, &Trusting));
     meshwright_policy::decide(policy, &Request { connection: &fixture.connection, http: http.as_ref(), authentication: &authentication })
 }

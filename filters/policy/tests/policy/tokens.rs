@@ -206,7 +206,9 @@ fn a_cached_token_is_not_verified_again_and_dies_with_its_time_and_its_key() {
     let token = keys::token(&claims());
     let headers = [bearer(&token)];
     let mut cache = TokenCache::default();
-    let by = |crypto: &dyn meshwright_policy::Crypto, now, cache: &mut TokenCache| outcome(&authenticate_at(&policy_set, &headers, now, crypto, cache));
+    let by = |crypto: &dyn meshwright_policy::Crypto, now, cache: &mut TokenCache| {
+        outcome(&authenticate_at(&policy_set, &headers, now, crypto, cache))
+    };
     assert_eq!(by(&SoftwareCrypto, NOW, &mut cache), "good");
     assert_eq!(by(&Unreachable, NOW, &mut cache), "good", "from the cache");
     assert_eq!(by(&Unreachable, NOW + 120, &mut cache), "good", "until its last second");
