@@ -295,7 +295,8 @@ impl Subscription {
         while let Some(group) = self.suspects.pop() {
             let is_refused = |name: &String, version: &String| self.refused.get(name).is_some_and(|refused| refused == version);
             let wanted = group.iter().filter(|(name, version)| self.interest.contains(name) && is_refused(name, version));
-            let current = wanted.filter_map(|(name, version)| snapshot.get(self.kind, name).filter(|resource| resource.version() == version));
+            let current =
+                wanted.filter_map(|(name, version)| snapshot.get(self.kind, name).filter(|resource| resource.version() == version));
             let suspects: Vec<Arc<Resource>> = current.cloned().collect();
             if !suspects.is_empty() {
                 return suspects;

@@ -32,10 +32,12 @@ impl View {
         self.star || (self.requested && !self.named && is_full(kind))
     }
 
-    /// Drops what it does not want any more.
+    /// Drops what it does not want any more; asked for anew, that is tried anew.
     fn narrow(&mut self, kind: ResourceType) {
-        let wanted: BTreeSet<String> = self.held.keys().filter(|name| self.wants(kind, name)).cloned().collect();
+        let names = self.held.keys().chain(self.refused.keys());
+        let wanted: BTreeSet<String> = names.filter(|name| self.wants(kind, name)).cloned().collect();
         self.held.retain(|name, _| wanted.contains(name));
+        self.refused.retain(|name, _| wanted.contains(name));
     }
 }
 
@@ -188,9 +190,7 @@ impl Caller {
                 let initial_versions = held.into_iter().collect();
                 self.session.on_delta_request(DeltaRequest { type_url, subscribe, unsubscribe, initial_versions, nonce, error })
             }
-            Protocol::StateOfTheWorld => {
-                self.session.on_sotw_request(SotwRequest { type_url, names, nonce: last_nonce, error })
-            }
+            Protocol::StateOfTheWorld => self.session.on_sotw_request(SotwRequest { type_url, names, nonce: last_nonce, error }),
         };
         self.hear(actions.unwrap());
     }

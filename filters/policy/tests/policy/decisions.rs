@@ -138,6 +138,13 @@ fn http_fields_on_tcp() {
             false,
         ),
         (
+            "also where the claim is a condition",
+            "DENY",
+            json!([{"when": [{"key": "request.auth.claims[x]", "values": ["y"]}]}]),
+            a(),
+            false,
+        ),
+        (
             "and no other",
             "DENY",
             json!([{"from": [{"source": {"principals": ["a"]}}], "when": [{"key": "request.auth.claims[x]", "notValues": ["y"]}]}]),

@@ -109,7 +109,7 @@ fn some<T: std::fmt::Debug + Clone + 'static>(values: &'static [T]) -> impl Stra
 }
 
 fn claims() -> impl Strategy<Value = Option<Value>> {
-    let aud = [Value::Null, json!("a"), json!(["b1", 2]), json!([])];
+    let aud = [Value::Null, json!("a"), json!(["b1", "x"]), json!([])];
     let of = (
         some(&["me", "you", "m", ""]),
         select(aud.to_vec()),

@@ -1,5 +1,7 @@
 //! Keys that exist for these tests only, and tokens signed with them.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::Value;
 
@@ -15,13 +17,19 @@ pub(crate) const P384: &str = include_str!("keys/p384-test-key.pem");
 pub(crate) const ED25519: &str = include_str!("keys/ed25519-test-key.pem");
 
 pub(crate) fn sign(algorithm: Algorithm, pem: &str, kid: Option<&str>, claims: &Value) -> String {
+    let der = der(pem);
     let key = match algorithm {
-        Algorithm::EdDSA => EncodingKey::from_ed_pem(pem.as_bytes()),
-        Algorithm::ES256 | Algorithm::ES384 => EncodingKey::from_ec_pem(pem.as_bytes()),
-        _ => EncodingKey::from_rsa_pem(pem.as_bytes()),
+        Algorithm::EdDSA => EncodingKey::from_ed_der(&der),
+        Algorithm::ES256 | Algorithm::ES384 => EncodingKey::from_ec_der(&der),
+        _ => EncodingKey::from_rsa_der(&der),
     };
     let header = Header { kid: kid.map(str::to_owned), ..Header::new(algorithm) };
-    jsonwebtoken::encode(&header, claims, &key.unwrap()).unwrap()
+    jsonwebtoken::encode(&header, claims, &key).unwrap()
+}
+
+/// What is in a PEM file (RFC 7468).
+pub(crate) fn der(pem: &str) -> Vec<u8> {
+    STANDARD.decode(pem.lines().filter(|line| !line.starts_with('-')).collect::<String>()).unwrap()
 }
 
 /// The usual token.

@@ -178,6 +178,14 @@ fn of_several_rules_one_must_be_satisfied() {
     ] {
         assert_eq!(outcome(&authenticate(&apart, &headers, &SoftwareCrypto)), expected, "{what}");
     }
+
+    // Which of two good ones counts does not hang on the order of the documents.
+    let mut turned = second(json!([{"name": "x-token"}]));
+    turned.as_array_mut().unwrap().reverse();
+    for policy in [apart, policy(&turned)] {
+        let found = authenticate(&policy, &[bearer(&a), header("x-token", &b)], &SoftwareCrypto);
+        assert_eq!(found.claims().unwrap().issuer(), ISSUER);
+    }
 }
 
 #[test]

@@ -166,7 +166,8 @@ fn a_client_that_comes_back_keeps_clusters_until_its_listeners_are_known() {
 
 #[test]
 fn state_of_the_world_waits_for_no_answer_to_a_removal_that_it_cannot_tell() {
-    let state = [resource(Cluster, "c", "1"), referring(Listener, "l", "1", &[(Route, "r")]), referring(Route, "r", "1", &[(Cluster, "c")])];
+    let state =
+        [resource(Cluster, "c", "1"), referring(Listener, "l", "1", &[(Route, "r")]), referring(Route, "r", "1", &[(Cluster, "c")])];
     let mut sotw = Sotw::holding(&snapshot(state));
     for (kind, nonce, names) in [(Cluster, "1", [].as_slice()), (Listener, "2", &[]), (Route, "3", &["r"])] {
         sotw.request(kind, "", names);
