@@ -60,6 +60,7 @@ mod tests {
             ("i/*s*", "i", Some("xs*"), false),
             ("*i/s", "xi", Some("s"), true),
             ("*i/s", "xi", Some("t"), false),
+            ("*i/s", "xj", Some("s"), false),
             ("*/s", "any", Some("s"), true),
             ("ex*", "example", Some("any"), true),
             ("*le", "any", Some("example"), true),
