@@ -98,7 +98,7 @@ fn check(protocol: Protocol, steps: &[Step], last: &Contents) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_delta_client_holds_what_it_asked_for(steps in steps(), last in contents()) {

@@ -244,7 +244,7 @@ fn check(protocol: Protocol, first: &World, steps: &[Step], last: &World, whole:
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_delta_client_ends_with_the_snapshot(first in worlds(), steps in steps(), last in worlds(), whole: bool) {
