@@ -28,6 +28,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("meshwright-test-support", &["*"]),
     ("meshwright-e2e", &["*"]),
     ("meshwright-bench", &["*"]),
+    ("meshwright-fuzz", &["*"]),
     ("meshwright-tidy", &[]),
 ];
 

@@ -1,0 +1,63 @@
+//! One function for each parser of bytes from outside: none may panic, hang or take without limit, whatever it is given. Every test run feeds
+//! them some thousand inputs (`tests/bounded.rs`); `libfuzzer/` makes cargo-fuzz targets of them for longer hunts.
+
+use meshwright_ca::JoinToken;
+use meshwright_config::{State, parse_file};
+use meshwright_identity::SpiffeId;
+use meshwright_policy::{Headers, HttpRequest, Policy, SoftwareCrypto, TokenCache};
+use meshwright_translate::NodeMetadata;
+
+/// A policy that looks for tokens in every kind of place, with an Ed25519 key (RFC 8037, appendix A.2).
+const POLICY: &str = r#"{"version":1,"protocol":"http","trust_domain":"fuzz.example","request_authentication":[{"namespace":"n","name":"r",
+"jwt_rules":[{"issuer":"i","jwks":"{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}"},
+{"issuer":"j","fromHeaders":[{"name":"x-token"}],"fromParams":["t"],"fromCookies":["c"],"outputPayloadToHeader":"x-payload",
+"jwks":"{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}"}]}]}"#;
+const NOW: u64 = 1_800_000_000;
+
+/// The module's plugin configuration.
+pub fn policy_configuration(bytes: &[u8]) {
+    if let Ok(policy) = Policy::from_json(bytes) {
+        let _names = policy.owned_headers().len();
+    }
+}
+
+/// The header map that Envoy hands to the module, and the tokens in it.
+pub fn header_map(bytes: &[u8]) {
+    if let Ok(headers) = Headers::parse(bytes) {
+        authenticate(headers);
+    }
+}
+
+/// A bearer token, a query and a cookie of these bytes.
+pub fn token(bytes: &[u8]) {
+    let with = |prefix: &[u8]| [prefix, bytes].concat();
+    let (bearer, target, cookie) = (with(b"Bearer "), with(b"/a?t="), with(b"c="));
+    let pairs: [(&[u8], &[u8]); 5] =
+        [(b":method", b"GET"), (b":path", &target), (b"authorization", &bearer), (b"x-token", bytes), (b"cookie", &cookie)];
+    authenticate(Headers::from_pairs(pairs));
+}
+
+fn authenticate(headers: Headers<'_>) {
+    let Ok(policy) = Policy::from_json(POLICY.replace('\n', "").as_bytes()) else { return };
+    let authentication = policy.authenticate(&HttpRequest::new(headers), NOW, &SoftwareCrypto, &mut TokenCache::default());
+    assert!(authentication.claims().is_none(), "bytes that nobody signed make no token");
+}
+
+/// A file of documents.
+pub fn documents(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let parsed = parse_file("fuzz.yaml", &text).into_iter().filter_map(Result::ok).collect();
+    let (_state, _errors) = State::assemble(parsed);
+}
+
+/// What a sidecar says of itself to the control plane, and the names in its certificate.
+pub fn identities(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Ok(id) = SpiffeId::parse(&text) {
+        assert_eq!(id.to_string(), text, "an identity is printed as it was read");
+    }
+    let _refused = JoinToken::parse(&text).is_err();
+    if let Ok(json) = serde_json::from_slice(bytes) {
+        let _refused = NodeMetadata::try_from(&json).is_err();
+    }
+}

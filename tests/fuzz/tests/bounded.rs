@@ -1,0 +1,48 @@
+//! Each parser on some thousand inputs: bytes at random, and text that looks like what it parses.
+
+use proptest::prelude::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_parser_panics_on_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+        meshwright_fuzz::policy_configuration(&bytes);
+        meshwright_fuzz::header_map(&bytes);
+        meshwright_fuzz::token(&bytes);
+        meshwright_fuzz::documents(&bytes);
+        meshwright_fuzz::identities(&bytes);
+    }
+
+    #[test]
+    fn nor_on_what_looks_like_its_input(text in r#"[\{\}\[\]":,a-z0-9 .\-_/*\n]{0,300}"#) {
+        meshwright_fuzz::policy_configuration(text.as_bytes());
+        meshwright_fuzz::documents(text.as_bytes());
+        meshwright_fuzz::identities(text.as_bytes());
+    }
+
+    #[test]
+    fn nor_on_tokens_that_nobody_signed(
+        header in r#"\{"alg":"(EdDSA|none|HS256|ES256)"(,"kid":"[a-z]{0,3}")?\}"#,
+        payload in r#"\{"iss":"[ij]"(,"exp":[0-9]{1,12})?(,"sub":"[a-z]{0,3}")?\}"#,
+        signature in proptest::collection::vec(any::<u8>(), 0..70),
+    ) {
+        let encode = |bytes: &[u8]| base64(bytes);
+        let token = format!("{}.{}.{}", encode(header.as_bytes()), encode(payload.as_bytes()), encode(&signature));
+        meshwright_fuzz::token(token.as_bytes());
+    }
+}
+
+/// Base64url without padding (RFC 4648 section 5): the tokens are made by hand so that nothing under test makes them.
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let word = chunk.iter().chain([0, 0].iter()).take(3).fold(0_usize, |word, byte| word << 8 | usize::from(*byte));
+        for place in 0..=chunk.len() {
+            let letter = ALPHABET.get(word >> (18 - 6 * place) & 63).copied().unwrap_or_default();
+            text.push(char::from(letter));
+        }
+    }
+    text
+}

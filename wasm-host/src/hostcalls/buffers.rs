@@ -1,0 +1,96 @@
+//! Bodies, connection data, configurations and answers as buffers.
+
+use wasmtime::Linker;
+
+use crate::abi::{BufferType, Status, length};
+use crate::call::{Answer, Call};
+use crate::state::State;
+use crate::stream::{Side, Stream};
+
+pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    super::define! { linker;
+        "proxy_get_buffer_bytes" => get, (id: u32, start: u32, max: u32, pointer_out: u32, size_out: u32);
+        "proxy_get_buffer_status" => status, (id: u32, length_out: u32, flags_out: u32);
+        "proxy_set_buffer_bytes" => set, (id: u32, start: u32, size: u32, data: u32, len: u32);
+    }
+    Ok(())
+}
+
+fn get(call: &mut Call<'_>, id: u32, start: u32, max: u32, pointer_out: u32, size_out: u32) -> Answer {
+    let id = BufferType::from_wire(id).ok_or(Status::BadArgument)?;
+    start.checked_add(max).ok_or(Status::BadArgument)?;
+    let bytes = slice(read(call.state(), id)?, start, max).to_vec();
+    if !matches!(id, BufferType::CallData) {
+        call.state_mut().scratch.clone_from(&bytes);
+    }
+    call.give(&bytes, pointer_out, size_out)
+}
+
+fn status(call: &mut Call<'_>, id: u32, length_out: u32, flags_out: u32) -> Answer {
+    let id = BufferType::from_wire(id).ok_or(Status::BadArgument)?;
+    let len = length(read(call.state(), id)?.len());
+    call.write_u32(length_out, len)?;
+    Ok(call.write_u32(flags_out, 0)?)
+}
+
+/// At 0 the first `size` bytes are replaced, from the end on it is appended; Envoy can do nothing else.
+fn set(call: &mut Call<'_>, id: u32, start: u32, size: u32, data: u32, len: u32) -> Answer {
+    let id = BufferType::from_wire(id).ok_or(Status::BadArgument)?;
+    let data = call.read(data, len)?;
+    let stream = call.state_mut().stream_mut();
+    let body = stream.and_then(|stream| open_body(stream, id)).ok_or(Status::BadArgument)?;
+    if start == 0 {
+        let dropped = to_usize(size).min(body.len());
+        body.splice(..dropped, data);
+        Ok(())
+    } else if to_usize(start) >= body.len() {
+        body.extend(data);
+        Ok(())
+    } else {
+        Err(Status::BadArgument.into())
+    }
+}
+
+/// A body outside its phase is an empty buffer, where the specification wants NOT_FOUND: so does Envoy.
+fn read(state: &State, id: BufferType) -> Result<&[u8], Status> {
+    let body = |side: fn(&Stream) -> &Side, tcp: bool| {
+        let side = state.stream().filter(|stream| stream.is_tcp == tcp).map(side);
+        Ok(side.filter(|side| side.body_open).map_or(&[][..], |side| side.body.as_slice()))
+    };
+    match id {
+        BufferType::RequestBody => body(|stream| &stream.request, false),
+        BufferType::ResponseBody => body(|stream| &stream.response, false),
+        BufferType::DownstreamData => body(|stream| &stream.request, true),
+        BufferType::UpstreamData => body(|stream| &stream.response, true),
+        BufferType::CallResponseBody => state.calls.delivering.as_ref().map(|answer| answer.body.as_slice()).ok_or(Status::NotFound),
+        BufferType::GrpcReceive => Ok(&[]),
+        BufferType::VmConfiguration => Ok(&state.settings.vm_configuration),
+        BufferType::PluginConfiguration if state.configuring => Ok(&state.settings.configuration),
+        BufferType::PluginConfiguration => Err(Status::NotFound),
+        BufferType::CallData => Ok(&state.scratch),
+    }
+}
+
+fn open_body(stream: &mut Stream, id: BufferType) -> Option<&mut Vec<u8>> {
+    let (side, tcp) = match id {
+        BufferType::RequestBody => (&mut stream.request, false),
+        BufferType::ResponseBody => (&mut stream.response, false),
+        BufferType::DownstreamData => (&mut stream.request, true),
+        BufferType::UpstreamData => (&mut stream.response, true),
+        BufferType::CallResponseBody
+        | BufferType::GrpcReceive
+        | BufferType::VmConfiguration
+        | BufferType::PluginConfiguration
+        | BufferType::CallData => return None,
+    };
+    (side.body_open && stream.is_tcp == tcp).then_some(&mut side.body)
+}
+
+fn slice(bytes: &[u8], start: u32, max: u32) -> &[u8] {
+    let rest = bytes.get(to_usize(start)..).unwrap_or_default();
+    rest.get(..to_usize(max)).unwrap_or(rest)
+}
+
+fn to_usize(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}

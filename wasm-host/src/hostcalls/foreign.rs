@@ -1,0 +1,62 @@
+//! Calls of functions by name.
+
+use wasmtime::Linker;
+
+use crate::abi::Status;
+use crate::call::{Answer, Call};
+use crate::foreign::{self, Builtin};
+use crate::property;
+use crate::state::State;
+use crate::value::Value;
+
+pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    super::define! { linker;
+        "proxy_call_foreign_function" => call_foreign_function,
+            (name: u32, name_len: u32, argument: u32, argument_len: u32, pointer_out: u32, size_out: u32);
+    }
+    Ok(())
+}
+
+/// A registered function goes before one that is built in. The result is optional: null pointers are left alone.
+fn call_foreign_function(
+    call: &mut Call<'_>,
+    name: u32,
+    name_len: u32,
+    argument: u32,
+    argument_len: u32,
+    pointer_out: u32,
+    size_out: u32,
+) -> Answer {
+    let name = call.read_text(name, name_len)?;
+    let argument = call.read(argument, argument_len)?;
+    let registered = call.state().settings.foreign_functions.get(&name).cloned();
+    let result = match registered {
+        Some(function) => function.0(&argument)?,
+        None => built_in(call.state_mut(), &name, &argument)?,
+    };
+    if pointer_out != 0 && size_out != 0 {
+        call.give(&result, pointer_out, size_out)?;
+    }
+    Ok(())
+}
+
+fn built_in(state: &mut State, name: &str, argument: &[u8]) -> Result<Vec<u8>, Status> {
+    match Builtin::by_name(name).ok_or(Status::NotFound)? {
+        Builtin::VerifySignature => foreign::verify_signature(argument),
+        Builtin::ClearRouteCache => {
+            state.stream_mut().ok_or(Status::NotFound)?.route_cache_cleared = true;
+            Ok(Vec::new())
+        }
+        Builtin::SetEnvoyFilterState => {
+            let (path, value) = foreign::filter_state_argument(argument)?;
+            // Envoy knows how to make only objects that have a factory.
+            if !property::FILTER_STATE_FACTORIES.contains(&path.as_str()) {
+                return Err(Status::NotFound);
+            }
+            let stream = state.stream_mut().ok_or(Status::NotFound)?;
+            stream.attributes.filter_state.insert(path.into_bytes(), Value::Bytes(value));
+            Ok(Vec::new())
+        }
+        Builtin::NotBuilt => Err(Status::Unimplemented),
+    }
+}

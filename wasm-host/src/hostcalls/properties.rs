@@ -1,0 +1,38 @@
+//! Attributes of the stream, and those that the guest sets itself.
+
+use wasmtime::Linker;
+
+use crate::abi::Status;
+use crate::call::{Answer, Call};
+use crate::property;
+use crate::state::State;
+use crate::value::Value;
+
+pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    super::define! { linker;
+        "proxy_get_property" => get, (path: u32, len: u32, pointer_out: u32, size_out: u32);
+        "proxy_set_property" => set, (path: u32, len: u32, value: u32, value_len: u32);
+    }
+    Ok(())
+}
+
+fn get(call: &mut Call<'_>, path: u32, len: u32, pointer_out: u32, size_out: u32) -> Answer {
+    let path = call.read(path, len)?;
+    if path.is_empty() {
+        return Err(Status::SerializationFailure.into());
+    }
+    let segments: Vec<&[u8]> = path.strip_suffix(b"\0").unwrap_or(&path).split(|byte| *byte == 0).collect();
+    let value = property::find(call.state(), &segments).ok_or(Status::NotFound)?.encode()?;
+    call.give(&value, pointer_out, size_out)
+}
+
+/// Becomes the filter state object `wasm.<path>`, the path as it is; root contexts have no filter state.
+fn set(call: &mut Call<'_>, path: u32, len: u32, value: u32, value_len: u32) -> Answer {
+    let (path, value) = (call.read(path, len)?, call.read(value, value_len)?);
+    let state = call.state_mut();
+    let name = [property::SET_BY_WASM, &path].concat();
+    let stream = state.stream_mut().ok_or(Status::NotFound)?;
+    stream.attributes.filter_state.insert(name, Value::Bytes(value.clone()));
+    state.recorder.properties.insert(path, value);
+    Ok(())
+}

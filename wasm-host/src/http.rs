@@ -1,0 +1,232 @@
+//! The HTTP stream state machine, in Envoy's order: request headers, body, trailers; then the same of the response, be it the upstream's or
+//! one made here; then log, done, delete. A filter that pauses is waited for on the virtual clock.
+
+mod phases;
+mod reply;
+
+use std::time::Duration;
+
+use crate::headers::Headers;
+use crate::message::{Message, Request, Response, UpstreamReply};
+use crate::report::{Ended, LocalReply, Misuse, Outcome};
+use crate::stream::{Side, Stream};
+use crate::vm::{Trapped, Vm};
+
+use phases::Which;
+
+/// How long a paused stream is waited for: Envoy's default for idle streams.
+const IDLE: Duration = Duration::from_secs(300);
+
+/// Why a phase does not lead to the next.
+#[derive(Debug)]
+enum Stop {
+    Reply(LocalReply),
+    /// Envoy itself answers, with this status and these details.
+    Envoy(u16, &'static str),
+    Closed,
+    Hung,
+    Trapped,
+    Crash,
+}
+
+impl From<Trapped> for Stop {
+    fn from(_: Trapped) -> Self {
+        Self::Trapped
+    }
+}
+
+struct Exchange<'a> {
+    vm: &'a mut Vm,
+    id: u32,
+    outcome: Outcome,
+}
+
+/// Drives one request to its end. The stream is what is left of it.
+pub(crate) fn exchange(vm: &mut Vm, root: u32, request: Request) -> (Outcome, Stream) {
+    if vm.failed() {
+        let outcome = Outcome {
+            ended: Ended::Trapped,
+            client_response: Some(reply::own(503, "")),
+            code_details: Some(reply::FAILED.to_owned()),
+            ..Outcome::default()
+        };
+        return (outcome, Stream::default());
+    }
+    let Request { headers, chunks, trailers, attributes, reply } = request;
+    let trailers = (!trailers.is_empty()).then_some(trailers);
+    let request = Side { headers, trailers, present: true, ..Side::default() };
+    let (id, created) = vm.open_stream(root, Stream { request, attributes, ..Stream::default() });
+    let mut exchange = Exchange { vm, id, outcome: Outcome::default() };
+    let ran = created.map_err(Stop::from).and_then(|()| exchange.run(chunks, reply));
+    let ended = exchange.finish(ran);
+    let outcome = Outcome { ended, code_details: exchange.stream().and_then(|stream| stream.code_details.clone()), ..exchange.outcome };
+    let stream = vm.state_mut().streams.remove(&id).unwrap_or_default();
+    (outcome, stream)
+}
+
+impl Exchange<'_> {
+    fn run(&mut self, chunks: Vec<Vec<u8>>, reply: UpstreamReply) -> Result<(), Stop> {
+        let grpc = self.is_grpc();
+        let stop = match self.decode(chunks) {
+            Ok(()) => match reply {
+                UpstreamReply::Response(response) => return self.encode(response, "via_upstream", false),
+                UpstreamReply::Reset => Stop::Envoy(503, "upstream_reset_before_response_started{connection_termination}"),
+            },
+            Err(stop) => stop,
+        };
+        match stop {
+            Stop::Reply(local) => {
+                let response = reply::response(&local, grpc);
+                let details = local.details.clone();
+                self.outcome.local_reply = Some(local);
+                self.encode(response, &details, true)
+            }
+            Stop::Envoy(status, details) => self.encode(Response::new(status), details, true),
+            Stop::Closed | Stop::Hung | Stop::Trapped | Stop::Crash => Err(stop),
+        }
+    }
+
+    fn decode(&mut self, chunks: Vec<Vec<u8>>) -> Result<(), Stop> {
+        let has_trailers = self.stream().is_some_and(|stream| stream.request.trailers.is_some());
+        let ends = chunks.is_empty() && !has_trailers;
+        let goes_on = self.headers_phase(Which::Request, ends)?;
+        let headers = self.stream().map(|stream| stream.request.headers.clone()).unwrap_or_default();
+        if let Some((status, details)) = refused_by_router(&headers) {
+            return Err(Stop::Envoy(status, details));
+        }
+        self.outcome.upstream_request = Some(Message { headers, ..Message::default() });
+        if goes_on && !ends {
+            self.body_phase(Which::Request, pieces(chunks, has_trailers), has_trailers)?;
+        }
+        self.complete(Which::Request);
+        Ok(())
+    }
+
+    /// A reply that is made here has its end in the last piece of its body; an upstream's has it in an empty one of its own.
+    fn encode(&mut self, response: Response, details: &str, local: bool) -> Result<(), Stop> {
+        let Response { headers, chunks, trailers } = response;
+        let has_trailers = !trailers.is_empty();
+        let ends = chunks.is_empty() && !has_trailers;
+        if let Some(stream) = self.stream_mut() {
+            let trailers = has_trailers.then_some(trailers);
+            stream.response = Side { headers, trailers, present: true, ..Side::default() };
+            stream.code_details = Some(details.to_owned());
+        }
+        let pieces = if local { chunks.into_iter().map(|chunk| (chunk, true)).collect() } else { pieces(chunks, has_trailers) };
+        let ran = self.encode_phases(ends, pieces, has_trailers);
+        match ran {
+            // The response is replaced while nothing of it was sent, and cut short otherwise.
+            Err(Stop::Reply(local)) => {
+                if self.outcome.client_response.is_none() {
+                    let message = reply::message(reply::response(&local, self.is_grpc()));
+                    self.replace_response(&message, &local.details);
+                    self.outcome.client_response = Some(message);
+                }
+                self.outcome.local_reply = Some(local);
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn encode_phases(&mut self, ends: bool, pieces: Vec<(Vec<u8>, bool)>, has_trailers: bool) -> Result<(), Stop> {
+        let goes_on = self.headers_phase(Which::Response, ends)?;
+        let headers = self.stream().map(|stream| stream.response.headers.clone()).unwrap_or_default();
+        self.outcome.client_response = Some(Message { headers, ..Message::default() });
+        if goes_on && !ends {
+            self.body_phase(Which::Response, pieces, has_trailers)?;
+        }
+        self.complete(Which::Response);
+        Ok(())
+    }
+
+    /// Log, done, delete; none of them for a VM that is lost.
+    fn finish(&mut self, ran: Result<(), Stop>) -> Ended {
+        let ended = match ran {
+            Ok(()) => Ended::Completed,
+            Err(Stop::Closed) => {
+                self.set_details("wasm_close_stream");
+                Ended::Closed
+            }
+            Err(Stop::Hung) => Ended::Hung,
+            Err(Stop::Crash) => return Ended::EnvoyCrash,
+            Err(Stop::Trapped | Stop::Reply(_) | Stop::Envoy(..)) => return self.fail(),
+        };
+        let now = self.vm.state().timeline.nanoseconds();
+        if let Some(stream) = self.stream_mut() {
+            stream.request.close();
+            stream.response.close();
+            stream.ended = now;
+            stream.logging = true;
+        }
+        match self.say_goodbye() {
+            Ok(()) if self.vm.state().recorder.misuse.contains(&Misuse::ReplyInLog) => Ended::EnvoyCrash,
+            Ok(()) => ended,
+            Err(Trapped) => self.fail(),
+        }
+    }
+
+    fn say_goodbye(&mut self) -> Result<(), Trapped> {
+        let id = self.id;
+        self.vm.invoke("proxy_on_log", id, &[id])?;
+        if let Some(stream) = self.stream_mut() {
+            stream.logging = false;
+        }
+        // Envoy deletes a stream's context whatever this answers.
+        self.vm.invoke("proxy_on_done", id, &[id])?;
+        self.vm.invoke("proxy_on_delete", id, &[id])?;
+        Ok(())
+    }
+
+    fn fail(&mut self) -> Ended {
+        if self.outcome.client_response.is_none() {
+            self.outcome.client_response = Some(reply::own(503, ""));
+            self.set_details(reply::FAILED);
+        }
+        Ended::Trapped
+    }
+
+    fn set_details(&mut self, details: &str) {
+        if let Some(stream) = self.stream_mut() {
+            stream.code_details = Some(details.to_owned());
+        }
+    }
+
+    fn replace_response(&mut self, message: &Message, details: &str) {
+        self.set_details(details);
+        if let Some(stream) = self.stream_mut() {
+            stream.response.headers = message.headers.clone();
+        }
+    }
+
+    fn is_grpc(&self) -> bool {
+        let content_type = self.stream().and_then(|stream| stream.request.headers.text("content-type"));
+        content_type.is_some_and(|kind| kind == "application/grpc" || kind.starts_with("application/grpc+"))
+    }
+
+    fn stream(&self) -> Option<&Stream> {
+        self.vm.state().streams.get(&self.id)
+    }
+
+    fn stream_mut(&mut self) -> Option<&mut Stream> {
+        self.vm.state_mut().streams.get_mut(&self.id)
+    }
+}
+
+/// Over HTTP/1 the end of a body comes as an empty piece of its own.
+fn pieces(chunks: Vec<Vec<u8>>, has_trailers: bool) -> Vec<(Vec<u8>, bool)> {
+    let end = (!has_trailers).then(|| (Vec::new(), true));
+    chunks.into_iter().map(|chunk| (chunk, false)).chain(end).collect()
+}
+
+/// What a filter can leave of a request that Envoy's router does not send on.
+fn refused_by_router(headers: &Headers) -> Option<(u16, &'static str)> {
+    if headers.get(":path").is_none() || headers.get(":authority").is_none() {
+        return Some((404, "route_not_found"));
+    }
+    let invalid = |value: &[u8]| value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0));
+    if headers.iter().any(|(_, value)| invalid(value)) {
+        return Some((503, "invalid_header_value"));
+    }
+    headers.get(":method").is_none().then_some((503, "filter_removed_required_request_headers"))
+}

@@ -1,0 +1,181 @@
+//! The three phases of one half of a stream, the same for both halves.
+
+use super::{Exchange, IDLE, Stop};
+use crate::abi::{DataAction, HeadersAction, length};
+use crate::message::Message;
+use crate::report::Misuse;
+use crate::stream::Side;
+
+/// A half of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    Request,
+    Response,
+}
+
+impl Which {
+    const fn callbacks(self) -> [&'static str; 3] {
+        match self {
+            Self::Request => ["proxy_on_request_headers", "proxy_on_request_body", "proxy_on_request_trailers"],
+            Self::Response => ["proxy_on_response_headers", "proxy_on_response_body", "proxy_on_response_trailers"],
+        }
+    }
+}
+
+impl Exchange<'_> {
+    /// True when body and trailers follow: a filter may also end the stream with the headers.
+    pub(super) fn headers_phase(&mut self, which: Which, ends: bool) -> Result<bool, Stop> {
+        let count = self.with_side(which, |side| {
+            side.headers_open = true;
+            side.end_of_stream = ends;
+            length(side.headers.len())
+        });
+        let [name, ..] = which.callbacks();
+        let action = HeadersAction::from_wire(self.call(name, &[count, u32::from(ends)])?);
+        // Headers stay visible if the filter replied: a reply stops the iteration whatever the callback returns.
+        self.check()?;
+        match action {
+            HeadersAction::Continue | HeadersAction::ContinueAndEndStream => {
+                let resumed = self.with_side(which, |side| {
+                    side.headers_open = false;
+                    std::mem::take(&mut side.resume)
+                });
+                if resumed && which == Which::Response {
+                    self.vm.state_mut().recorder.misuse(Misuse::ResponseHeadersTwice);
+                }
+            }
+            HeadersAction::Stop => self.wait(which)?,
+        }
+        Ok(action != HeadersAction::ContinueAndEndStream)
+    }
+
+    /// `pieces` are the body as it comes in, each with whether it ends the stream.
+    pub(super) fn body_phase(&mut self, which: Which, pieces: Vec<(Vec<u8>, bool)>, has_trailers: bool) -> Result<(), Stop> {
+        let mut paused = false;
+        for (piece, ends) in pieces {
+            paused = self.body_call(which, piece, ends)?;
+        }
+        if has_trailers {
+            paused = self.trailers_call(which)?;
+        }
+        if paused {
+            self.wait(which)?;
+        }
+        self.flush(which);
+        Ok(())
+    }
+
+    /// True when the filter holds the body back.
+    fn body_call(&mut self, which: Which, piece: Vec<u8>, ends: bool) -> Result<bool, Stop> {
+        let size = self.with_side(which, |side| {
+            side.received += piece.len();
+            side.body.extend(piece);
+            side.body_open = true;
+            side.end_of_stream = ends;
+            length(side.body.len())
+        });
+        let [_, name, _] = which.callbacks();
+        let action = DataAction::from_wire(self.call(name, &[size, u32::from(ends)])?);
+        self.check()?;
+        let resumed = self.with_side(which, |side| std::mem::take(&mut side.resume));
+        match action {
+            DataAction::StopAndBuffer if !resumed => Ok(true),
+            DataAction::StopNoBuffer if !resumed => {
+                self.with_side(which, |side| side.body.clear());
+                Ok(true)
+            }
+            DataAction::Continue | DataAction::StopAndBuffer | DataAction::StopNoBuffer => {
+                self.flush(which);
+                Ok(false)
+            }
+        }
+    }
+
+    fn trailers_call(&mut self, which: Which) -> Result<bool, Stop> {
+        let count = self.with_side(which, |side| {
+            side.trailers_open = true;
+            length(side.trailers.as_ref().map_or(0, crate::Headers::len))
+        });
+        let [.., name] = which.callbacks();
+        let action = self.call(name, &[count])?;
+        self.check()?;
+        let resumed = self.with_side(which, |side| std::mem::take(&mut side.resume));
+        let goes_on = action == 0 || resumed;
+        if goes_on {
+            self.with_side(which, |side| side.trailers_open = false);
+        }
+        Ok(!goes_on)
+    }
+
+    /// Lets happen what is to happen until the filter resumes this half.
+    fn wait(&mut self, which: Which) -> Result<(), Stop> {
+        let until = self.vm.state().timeline.now().saturating_add(IDLE);
+        loop {
+            if self.with_side(which, |side| std::mem::take(&mut side.resume)) {
+                self.with_side(which, Side::close);
+                return Ok(());
+            }
+            if !self.vm.next_event(until)? {
+                return Err(Stop::Hung);
+            }
+            self.check()?;
+        }
+    }
+
+    /// What was seen of the body goes on to the other end.
+    fn flush(&mut self, which: Which) {
+        let body = self.with_side(which, |side| {
+            side.body_open = false;
+            std::mem::take(&mut side.body)
+        });
+        if let Some(message) = self.sent(which) {
+            message.body.extend(body);
+        }
+    }
+
+    pub(super) fn complete(&mut self, which: Which) {
+        let trailers = self.with_side(which, |side| side.trailers.clone()).unwrap_or_default();
+        if let Some(message) = self.sent(which) {
+            message.trailers = trailers;
+            message.complete = true;
+        }
+    }
+
+    const fn sent(&mut self, which: Which) -> Option<&mut Message> {
+        match which {
+            Which::Request => self.outcome.upstream_request.as_mut(),
+            Which::Response => self.outcome.client_response.as_mut(),
+        }
+    }
+
+    /// A callback about this stream; one that the module does not have continues.
+    fn call(&mut self, name: &'static str, arguments: &[u32]) -> Result<u32, Stop> {
+        let arguments: Vec<u32> = [self.id].iter().chain(arguments).copied().collect();
+        Ok(self.vm.invoke(name, self.id, &arguments)?.unwrap_or(0))
+    }
+
+    /// Acts on what the filter asked for in its callback.
+    fn check(&mut self) -> Result<(), Stop> {
+        if self.vm.state().recorder.misuse.contains(&Misuse::ResumeResponseInRequest) {
+            return Err(Stop::Crash);
+        }
+        let Some(stream) = self.stream_mut() else {
+            return Ok(());
+        };
+        if let Some(reply) = stream.local_reply.take() {
+            return Err(Stop::Reply(reply));
+        }
+        if stream.close { Err(Stop::Closed) } else { Ok(()) }
+    }
+
+    fn with_side<R>(&mut self, which: Which, act: impl FnOnce(&mut Side) -> R) -> R {
+        // A stream lives as long as its exchange; a side of its own stands in rather than a panic.
+        let mut lost = Side::default();
+        let side = match (self.stream_mut(), which) {
+            (Some(stream), Which::Request) => &mut stream.request,
+            (Some(stream), Which::Response) => &mut stream.response,
+            (None, _) => &mut lost,
+        };
+        act(side)
+    }
+}

@@ -1,0 +1,82 @@
+//! Metrics that a module defines. As in Envoy 1.40, the kind is in the low two bits of an id, and defining a name again gives a new id for
+//! the same statistic.
+
+use std::collections::BTreeMap;
+
+use crate::abi::{MetricType, Status};
+use crate::report::Metric;
+
+#[derive(Debug, Default)]
+pub(crate) struct Metrics {
+    counters: Vec<String>,
+    gauges: Vec<String>,
+    histograms: Vec<String>,
+    stats: BTreeMap<String, Metric>,
+}
+
+impl Metrics {
+    pub(crate) fn define(&mut self, kind: MetricType, name: String) -> Result<u32, Status> {
+        let stat = self.stats.entry(name.clone()).or_insert_with(|| Metric { kind, value: 0, records: Vec::new() });
+        if stat.kind != kind {
+            return Err(Status::BadArgument);
+        }
+        let (names, low_bits) = match kind {
+            MetricType::Counter => (&mut self.counters, 0),
+            MetricType::Gauge => (&mut self.gauges, 1),
+            MetricType::Histogram => (&mut self.histograms, 2),
+        };
+        names.push(name);
+        let index = u32::try_from(names.len()).map_err(|_| Status::InternalFailure)?;
+        Ok(index << 2 | low_bits)
+    }
+
+    pub(crate) fn get(&mut self, id: u32) -> Result<i64, Status> {
+        let metric = self.find(id)?;
+        match metric.kind {
+            MetricType::Counter | MetricType::Gauge => Ok(metric.value),
+            MetricType::Histogram => Err(Status::BadArgument),
+        }
+    }
+
+    pub(crate) fn increment(&mut self, id: u32, offset: i64) -> Result<(), Status> {
+        let metric = self.find(id)?;
+        match metric.kind {
+            MetricType::Counter if offset <= 0 => Err(Status::BadArgument),
+            MetricType::Histogram => Err(Status::BadArgument),
+            MetricType::Counter | MetricType::Gauge => {
+                metric.value = metric.value.wrapping_add(offset);
+                Ok(())
+            }
+        }
+    }
+
+    /// A counter is added to, a gauge is set.
+    pub(crate) fn record(&mut self, id: u32, value: u64) -> Result<(), Status> {
+        let metric = self.find(id)?;
+        match metric.kind {
+            MetricType::Counter => metric.value = metric.value.wrapping_add(value.cast_signed()),
+            MetricType::Gauge => metric.value = value.cast_signed(),
+            MetricType::Histogram => {
+                metric.value = metric.value.saturating_add(1);
+                metric.records.push(value);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn snapshot(&self) -> BTreeMap<String, Metric> {
+        self.stats.clone()
+    }
+
+    fn find(&mut self, id: u32) -> Result<&mut Metric, Status> {
+        let names = match id & 3 {
+            0 => &self.counters,
+            1 => &self.gauges,
+            2 => &self.histograms,
+            _ => return Err(Status::NotFound),
+        };
+        let index = usize::try_from(id >> 2).ok().and_then(|index| index.checked_sub(1));
+        let name = index.and_then(|index| names.get(index)).ok_or(Status::NotFound)?;
+        self.stats.get_mut(name).ok_or(Status::NotFound)
+    }
+}

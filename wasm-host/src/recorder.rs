@@ -1,0 +1,65 @@
+//! Collects what becomes a report. Bounded: a guest that logs or calls in a loop fills no memory.
+
+use std::collections::BTreeMap;
+
+use crate::abi::{LogLevel, Status};
+use crate::report::{HttpCall, LogLine, Misuse, TraceEvent, Trap};
+
+const MOST_EVENTS: usize = 100_000;
+const MOST_LOG_BYTES: usize = 16 << 20;
+
+#[derive(Debug, Default)]
+pub(crate) struct Recorder {
+    pub(crate) logs: Vec<LogLine>,
+    pub(crate) calls: Vec<HttpCall>,
+    pub(crate) trace: Vec<TraceEvent>,
+    pub(crate) hostcalls: BTreeMap<&'static str, u64>,
+    pub(crate) traps: Vec<Trap>,
+    pub(crate) misuse: Vec<Misuse>,
+    pub(crate) properties: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(crate) dropped: u64,
+    log_bytes: usize,
+}
+
+impl Recorder {
+    pub(crate) fn log(&mut self, level: LogLevel, context: u32, message: &[u8]) {
+        self.log_bytes = self.log_bytes.saturating_add(message.len());
+        if self.log_bytes > MOST_LOG_BYTES || self.logs.len() >= MOST_EVENTS {
+            self.dropped += 1;
+            return;
+        }
+        self.logs.push(LogLine { level, context, message: String::from_utf8_lossy(message).into_owned() });
+    }
+
+    pub(crate) fn hostcall(&mut self, name: &'static str, status: Status) {
+        *self.hostcalls.entry(name).or_default() += 1;
+        self.event(TraceEvent::Hostcall { name, status });
+    }
+
+    /// Returns where the event is, so that its result can be filled in.
+    pub(crate) fn callback(&mut self, name: &'static str, context: u32) -> usize {
+        let place = self.trace.len();
+        self.event(TraceEvent::Callback { name, context, result: None });
+        place
+    }
+
+    pub(crate) fn callback_returned(&mut self, place: usize, returned: Option<u32>) {
+        if let Some(TraceEvent::Callback { result, .. }) = self.trace.get_mut(place) {
+            *result = returned;
+        }
+    }
+
+    pub(crate) fn misuse(&mut self, misuse: Misuse) {
+        if !self.misuse.contains(&misuse) {
+            self.misuse.push(misuse);
+        }
+    }
+
+    fn event(&mut self, event: TraceEvent) {
+        if self.trace.len() < MOST_EVENTS {
+            self.trace.push(event);
+        } else {
+            self.dropped += 1;
+        }
+    }
+}

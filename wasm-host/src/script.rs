@@ -1,0 +1,129 @@
+//! What a test lets happen other than HTTP requests: TCP connections, and ended streams for an access logger.
+
+use crate::attributes::{AttributePath, Attributes};
+use crate::headers::Headers;
+use crate::value::Value;
+
+/// A TCP connection: what its two ends do, in order.
+///
+/// ```
+/// use meshwright_wasm_host::Tcp;
+///
+/// let connection = Tcp::new().downstream("PING\r\n").upstream("PONG\r\n").downstream_close();
+/// # let _ = connection;
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Tcp {
+    pub(crate) steps: Vec<TcpStep>,
+    pub(crate) attributes: Attributes,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum TcpStep {
+    Downstream(Vec<u8>),
+    Upstream(Vec<u8>),
+    DownstreamClose,
+    UpstreamClose,
+}
+
+impl Tcp {
+    /// A connection on which nothing happens; it is closed by the client when the script ends.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The client sends `data`.
+    #[must_use]
+    pub fn downstream(mut self, data: impl Into<Vec<u8>>) -> Self {
+        self.steps.push(TcpStep::Downstream(data.into()));
+        self
+    }
+
+    /// The upstream sends `data`.
+    #[must_use]
+    pub fn upstream(mut self, data: impl Into<Vec<u8>>) -> Self {
+        self.steps.push(TcpStep::Upstream(data.into()));
+        self
+    }
+
+    /// The client closes the connection.
+    #[must_use]
+    pub fn downstream_close(mut self) -> Self {
+        self.steps.push(TcpStep::DownstreamClose);
+        self
+    }
+
+    /// The upstream closes the connection.
+    #[must_use]
+    pub fn upstream_close(mut self) -> Self {
+        self.steps.push(TcpStep::UpstreamClose);
+        self
+    }
+
+    /// An attribute of the connection.
+    #[must_use]
+    pub fn property(mut self, path: impl Into<AttributePath>, value: impl Into<Value>) -> Self {
+        self.attributes.insert(&path.into(), value.into());
+        self
+    }
+
+    /// A filter state object of the connection.
+    #[must_use]
+    pub fn filter_state(mut self, name: impl Into<Vec<u8>>, value: impl Into<Value>) -> Self {
+        self.attributes.filter_state.insert(name.into(), value.into());
+        self
+    }
+}
+
+/// An ended stream, for a plugin that is an access logger.
+#[derive(Debug, Clone, Default)]
+pub struct StreamInfo {
+    pub(crate) request_headers: Headers,
+    pub(crate) response_headers: Option<Headers>,
+    pub(crate) response_trailers: Option<Headers>,
+    pub(crate) attributes: Attributes,
+}
+
+impl StreamInfo {
+    /// A stream of which nothing is known.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A header that the request had.
+    #[must_use]
+    pub fn request_header(mut self, name: impl AsRef<[u8]>, value: impl Into<Vec<u8>>) -> Self {
+        self.request_headers.add(name, value);
+        self
+    }
+
+    /// A header that the response had.
+    #[must_use]
+    pub fn response_header(mut self, name: impl AsRef<[u8]>, value: impl Into<Vec<u8>>) -> Self {
+        self.response_headers.get_or_insert_default().add(name, value);
+        self
+    }
+
+    /// A trailer that the response had.
+    #[must_use]
+    pub fn response_trailer(mut self, name: impl AsRef<[u8]>, value: impl Into<Vec<u8>>) -> Self {
+        self.response_trailers.get_or_insert_default().add(name, value);
+        self
+    }
+
+    /// An attribute of the stream.
+    #[must_use]
+    pub fn property(mut self, path: impl Into<AttributePath>, value: impl Into<Value>) -> Self {
+        self.attributes.insert(&path.into(), value.into());
+        self
+    }
+
+    /// A filter state object of the stream.
+    #[must_use]
+    pub fn filter_state(mut self, name: impl Into<Vec<u8>>, value: impl Into<Value>) -> Self {
+        self.attributes.filter_state.insert(name.into(), value.into());
+        self
+    }
+}

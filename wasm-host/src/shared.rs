@@ -1,0 +1,102 @@
+//! What VMs share: data with compare-and-swap, and queues, by `vm_id`. Shared between plugins only when a test says so.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::abi::Status;
+
+/// Shared data and queues of all VMs that are given the same one.
+///
+/// ```
+/// use meshwright_wasm_host::Shared;
+///
+/// let shared = Shared::new();
+/// shared.set("vm", "key", "value");
+/// assert_eq!(shared.get("vm", "key"), Some(b"value".to_vec()));
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Shared(Arc<Mutex<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    last_cas: u32,
+    data: BTreeMap<(String, Vec<u8>), (Vec<u8>, u32)>,
+    queues: Vec<Queue>,
+}
+
+#[derive(Debug)]
+struct Queue {
+    vm_id: String,
+    name: Vec<u8>,
+    entries: VecDeque<Vec<u8>>,
+}
+
+impl Shared {
+    /// Nothing shared yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The value of `key` for the VMs with `vm_id`.
+    #[must_use]
+    pub fn get(&self, vm_id: &str, key: impl AsRef<[u8]>) -> Option<Vec<u8>> {
+        self.get_with_cas(vm_id, key.as_ref()).map(|(value, _)| value)
+    }
+
+    /// Sets `key` for the VMs with `vm_id`, whatever it was.
+    pub fn set(&self, vm_id: &str, key: impl AsRef<[u8]>, value: impl Into<Vec<u8>>) {
+        // Without a number to compare, nothing can mismatch.
+        let _ = self.set_with_cas(vm_id, key.as_ref(), value.into(), 0);
+    }
+
+    pub(crate) fn get_with_cas(&self, vm_id: &str, key: &[u8]) -> Option<(Vec<u8>, u32)> {
+        self.lock().data.get(&(vm_id.to_owned(), key.to_vec())).cloned()
+    }
+
+    /// A number is compared only with that of a key that exists, as in Envoy: any is accepted for a new one.
+    pub(crate) fn set_with_cas(&self, vm_id: &str, key: &[u8], value: Vec<u8>, cas: u32) -> Result<(), Status> {
+        let mut inner = self.lock();
+        let key = (vm_id.to_owned(), key.to_vec());
+        if cas != 0 && inner.data.get(&key).is_some_and(|(_, current)| *current != cas) {
+            return Err(Status::CasMismatch);
+        }
+        inner.last_cas = inner.last_cas.wrapping_add(1).max(1);
+        let cas = inner.last_cas;
+        inner.data.insert(key, (value, cas));
+        Ok(())
+    }
+
+    pub(crate) fn register_queue(&self, vm_id: &str, name: &[u8]) -> u32 {
+        if let Some(token) = self.resolve_queue(vm_id, name) {
+            return token;
+        }
+        let mut inner = self.lock();
+        inner.queues.push(Queue { vm_id: vm_id.to_owned(), name: name.to_vec(), entries: VecDeque::new() });
+        crate::abi::length(inner.queues.len())
+    }
+
+    pub(crate) fn resolve_queue(&self, vm_id: &str, name: &[u8]) -> Option<u32> {
+        let inner = self.lock();
+        let index = inner.queues.iter().position(|queue| queue.vm_id == vm_id && queue.name == name)?;
+        Some(crate::abi::length(index + 1))
+    }
+
+    pub(crate) fn enqueue(&self, token: u32, entry: Vec<u8>) -> Result<(), Status> {
+        self.with_queue(token, |queue| queue.entries.push_back(entry))
+    }
+
+    pub(crate) fn dequeue(&self, token: u32) -> Result<Vec<u8>, Status> {
+        self.with_queue(token, |queue| queue.entries.pop_front())?.ok_or(Status::Empty)
+    }
+
+    fn with_queue<R>(&self, token: u32, act: impl FnOnce(&mut Queue) -> R) -> Result<R, Status> {
+        let index = usize::try_from(token).ok().and_then(|token| token.checked_sub(1)).ok_or(Status::NotFound)?;
+        self.lock().queues.get_mut(index).map(act).ok_or(Status::NotFound)
+    }
+
+    /// No operation leaves the maps half changed, so that a lock poisoned by a test that panicked is still good.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

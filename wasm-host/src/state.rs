@@ -1,0 +1,116 @@
+//! All that belongs to one VM beside its memory: the store's data. Host functions act on it, the state machines drive it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::{Memory, StoreLimits, StoreLimitsBuilder, TypedFunc};
+
+use crate::abi::AbiVersion;
+use crate::calls::Calls;
+use crate::metrics::Metrics;
+use crate::plugin::Settings;
+use crate::random::Random;
+use crate::recorder::Recorder;
+use crate::report::Report;
+use crate::stream::Stream;
+use crate::timeline::Timeline;
+
+pub(crate) struct State {
+    pub(crate) abi: AbiVersion,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) limiter: StoreLimits,
+    pub(crate) memory: Option<Memory>,
+    pub(crate) allocator: Option<TypedFunc<u32, u32>>,
+    /// Why host functions other than logging may not be called now.
+    pub(crate) restricted: Option<&'static str>,
+    /// The context whose callback runs; 0 when none does.
+    pub(crate) current: u32,
+    pub(crate) effective: Option<u32>,
+    last_context: u32,
+    /// Live contexts that are roots.
+    pub(crate) roots: BTreeMap<u32, Root>,
+    /// Live streams; a root has one while it logs.
+    pub(crate) streams: BTreeMap<u32, Stream>,
+    /// The plugin configuration is readable only while the plugin is configured.
+    pub(crate) configuring: bool,
+    /// Buffer 8. Whatever was given out last stays in it, as in Envoy.
+    pub(crate) scratch: Vec<u8>,
+    pub(crate) last_status: (u32, String),
+    /// Queues that this VM registered, and the context to tell of entries.
+    pub(crate) queues: BTreeMap<u32, u32>,
+    pub(crate) timeline: Timeline,
+    pub(crate) random: Random,
+    pub(crate) metrics: Metrics,
+    pub(crate) calls: Calls,
+    pub(crate) recorder: Recorder,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Root {
+    pub(crate) tick_period: Duration,
+    /// Counts how often the timer was set, so that an old one is known.
+    pub(crate) armed: u64,
+    /// It answered false to `proxy_on_done` and `proxy_done` is awaited.
+    pub(crate) finishing: bool,
+    pub(crate) done: bool,
+}
+
+impl State {
+    pub(crate) fn new(abi: AbiVersion, settings: Arc<Settings>) -> Self {
+        Self {
+            abi,
+            limiter: StoreLimitsBuilder::new().memory_size(settings.limits.memory).memories(1).tables(16).table_elements(1 << 20).build(),
+            memory: None,
+            allocator: None,
+            restricted: None,
+            current: 0,
+            effective: None,
+            last_context: 0,
+            roots: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            configuring: false,
+            scratch: Vec::new(),
+            last_status: (0, String::new()),
+            queues: BTreeMap::new(),
+            timeline: Timeline::new(settings.now),
+            random: Random::new(settings.seed),
+            metrics: Metrics::default(),
+            calls: Calls::default(),
+            recorder: Recorder::default(),
+            settings,
+        }
+    }
+
+    /// Roots and streams share one counter, and no id is used twice.
+    pub(crate) const fn next_context(&mut self) -> u32 {
+        self.last_context += 1;
+        self.last_context
+    }
+
+    /// The context that a host function acts on.
+    pub(crate) fn context(&self) -> u32 {
+        self.effective.unwrap_or(self.current)
+    }
+
+    /// The root of the context that a host function acts on. There is one plugin in a VM here, hence one root.
+    pub(crate) fn root(&self) -> Option<u32> {
+        self.roots.keys().next().copied()
+    }
+
+    pub(crate) fn stream(&self) -> Option<&Stream> {
+        self.streams.get(&self.context())
+    }
+
+    pub(crate) fn stream_mut(&mut self) -> Option<&mut Stream> {
+        let context = self.context();
+        self.streams.get_mut(&context)
+    }
+
+    /// The report so far; recording starts anew. Metrics and memory go on.
+    pub(crate) fn take_report(&mut self, memory: u64) -> Report {
+        let Recorder { logs, calls, trace, hostcalls, traps, misuse, properties, dropped, .. } = std::mem::take(&mut self.recorder);
+        let metrics = self.metrics.snapshot();
+        Report { logs, metrics, properties, filter_state: BTreeMap::new(), calls, trace, dropped, hostcalls, traps, misuse, memory }
+    }
+}

@@ -1,0 +1,186 @@
+//! The TCP connection state machine: new connection, data both ways, closes; then done, log, delete.
+
+use crate::abi::length;
+use crate::report::{Ended, TcpOutcome};
+use crate::script::{Tcp, TcpStep};
+use crate::stream::{Side, Stream};
+use crate::vm::{Trapped, Vm};
+
+/// How long a paused connection is waited for: Envoy's default idle timeout of TCP proxying.
+const IDLE: std::time::Duration = std::time::Duration::from_secs(3600);
+
+const LOCAL: u32 = 1;
+const REMOTE: u32 = 2;
+const UNKNOWN: u32 = 0;
+
+enum Stop {
+    Closed,
+    Hung,
+    Trapped,
+}
+
+impl From<Trapped> for Stop {
+    fn from(_: Trapped) -> Self {
+        Self::Trapped
+    }
+}
+
+struct Connection<'a> {
+    vm: &'a mut Vm,
+    id: u32,
+    paused: bool,
+    outcome: TcpOutcome,
+}
+
+/// Drives one connection to its end.
+pub(crate) fn connection(vm: &mut Vm, root: u32, script: Tcp) -> (TcpOutcome, Stream) {
+    if vm.failed() {
+        return (TcpOutcome { ended: Ended::Trapped, ..TcpOutcome::default() }, Stream::default());
+    }
+    let Tcp { steps, attributes } = script;
+    let side = || Side { present: true, ..Side::default() };
+    let stream = Stream { is_tcp: true, attributes, request: side(), response: side(), ..Stream::default() };
+    let (id, created) = vm.open_stream(root, stream);
+    let mut connection = Connection { vm, id, paused: true, outcome: TcpOutcome::default() };
+    let ran = created.map_err(Stop::from).and_then(|()| connection.run(steps));
+    let ended = connection.finish(ran).unwrap_or(Ended::Trapped);
+    let outcome = TcpOutcome { ended, ..connection.outcome };
+    let stream = vm.state_mut().streams.remove(&id).unwrap_or_default();
+    (outcome, stream)
+}
+
+impl Connection<'_> {
+    fn run(&mut self, steps: Vec<TcpStep>) -> Result<(), Stop> {
+        let action = self.call("proxy_on_new_connection", &[])?;
+        self.goes_on(action)?;
+        let mut closed = false;
+        for step in steps {
+            match step {
+                TcpStep::Downstream(data) => self.downstream(data, false)?,
+                TcpStep::Upstream(data) => self.upstream(data, false)?,
+                TcpStep::DownstreamClose => {
+                    self.close_by_client()?;
+                    closed = true;
+                }
+                TcpStep::UpstreamClose => {
+                    self.upstream(Vec::new(), true)?;
+                    self.call("proxy_on_upstream_connection_close", &[UNKNOWN])?;
+                    self.call("proxy_on_downstream_connection_close", &[LOCAL])?;
+                    closed = true;
+                }
+            }
+            if closed {
+                return Ok(());
+            }
+        }
+        self.close_by_client()
+    }
+
+    fn close_by_client(&mut self) -> Result<(), Stop> {
+        self.downstream(Vec::new(), true)?;
+        if self.paused {
+            self.wait()?;
+        }
+        self.call("proxy_on_downstream_connection_close", &[REMOTE])?;
+        Ok(())
+    }
+
+    /// What the filter holds back stays in the buffer and is there again with the next piece.
+    fn downstream(&mut self, data: Vec<u8>, ends: bool) -> Result<(), Stop> {
+        let size = self.fill(true, data);
+        let action = self.call("proxy_on_downstream_data", &[size, u32::from(ends)])?;
+        self.goes_on(action)
+    }
+
+    /// An upstream speaks only on a connection that was made to it.
+    fn upstream(&mut self, data: Vec<u8>, ends: bool) -> Result<(), Stop> {
+        if !self.outcome.upstream_connected {
+            self.wait()?;
+        }
+        let size = self.fill(false, data);
+        let action = self.call("proxy_on_upstream_data", &[size, u32::from(ends)])?;
+        self.check()?;
+        if action == 0 {
+            let data = self.stream_mut().map(|stream| std::mem::take(&mut stream.response.body)).unwrap_or_default();
+            self.outcome.to_downstream.extend(data);
+        }
+        Ok(())
+    }
+
+    fn fill(&mut self, request: bool, data: Vec<u8>) -> u32 {
+        let Some(stream) = self.stream_mut() else { return 0 };
+        let side = if request { &mut stream.request } else { &mut stream.response };
+        side.received += data.len();
+        side.body.extend(data);
+        side.body_open = true;
+        length(side.body.len())
+    }
+
+    /// After a callback about the client's side: go on, or remember that the filter paused.
+    fn goes_on(&mut self, action: u32) -> Result<(), Stop> {
+        self.check()?;
+        let resumed = self.stream_mut().is_some_and(|stream| std::mem::take(&mut stream.request.resume));
+        self.paused = action != 0 && !resumed;
+        if !self.paused {
+            self.flush();
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) {
+        let data = self.stream_mut().map(|stream| std::mem::take(&mut stream.request.body)).unwrap_or_default();
+        self.outcome.upstream_connected = true;
+        self.outcome.to_upstream.extend(data);
+    }
+
+    fn wait(&mut self) -> Result<(), Stop> {
+        let until = self.vm.state().timeline.now().saturating_add(IDLE);
+        while !self.stream_mut().is_some_and(|stream| std::mem::take(&mut stream.request.resume)) {
+            if !self.vm.next_event(until)? {
+                return Err(Stop::Hung);
+            }
+            self.check()?;
+        }
+        self.paused = false;
+        self.flush();
+        Ok(())
+    }
+
+    fn check(&mut self) -> Result<(), Stop> {
+        let closed = self.stream_mut().is_some_and(|stream| std::mem::take(&mut stream.close));
+        if closed { Err(Stop::Closed) } else { Ok(()) }
+    }
+
+    fn finish(&mut self, ran: Result<(), Stop>) -> Result<Ended, Trapped> {
+        let ended = match ran {
+            Ok(()) => Ended::Completed,
+            Err(Stop::Closed) => {
+                self.call("proxy_on_downstream_connection_close", &[LOCAL])?;
+                Ended::Closed
+            }
+            Err(Stop::Hung) => {
+                self.call("proxy_on_downstream_connection_close", &[REMOTE])?;
+                Ended::Hung
+            }
+            Err(Stop::Trapped) => return Err(Trapped),
+        };
+        self.call("proxy_on_done", &[])?;
+        let now = self.vm.state().timeline.nanoseconds();
+        if let Some(stream) = self.stream_mut() {
+            stream.logging = true;
+            stream.ended = now;
+        }
+        self.call("proxy_on_log", &[])?;
+        self.call("proxy_on_delete", &[])?;
+        Ok(ended)
+    }
+
+    fn call(&mut self, name: &'static str, arguments: &[u32]) -> Result<u32, Trapped> {
+        let arguments: Vec<u32> = [self.id].iter().chain(arguments).copied().collect();
+        Ok(self.vm.invoke(name, self.id, &arguments)?.unwrap_or(0))
+    }
+
+    fn stream_mut(&mut self) -> Option<&mut Stream> {
+        self.vm.state_mut().streams.get_mut(&self.id)
+    }
+}

@@ -1,0 +1,93 @@
+//! Services that a filter calls: scripts of answers by cluster.
+
+use std::time::Duration;
+
+use crate::message::Response;
+
+/// A cluster that filters can call. Its answers are given in order; the last one is given again to every later call.
+///
+/// ```
+/// use std::time::Duration;
+/// use meshwright_wasm_host::{Answer, Response, Upstream};
+///
+/// let keys = Upstream::new(Answer::response(Response::new(503)))
+///     .then(Answer::response(Response::new(200).body("{}")).after(Duration::from_millis(20)));
+/// # let _ = keys;
+/// ```
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    first: Answer,
+    rest: Vec<Answer>,
+}
+
+impl Upstream {
+    /// A cluster that answers every call so.
+    #[must_use]
+    pub const fn new(answer: Answer) -> Self {
+        Self { first: answer, rest: Vec::new() }
+    }
+
+    /// The answer to the next call.
+    #[must_use]
+    pub fn then(mut self, answer: Answer) -> Self {
+        self.rest.push(answer);
+        self
+    }
+
+    pub(crate) fn answer(&self, call: usize) -> &Answer {
+        let later = call.checked_sub(1).and_then(|index| self.rest.get(index).or(self.rest.last()));
+        later.unwrap_or(&self.first)
+    }
+}
+
+/// How one call is answered.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub(crate) kind: AnswerKind,
+    pub(crate) latency: Duration,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum AnswerKind {
+    Response(Response),
+    Reset,
+    ConnectionFailure,
+    Never,
+}
+
+impl Answer {
+    /// A response. A latency beyond the call's own timeout makes it Envoy's 504 instead.
+    #[must_use]
+    pub const fn response(response: Response) -> Self {
+        Self::of(AnswerKind::Response(response))
+    }
+
+    /// The stream is reset: the filter gets a response without headers.
+    #[must_use]
+    pub const fn reset() -> Self {
+        Self::of(AnswerKind::Reset)
+    }
+
+    /// No connection: the filter gets Envoy's 503.
+    #[must_use]
+    pub const fn connection_failure() -> Self {
+        Self::of(AnswerKind::ConnectionFailure)
+    }
+
+    /// No answer ever: the filter gets Envoy's 504 when its timeout is over, or nothing if it set none.
+    #[must_use]
+    pub const fn never() -> Self {
+        Self::of(AnswerKind::Never)
+    }
+
+    /// The answer comes so much later, on the virtual clock.
+    #[must_use]
+    pub const fn after(mut self, latency: Duration) -> Self {
+        self.latency = latency;
+        self
+    }
+
+    const fn of(kind: AnswerKind) -> Self {
+        Self { kind, latency: Duration::ZERO }
+    }
+}

@@ -1,0 +1,199 @@
+//! One VM: calls its exports with limits and turns traps into reports. Knows no streams' order.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::{Func, Store, Val};
+
+use crate::abi::length;
+use crate::call::Restricted;
+use crate::callbacks::{CALLBACKS, MALLOC};
+use crate::calls::{CallEnd, message};
+use crate::engine::epochs;
+use crate::host::Host;
+use crate::message::{Message, Response};
+use crate::plugin::Settings;
+use crate::report::{Report, Trap, TrapKind};
+use crate::state::State;
+use crate::stream::Stream;
+use crate::timeline::Event;
+
+/// The guest trapped, now or before: the VM cannot be used. The report says why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Trapped;
+
+pub(crate) struct Vm {
+    store: Store<State>,
+    callbacks: BTreeMap<&'static str, Func>,
+    deadline: u64,
+    failed: bool,
+}
+
+impl fmt::Debug for Vm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vm").field("failed", &self.failed).finish_non_exhaustive()
+    }
+}
+
+impl Vm {
+    pub(crate) fn new(host: &Host, settings: Arc<Settings>) -> wasmtime::Result<Self> {
+        let deadline = epochs(settings.limits.callback);
+        let mut store = Store::new(host.engine(), State::new(host.abi_version(), settings));
+        store.limiter(|state| &mut state.limiter);
+        store.set_epoch_deadline(deadline);
+        store.data_mut().restricted = Some("the module's start function");
+        let instance = host.instance().instantiate(&mut store)?;
+        store.data_mut().restricted = None;
+        let memory = instance.get_memory(&mut store, "memory");
+        let mut callbacks = BTreeMap::new();
+        for (name, ..) in CALLBACKS {
+            if let Some(function) = instance.get_func(&mut store, name) {
+                callbacks.insert(name, function);
+            }
+        }
+        let allocator = instance.get_func(&mut store, MALLOC).or_else(|| callbacks.get("proxy_on_memory_allocate").copied());
+        let allocator = allocator.map(|function| function.typed(&store)).transpose()?;
+        let state = store.data_mut();
+        state.memory = memory;
+        state.allocator = allocator;
+        Ok(Self { store, callbacks, deadline, failed: false })
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        self.store.data()
+    }
+
+    pub(crate) fn state_mut(&mut self) -> &mut State {
+        self.store.data_mut()
+    }
+
+    pub(crate) const fn failed(&self) -> bool {
+        self.failed
+    }
+
+    /// Runs the module's own start: `_initialize` and then `main`, or else `_start`. Only logging and WASI are allowed in it.
+    pub(crate) fn initialize(&mut self) -> Result<(), Trapped> {
+        self.state_mut().restricted = Some("the module's initialisation");
+        if self.callbacks.contains_key("_initialize") {
+            self.invoke("_initialize", 0, &[])?;
+            if self.callbacks.contains_key("main") {
+                self.invoke("main", 0, &[0, 0])?;
+            } else {
+                self.invoke("__main_void", 0, &[])?;
+            }
+        } else {
+            self.invoke("_start", 0, &[])?;
+        }
+        self.state_mut().restricted = None;
+        Ok(())
+    }
+
+    /// Calls an export about a context. `None` when the module does not have it or it returns nothing.
+    pub(crate) fn invoke(&mut self, name: &'static str, context: u32, arguments: &[u32]) -> Result<Option<u32>, Trapped> {
+        if self.failed {
+            return Err(Trapped);
+        }
+        let Some(function) = self.callbacks.get(name).copied() else {
+            return Ok(None);
+        };
+        let kind = function.ty(&self.store);
+        // ABI 0.1.0 knows less of the last arguments.
+        let arguments: Vec<Val> = arguments.iter().take(kind.params().len()).map(|number| Val::I32(number.cast_signed())).collect();
+        let mut results = vec![Val::I32(0); kind.results().len()];
+        let place = self.state_mut().recorder.callback(name, context);
+        self.store.set_epoch_deadline(self.deadline);
+        let outer = std::mem::replace(&mut self.state_mut().current, context);
+        let called = function.call(&mut self.store, &arguments, &mut results);
+        let state = self.state_mut();
+        state.current = outer;
+        state.effective = None;
+        match called {
+            Ok(()) => {
+                let result = results.first().and_then(Val::i32).map(i32::cast_unsigned);
+                state.recorder.callback_returned(place, result);
+                Ok(result)
+            }
+            Err(error) => {
+                state.recorder.traps.push(Trap { callback: name, kind: kind_of(&error), message: format!("{error:#}") });
+                self.failed = true;
+                Err(Trapped)
+            }
+        }
+    }
+
+    /// Makes a stream and its context.
+    pub(crate) fn open_stream(&mut self, root: u32, stream: Stream) -> (u32, Result<(), Trapped>) {
+        let state = self.state_mut();
+        let id = state.next_context();
+        let started = state.timeline.nanoseconds();
+        state.streams.insert(id, Stream { id, started, ..stream });
+        (id, self.invoke("proxy_on_context_create", id, &[id, root]).map(|_| ()))
+    }
+
+    /// Lets the next thing that is due by `until` happen; false when nothing is.
+    pub(crate) fn next_event(&mut self, until: Duration) -> Result<bool, Trapped> {
+        let Some(event) = self.state_mut().timeline.next(until) else {
+            return Ok(false);
+        };
+        match event {
+            Event::CallEnds { token, end } => self.deliver_answer(token, end)?,
+            Event::Tick { root, armed } => self.tick(root, armed)?,
+            Event::QueueReady { root, queue } => {
+                self.invoke("proxy_on_queue_ready", root, &[root, queue])?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// The answer goes to the root context, which finds out itself for which stream it is.
+    fn deliver_answer(&mut self, token: u32, end: CallEnd) -> Result<(), Trapped> {
+        let Some(root) = self.state_mut().calls.pending.remove(&token) else {
+            return Ok(());
+        };
+        let answer = match end {
+            CallEnd::Response(response) => {
+                let Response { headers, chunks, trailers } = *response;
+                message(headers, &chunks, trailers)
+            }
+            CallEnd::Reset => Message::default(),
+        };
+        let sizes = [answer.headers.len(), answer.body.len(), answer.trailers.len()].map(length);
+        let [headers, body, trailers] = sizes;
+        self.state_mut().calls.delivering = Some(answer);
+        let called = self.invoke("proxy_on_http_call_response", root, &[root, token, headers, body, trailers]);
+        self.state_mut().calls.delivering = None;
+        called.map(|_| ())
+    }
+
+    /// Fires unless the timer was set anew or stopped since, and is set again afterwards.
+    fn tick(&mut self, id: u32, armed: u64) -> Result<(), Trapped> {
+        if self.state().roots.get(&id).is_none_or(|root| root.armed != armed) {
+            return Ok(());
+        }
+        self.invoke("proxy_on_tick", id, &[id])?;
+        let state = self.state_mut();
+        if let Some(root) = state.roots.get(&id).filter(|root| root.armed == armed) {
+            state.timeline.after(root.tick_period, Event::Tick { root: id, armed });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn take_report(&mut self) -> Report {
+        let memory = self.state().memory.map_or(0, |memory| memory.data_size(&self.store));
+        self.state_mut().take_report(u64::try_from(memory).unwrap_or(u64::MAX))
+    }
+}
+
+fn kind_of(error: &wasmtime::Error) -> TrapKind {
+    if error.downcast_ref::<Restricted>().is_some() {
+        return TrapKind::Restricted;
+    }
+    match error.downcast_ref::<wasmtime::Trap>() {
+        Some(wasmtime::Trap::UnreachableCodeReached) => TrapKind::Unreachable,
+        Some(wasmtime::Trap::Interrupt) => TrapKind::Deadline,
+        Some(wasmtime::Trap::StackOverflow) => TrapKind::StackOverflow,
+        _ => TrapKind::Other,
+    }
+}

@@ -1,0 +1,188 @@
+//! WASI preview 1 as Envoy links it: output goes to the log, time and randomness are the host's, and there are no files. Both module names
+//! that toolchains have used are served.
+
+use wasmtime::{Caller, FuncType, Linker, Val, ValType};
+
+use crate::abi::{LogLevel, Status};
+use crate::call::Call;
+use crate::state::State;
+
+const MODULES: [&str; 2] = ["wasi_snapshot_preview1", "wasi_unstable"];
+
+const SUCCESS: u32 = 0;
+const EBADF: u32 = 8;
+const EFAULT: u32 = 21;
+const EINVAL: u32 = 28;
+const ENOENT: u32 = 44;
+const ENOSYS: u32 = 52;
+const ENOTSUP: u32 = 58;
+
+const LONGEST_RANDOM: u32 = 64 << 10;
+
+/// Functions that do nothing: name, parameters (`i` is i32, `I` is i64) and what they answer.
+const WITHOUT_EFFECT: [(&str, &str, u32); 34] = [
+    ("clock_res_get", "ii", ENOTSUP),
+    ("fd_advise", "iIIi", ENOTSUP),
+    ("fd_allocate", "iII", ENOTSUP),
+    ("fd_close", "i", SUCCESS),
+    ("fd_datasync", "i", ENOTSUP),
+    ("fd_fdstat_set_flags", "ii", ENOSYS),
+    ("fd_fdstat_set_rights", "iII", ENOTSUP),
+    ("fd_filestat_get", "ii", ENOTSUP),
+    ("fd_filestat_set_size", "iI", ENOTSUP),
+    ("fd_filestat_set_times", "iIIi", ENOTSUP),
+    ("fd_pread", "iiiIi", ENOSYS),
+    ("fd_prestat_dir_name", "iii", EBADF),
+    ("fd_prestat_get", "ii", EBADF),
+    ("fd_pwrite", "iiiIi", ENOTSUP),
+    ("fd_read", "iiii", ENOSYS),
+    ("fd_readdir", "iiiIi", ENOTSUP),
+    ("fd_renumber", "ii", ENOTSUP),
+    ("fd_seek", "iIii", SUCCESS),
+    ("fd_sync", "i", ENOTSUP),
+    ("fd_tell", "ii", ENOTSUP),
+    ("path_create_directory", "iii", ENOTSUP),
+    ("path_filestat_get", "iiiii", ENOTSUP),
+    ("path_filestat_set_times", "iiiiIIi", ENOTSUP),
+    ("path_link", "iiiiiii", ENOTSUP),
+    ("path_open", "iiiiiIIii", ENOENT),
+    ("path_readlink", "iiiiii", ENOTSUP),
+    ("path_remove_directory", "iii", ENOTSUP),
+    ("path_rename", "iiiiii", ENOTSUP),
+    ("path_symlink", "iiiii", ENOTSUP),
+    ("path_unlink_file", "iii", ENOTSUP),
+    ("proc_raise", "i", ENOTSUP),
+    ("sched_yield", "", SUCCESS),
+    ("sock_recv", "iiiiii", ENOTSUP),
+    ("sock_send", "iiiii", ENOTSUP),
+];
+
+pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    for module in MODULES {
+        link_effects(linker, module)?;
+        for (name, parameters, answer) in WITHOUT_EFFECT {
+            let parameters = parameters.chars().map(|kind| if kind == 'I' { ValType::I64 } else { ValType::I32 });
+            let kind = FuncType::new(linker.engine(), parameters, [ValType::I32]);
+            linker.func_new(module, name, kind, move |_, _, results| {
+                if let Some(result) = results.first_mut() {
+                    *result = Val::I32(answer.cast_signed());
+                }
+                Ok(())
+            })?;
+        }
+        for (name, parameters) in [("sock_shutdown", 2), ("sock_accept", 3)] {
+            let kind = FuncType::new(linker.engine(), (0..parameters).map(|_| ValType::I32), [ValType::I32]);
+            linker.func_new(module, name, kind, |_, _, results| {
+                if let Some(result) = results.first_mut() {
+                    *result = Val::I32(ENOTSUP.cast_signed());
+                }
+                Ok(())
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn link_effects(linker: &mut Linker<State>, module: &str) -> wasmtime::Result<()> {
+    linker.func_wrap(module, "fd_write", |caller: Caller<'_, State>, fd: u32, vectors: u32, count: u32, written_out: u32| {
+        fd_write(&mut Call(caller), fd, vectors, count, written_out).unwrap_or_else(errno)
+    })?;
+    linker.func_wrap(module, "fd_fdstat_get", |caller: Caller<'_, State>, fd: u32, stat_out: u32| {
+        fd_fdstat_get(&mut Call(caller), fd, stat_out).unwrap_or_else(errno)
+    })?;
+    linker.func_wrap(module, "environ_sizes_get", |caller: Caller<'_, State>, count_out: u32, size_out: u32| {
+        environ_sizes_get(&mut Call(caller), count_out, size_out).unwrap_or_else(errno)
+    })?;
+    linker.func_wrap(module, "environ_get", |caller: Caller<'_, State>, pointers: u32, texts: u32| {
+        environ_get(&mut Call(caller), pointers, texts).unwrap_or_else(errno)
+    })?;
+    linker.func_wrap(module, "args_sizes_get", |caller: Caller<'_, State>, count_out: u32, size_out: u32| {
+        let mut call = Call(caller);
+        call.write_u32(count_out, 0).and_then(|()| call.write_u32(size_out, 0)).map_or_else(errno, |()| SUCCESS)
+    })?;
+    linker.func_wrap(module, "args_get", |_: Caller<'_, State>, _: u32, _: u32| SUCCESS)?;
+    linker.func_wrap(module, "clock_time_get", |caller: Caller<'_, State>, clock: u32, _precision: u64, time_out: u32| {
+        let mut call = Call(caller);
+        if clock > 1 {
+            return ENOTSUP;
+        }
+        let now = call.state().timeline.nanoseconds();
+        call.write_u64(time_out, now).map_or_else(errno, |()| SUCCESS)
+    })?;
+    linker.func_wrap(module, "random_get", |caller: Caller<'_, State>, buffer: u32, len: u32| {
+        let mut call = Call(caller);
+        if len > LONGEST_RANDOM {
+            return EINVAL;
+        }
+        let bytes = call.state_mut().random.bytes(usize::try_from(len).unwrap_or_default());
+        call.write(buffer, &bytes).map_or_else(errno, |()| SUCCESS)
+    })?;
+    linker.func_wrap(module, "poll_oneoff", |caller: Caller<'_, State>, _: u32, _: u32, _: u32, count_out: u32| {
+        Call(caller).write_u32(count_out, 0).map_or_else(errno, |()| SUCCESS)
+    })?;
+    // Envoy does not end anything here either; a guest that expects not to return traps by itself.
+    linker.func_wrap(module, "proc_exit", |mut caller: Caller<'_, State>, code: u32| {
+        let state = caller.data_mut();
+        let context = state.context();
+        state.recorder.log(LogLevel::Error, context, format!("proc_exit({code})").as_bytes());
+    })?;
+    Ok(())
+}
+
+/// The only failure there is: memory that the guest does not have.
+const fn errno(_: Status) -> u32 {
+    EFAULT
+}
+
+fn fd_write(call: &mut Call<'_>, fd: u32, vectors: u32, count: u32, written_out: u32) -> Result<u32, Status> {
+    let level = match fd {
+        1 => LogLevel::Info,
+        2 => LogLevel::Error,
+        _ => return Ok(EBADF),
+    };
+    let vectors = call.read(vectors, count.checked_mul(8).ok_or(Status::InvalidMemoryAccess)?)?;
+    let mut text = Vec::new();
+    for vector in vectors.as_chunks::<4>().0.as_chunks::<2>().0 {
+        let [pointer, len] = vector.map(u32::from_le_bytes);
+        text.extend(call.read(pointer, len)?);
+    }
+    call.write_u32(written_out, crate::abi::length(text.len()))?;
+    let state = call.state_mut();
+    let context = state.context();
+    if level >= state.settings.log_level {
+        state.recorder.log(level, context, text.strip_suffix(b"\n").unwrap_or(&text));
+    }
+    Ok(SUCCESS)
+}
+
+/// Standard output and error can be written to; there is nothing else.
+fn fd_fdstat_get(call: &mut Call<'_>, fd: u32, stat_out: u32) -> Result<u32, Status> {
+    const RIGHT_FD_WRITE: u64 = 64;
+    if !matches!(fd, 1 | 2) {
+        return Ok(EBADF);
+    }
+    call.write(stat_out, [0, RIGHT_FD_WRITE, 0].map(u64::to_le_bytes).as_flattened())?;
+    Ok(SUCCESS)
+}
+
+fn environ_sizes_get(call: &mut Call<'_>, count_out: u32, size_out: u32) -> Result<u32, Status> {
+    let environment = &call.state().settings.environment;
+    let count = crate::abi::length(environment.len());
+    let size = crate::abi::length(environment.iter().map(|(name, value)| name.len() + value.len() + 2).sum());
+    call.write_u32(count_out, count)?;
+    call.write_u32(size_out, size)?;
+    Ok(SUCCESS)
+}
+
+fn environ_get(call: &mut Call<'_>, pointers: u32, texts: u32) -> Result<u32, Status> {
+    let settings = call.state().settings.clone();
+    let (mut pointer_at, mut text_at) = (pointers, texts);
+    for (name, value) in &settings.environment {
+        let text = format!("{name}={value}\0");
+        call.write_u32(pointer_at, text_at)?;
+        call.write(text_at, text.as_bytes())?;
+        pointer_at = pointer_at.saturating_add(4);
+        text_at = text_at.saturating_add(crate::abi::length(text.len()));
+    }
+    Ok(SUCCESS)
+}
