@@ -46,6 +46,32 @@ async fn the_command_lines_in_the_readme_are_understood() -> anyhow::Result<()> 
 }
 
 #[tokio::test]
+async fn the_command_lines_of_the_units_are_understood() -> anyhow::Result<()> {
+    let (_folder, environment) = support::environment()?;
+    let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/systemd");
+    let mut tried = 0;
+    for unit in std::fs::read_dir(units)? {
+        let text = std::fs::read_to_string(unit?.path())?;
+        let line = text.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/bin/meshwright ")).unwrap_or_default();
+        // What systemd fills in.
+        let values = [
+            ("${CONTROL_PLANE}", "127.0.0.1:15012"),
+            ("${NAMESPACE}", "bookshop"),
+            ("${SERVICE_ACCOUNT}", "orders"),
+            ("%d", "/run"),
+            ("${APP}", "8080=127.0.0.1:9080"),
+            ("%i", "orders"),
+        ];
+        let line = values.iter().fold(line.to_owned(), |line, (name, value)| line.replace(name, value));
+        assert!(!line.is_empty() && !line.contains(['$', '%']), "{line}");
+        environment.command(&line.split_whitespace().chain(["--help"]).collect::<Vec<_>>()).await?;
+        tried += 1;
+    }
+    assert_eq!(tried, 2);
+    Ok(())
+}
+
+#[tokio::test]
 async fn check_prints_every_error_and_fails() -> anyhow::Result<()> {
     let (_folder, environment) = support::environment()?;
     let broken = "---\napiVersion: v1\nkind: Teapot\nmetadata:\n  name: t\n---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata:\n  name: p\nspec:\n  acton: DENY\n";

@@ -1,8 +1,9 @@
 //! What nobody should send, and somebody will.
 
-use meshwright_policy::{Authentication, Headers, HttpRequest, SoftwareCrypto};
+use meshwright_policy::{Authentication, Headers, HttpRequest, InvalidHeaders, SoftwareCrypto};
 use serde_json::json;
 
+use crate::robustness::header_map::serialize;
 use crate::support::{Fixture, allows, authenticate, decide, one};
 
 fn refused(value: Vec<u8>) -> &'static str {
@@ -61,12 +62,14 @@ fn a_thousand_headers() {
     assert!(allows(&joined, &same));
 
     // The same through the bytes that a host hands over.
-    let pairs: Vec<(String, String)> = (0..1000).map(|index| (format!("x-{index}"), format!("{index}"))).collect();
-    let mut bytes = 1000_u32.to_le_bytes().to_vec();
-    pairs.iter().flat_map(|(name, value)| [name, value]).for_each(|text| bytes.extend(u32::try_from(text.len()).unwrap().to_le_bytes()));
-    pairs.iter().flat_map(|(name, value)| [name, value]).for_each(|text| bytes.extend([text.as_bytes(), b"\0"].concat()));
-    let request = HttpRequest::new(Headers::parse(&bytes).unwrap());
+    let map = |count: usize| {
+        let pairs: Vec<(String, String)> = (0..count).map(|index| (format!("x-{index}"), format!("{index}"))).collect();
+        serialize(&pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect::<Vec<_>>())
+    };
+    let (most, too_many) = (map(1024), map(1025));
+    let request = HttpRequest::new(Headers::parse(&most).unwrap());
     assert_eq!(request.headers().first("X-999"), Some(b"999".as_slice()));
+    assert_eq!(Headers::parse(&too_many), Err(InvalidHeaders::TooMany(1025)));
 }
 
 #[test]

@@ -237,5 +237,13 @@ fn request_claims() {
             vec![claims(json!({"scope": "writer"}))],
             none(),
         ),
+        // Only the claim itself is a list in one string, nothing inside one of its name.
+        when(
+            "request.auth.claims[scope][deep]",
+            &json!(["read write", "x"]),
+            vec![claims(json!({"scope": {"deep": "read write"}})), claims(json!({"scope": {"deep": ["x"]}}))],
+            vec![claims(json!({"scope": {"deep": "x y"}})), claims(json!({"scope": "x"}))],
+            none(),
+        ),
     ]);
 }

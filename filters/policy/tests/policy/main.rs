@@ -18,6 +18,7 @@ mod keys;
 mod locations;
 mod reference;
 mod refusals;
+mod robustness;
 mod support;
 mod tokens;
 mod wire;

@@ -262,3 +262,45 @@ fn a_verified_token_tells_its_principal() {
     let claims = found.claims().unwrap();
     assert_eq!((claims.issuer(), claims.subject()), (ISSUER, Some("me")));
 }
+
+#[test]
+fn a_key_that_the_token_brings_verifies_nothing() {
+    let policy = policy(&json!([rule()]));
+    let set: Value = serde_json::from_str(keys::OTHER_JWKS).unwrap();
+    let key: jsonwebtoken::jwk::Jwk = serde_json::from_value(set["keys"][0].clone()).unwrap();
+    let signing = jsonwebtoken::EncodingKey::from_rsa_der(&keys::der(keys::OTHER_RSA));
+    for kid in [None, Some("rsa".to_owned())] {
+        let header = jsonwebtoken::Header {
+            jwk: Some(key.clone()),
+            jku: Some("https://evil.test/jwks".to_owned()),
+            kid,
+            ..jsonwebtoken::Header::new(Algorithm::RS256)
+        };
+        let token = jsonwebtoken::encode(&header, &claims(), &signing).unwrap();
+        assert_eq!(outcome(&authenticate(&policy, &[bearer(&token)], &SoftwareCrypto)), "jwt_verification_failed");
+    }
+}
+
+#[test]
+fn named_claims_are_lists_in_one_string() {
+    let document = |claim: &str, value: &str| {
+        json!([{"namespace": "ns", "name": "a", "action": "ALLOW", "rules": [
+            {"when": [{"key": format!("request.auth.claims[{claim}]"), "values": [value]}]},
+        ]}])
+    };
+    for (claim, value, expected) in [
+        ("roles", "admin", Verdict::Allow),
+        ("roles", "user admin", Verdict::Deny),
+        ("groups", "b", Verdict::Deny),
+        ("groups", "a b", Verdict::Allow),
+        ("scope", "write", Verdict::Allow),
+    ] {
+        let config = json!({
+            "version": 1, "protocol": "http", "trust_domain": "mesh.test", "authorization": document(claim, value),
+            "request_authentication": [{"namespace": "ns", "name": "t", "jwt_rules": [with("spaceDelimitedClaims", json!(["roles"]))]}],
+        });
+        let policy = Policy::from_json(config.to_string().as_bytes()).unwrap();
+        let fixture = Fixture::new().claims(json!({"roles": "user admin", "groups": "a b", "scope": "read write"}));
+        assert_eq!(decide(&policy, &fixture).verdict, expected, "{claim} {value}");
+    }
+}

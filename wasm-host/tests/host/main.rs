@@ -1,0 +1,17 @@
+//! Every family of host functions and every edge of the state machines, each with a filter of a few lines.
+
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice, reason = "tests fail by panicking")]
+
+mod access_log;
+mod buffers;
+mod calls;
+mod headers;
+mod loading;
+mod metrics;
+mod properties;
+mod shared;
+mod streams;
+mod support;
+mod tcp;
+mod time;
+mod traps;
