@@ -37,7 +37,14 @@ impl AuthorizationPolicy {
         };
         let selector = read_selector(&spec.get("selector"));
         let rules = spec.get("rules").validated(&spec, |rules| validate_rules(key.namespace(), action, rules))?;
-        let wire = wire::AuthorizationPolicy { namespace: key.namespace().to_owned(), name: key.name().to_owned(), action, rules };
+        let wire = wire::AuthorizationPolicy {
+            namespace: key.namespace().to_owned(),
+            name: key.name().to_owned(),
+            action,
+            provider: None,
+            dry_run: false,
+            rules,
+        };
         Some(Self { selector, wire, key })
     }
 }

@@ -4,6 +4,7 @@ use meshwright_envoy_config::pb::envoy::config::accesslog::v3::AccessLog;
 use meshwright_envoy_config::wasm::{Plugin, Role};
 use meshwright_policy::wire;
 use meshwright_xds::ResourceType;
+use sha2::{Digest as _, Sha256};
 
 use crate::TranslateError;
 use crate::names;
@@ -67,13 +68,21 @@ impl Plugins {
 fn policy(view: &View<'_>, protocol: wire::Protocol) -> Result<String, TranslateError> {
     let authorization = view.state.authorization_for(view.workload).into_iter().map(|policy| policy.wire().clone());
     let request_authentication = view.state.request_authentication_for(view.workload).into_iter().map(|document| document.wire().clone());
-    let config = wire::AuthzConfig {
+    let mut config = wire::AuthzConfig {
         version: wire::VERSION,
         protocol,
         trust_domain: view.mesh.trust_domain().to_string(),
+        policy_version: String::new(),
         trust_domain_aliases: view.mesh.trust_domain_aliases().iter().map(ToString::to_string).collect(),
         request_authentication: request_authentication.collect(),
         authorization: authorization.collect(),
     };
+    config.policy_version = version(&serde_json::to_vec(&config)?);
     Ok(serde_json::to_string(&config)?)
+}
+
+/// The same policies have the same version, whenever and wherever they are translated.
+fn version(config: &[u8]) -> String {
+    const BYTES: usize = 6;
+    Sha256::digest(config).iter().take(BYTES).map(|byte| format!("{byte:02x}")).collect()
 }

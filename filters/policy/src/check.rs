@@ -43,6 +43,25 @@ impl Check {
     pub(crate) fn matches(&self, request: &Request<'_>) -> bool {
         self.test.matches(request) != self.negated
     }
+
+    /// As a source's or an operation's field is written.
+    pub(crate) fn field(&self) -> String {
+        let name = self.test.field();
+        if self.negated { negated(name) } else { name.to_owned() }
+    }
+
+    /// As the key of a condition is written, and whether it is about `notValues`.
+    pub(crate) fn key(&self) -> String {
+        let key = self.test.key();
+        if self.negated { format!("{key} (notValues)") } else { key }
+    }
+}
+
+/// `notPrincipals` for `principals`.
+pub(crate) fn negated(name: &str) -> String {
+    let mut letters = name.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_uppercase()).into_iter();
+    format!("not{}", first.chain(letters).collect::<String>())
 }
 
 impl Test {
@@ -59,6 +78,44 @@ impl Test {
             | Self::DestinationIp(_)
             | Self::DestinationPort(_)
             | Self::Sni(_) => false,
+        }
+    }
+
+    /// The name of the field of a source or an operation that tests it.
+    fn field(&self) -> &'static str {
+        match self {
+            Self::Principals(_) => "principals",
+            Self::Namespaces(_) => "namespaces",
+            Self::ServiceAccounts(_) => "serviceAccounts",
+            Self::TrustDomains(_) => "trustDomains",
+            Self::DirectIp(_) => "ipBlocks",
+            Self::RemoteIp(_) => "remoteIpBlocks",
+            Self::DestinationIp(_) => "destination.ip",
+            Self::DestinationPort(_) => "ports",
+            Self::Sni(_) => "connection.sni",
+            Self::RequestPrincipals(_) => "requestPrincipals",
+            Self::Hosts(_) => "hosts",
+            Self::Methods(_) => "methods",
+            Self::Paths(_) => "paths",
+            Self::Header(..) => "request.headers",
+            Self::Claim(..) => "request.auth.claims",
+        }
+    }
+
+    /// The key of a condition that tests it.
+    fn key(&self) -> String {
+        match self {
+            Self::Principals(_) => "source.principal".to_owned(),
+            Self::Namespaces(_) => "source.namespace".to_owned(),
+            Self::ServiceAccounts(_) => "source.serviceAccount".to_owned(),
+            Self::TrustDomains(_) => "source.trustDomain".to_owned(),
+            Self::DirectIp(_) => "source.ip".to_owned(),
+            Self::RemoteIp(_) => "remote.ip".to_owned(),
+            Self::DestinationPort(_) => "destination.port".to_owned(),
+            Self::RequestPrincipals(_) => "request.auth.principal".to_owned(),
+            Self::Header(name, _) => format!("request.headers[{name}]"),
+            Self::Claim(path, _) => format!("request.auth.claims[{}]", path.join("][")),
+            Self::DestinationIp(_) | Self::Sni(_) | Self::Hosts(_) | Self::Methods(_) | Self::Paths(_) => self.field().to_owned(),
         }
     }
 

@@ -1,5 +1,6 @@
 use crate::jwt::{Authentication, JwtError};
-use crate::policy::{Entry, Policy};
+use crate::layer::Entry;
+use crate::policy::{Layers, Policy};
 use crate::request::Request;
 
 /// What is done with the request.
@@ -96,19 +97,20 @@ pub fn decide<'p>(policy: &'p Policy, request: &Request<'_>) -> Decision<'p> {
     if let Authentication::Refused(refusal) = request.authentication {
         return Decision { verdict: Verdict::Deny, policy: None, rule: None, reason: Reason::Token(refusal.error()) };
     }
-    if let Some(entry) = first_match(&policy.deny, request) {
-        return Decision { verdict: Verdict::Deny, policy: Some(&entry.key), rule: Some(entry.index), reason: Reason::DenyRule };
-    }
-    // "If there are no ALLOW policies for the workload, allow the request" (AuthorizationPolicy).
-    let Some(allow) = &policy.allow else {
-        return Decision { verdict: Verdict::Allow, policy: None, rule: None, reason: Reason::NoAllowPolicy };
-    };
-    match first_match(allow, request) {
-        Some(entry) => Decision { verdict: Verdict::Allow, policy: Some(&entry.key), rule: Some(entry.index), reason: Reason::AllowRule },
-        None => Decision { verdict: Verdict::Deny, policy: None, rule: None, reason: Reason::NoAllowRuleMatched },
-    }
+    by_rules(&policy.enforced, request)
 }
 
-fn first_match<'p>(entries: &'p [Entry], request: &Request<'_>) -> Option<&'p Entry> {
-    entries.iter().find(|entry| entry.rule.matches(request))
+pub(crate) fn by_rules<'p>(layers: &'p Layers, request: &Request<'_>) -> Decision<'p> {
+    let by = |entry: &'p Entry, verdict, reason| Decision { verdict, policy: Some(&entry.origin().key), rule: Some(entry.index()), reason };
+    if let Some(entry) = layers.deny.first_match(request) {
+        return by(entry, Verdict::Deny, Reason::DenyRule);
+    }
+    // "If there are no ALLOW policies for the workload, allow the request" (AuthorizationPolicy).
+    let Some(allow) = &layers.allow else {
+        return Decision { verdict: Verdict::Allow, policy: None, rule: None, reason: Reason::NoAllowPolicy };
+    };
+    match allow.first_match(request) {
+        Some(entry) => by(entry, Verdict::Allow, Reason::AllowRule),
+        None => Decision { verdict: Verdict::Deny, policy: None, rule: None, reason: Reason::NoAllowRuleMatched },
+    }
 }

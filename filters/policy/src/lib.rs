@@ -6,9 +6,11 @@
 mod audit;
 mod check;
 mod decision;
+mod evaluation;
 mod headers;
 mod invalid;
 pub mod jwt;
+mod layer;
 mod matcher;
 mod policy;
 mod request;
@@ -17,6 +19,7 @@ pub mod wire;
 
 pub use audit::AuditRecord;
 pub use decision::{Decision, Reason, Verdict, decide};
+pub use evaluation::{Considered, CustomCheck, Evaluation, NearestMiss, RuleRef, evaluate, trace};
 pub use headers::{Headers, InvalidHeaders};
 pub use invalid::{Invalid, InvalidPolicy};
 pub use jwt::{

@@ -1,33 +1,38 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use meshwright_identity::TrustDomain;
 
 use crate::invalid::{Errors, Invalid, InvalidPolicy};
 use crate::jwt::rule::JwtRule;
+use crate::layer::{Entry, Layer, Origin};
 use crate::matcher::identity::LocalDomains;
 use crate::rule::{self, Rule, Scope};
 use crate::wire::{self, Action, AuthzConfig, Protocol};
+
+const NEVER_MATCHES: &str = "a DENY or CUSTOM policy without rules never matches; at least one rule is allowed, or leave the policy out";
 
 /// Everything that applies to one workload, compiled.
 #[derive(Debug, Clone)]
 pub struct Policy {
     protocol: Protocol,
-    pub(crate) deny: Vec<Entry>,
-    /// None when no ALLOW policy applies, which is not the same as policies without a rule.
-    pub(crate) allow: Option<Vec<Entry>>,
+    version: String,
+    pub(crate) enforced: Layers,
+    /// The same and the policies in dry-run; none when there are none.
+    pub(crate) shadow: Option<Layers>,
+    pub(crate) audit: Layer,
+    /// By provider.
+    pub(crate) custom: BTreeMap<String, Layer>,
     pub(crate) jwt_rules: Vec<JwtRule>,
     owned_headers: Vec<String>,
 }
 
-/// One rule of an AuthorizationPolicy.
+/// The policies that allow and deny.
 #[derive(Debug, Clone)]
-pub(crate) struct Entry {
-    /// The policy's `<namespace>/<name>`.
-    pub(crate) key: Arc<str>,
-    /// The rule's index in the document.
-    pub(crate) index: u32,
-    pub(crate) rule: Rule,
+pub(crate) struct Layers {
+    pub(crate) deny: Layer,
+    /// None when no ALLOW policy applies, which is not the same as policies without a rule.
+    pub(crate) allow: Option<Layer>,
 }
 
 impl Policy {
@@ -44,7 +49,8 @@ impl Policy {
     /// # Errors
     /// Everything in the configuration that cannot be enforced exactly as written.
     pub fn compile(config: AuthzConfig) -> Result<Self, InvalidPolicy> {
-        let AuthzConfig { version, protocol, trust_domain, trust_domain_aliases, request_authentication, authorization } = config;
+        let AuthzConfig { version, protocol, trust_domain, policy_version, trust_domain_aliases, request_authentication, authorization } =
+            config;
         let mut errors = Errors::default();
         if version != wire::VERSION {
             errors.add("version", format!("found {version}; {} is allowed", wire::VERSION));
@@ -52,13 +58,10 @@ impl Policy {
         check_domains(&trust_domain, &trust_domain_aliases, &mut errors);
         check_names(&authorization, &request_authentication, &mut errors);
         let domains = LocalDomains::new(&trust_domain, &trust_domain_aliases);
-        let (mut deny, mut allow) = (Vec::new(), None);
+        let mut sorted = Sorted::default();
         for (index, policy) in authorization.iter().enumerate() {
-            let entries = compile_policy(policy, protocol, &domains, &format!("authorization[{index}].rules"), &mut errors);
-            match policy.action {
-                Action::Deny => deny.extend(entries),
-                Action::Allow => allow.get_or_insert_with(Vec::new).extend(entries),
-            }
+            let entries = compile_policy(policy, protocol, &domains, &format!("authorization[{index}]"), &mut errors);
+            sorted.add(policy, entries);
         }
         let mut jwt_rules = Vec::new();
         for (index, document) in request_authentication.iter().enumerate() {
@@ -68,12 +71,28 @@ impl Policy {
         // All that apply are one list, in the order of their issuers (Istio, RequestAuthentication).
         jwt_rules.sort_by(|a, b| a.issuer().cmp(b.issuer()));
         let owned_headers = owned_headers(&jwt_rules, "request_authentication", &mut errors);
-        errors.into_result(Self { protocol, deny, allow, jwt_rules, owned_headers })
+        let (enforced, shadow) = sorted.layers();
+        errors.into_result(Self {
+            protocol,
+            version: policy_version,
+            enforced,
+            shadow,
+            audit: Layer::new(sorted.audit),
+            custom: sorted.custom.into_iter().map(|(provider, entries)| (provider, Layer::new(entries))).collect(),
+            jwt_rules,
+            owned_headers,
+        })
     }
 
     #[must_use]
     pub fn protocol(&self) -> Protocol {
         self.protocol
+    }
+
+    /// The name of this set of policies; empty when it has none.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
     }
 
     /// Lower-case names of the headers that only this policy may set: a request is stripped of them before anything else.
@@ -86,6 +105,51 @@ impl Policy {
     #[must_use]
     pub fn verifies_tokens(&self) -> bool {
         !self.jwt_rules.is_empty()
+    }
+}
+
+/// The rules of all policies by what they do, each list in the order of the documents.
+#[derive(Debug, Default)]
+struct Sorted {
+    deny: Vec<Entry>,
+    allow: Option<Vec<Entry>>,
+    /// With those in dry-run; kept only while there is one.
+    shadow_deny: Vec<Entry>,
+    shadow_allow: Option<Vec<Entry>>,
+    has_dry_run: bool,
+    audit: Vec<Entry>,
+    custom: BTreeMap<String, Vec<Entry>>,
+}
+
+impl Sorted {
+    fn add(&mut self, policy: &wire::AuthorizationPolicy, entries: Vec<Entry>) {
+        self.has_dry_run |= policy.dry_run;
+        match policy.action {
+            Action::Deny => {
+                if !policy.dry_run {
+                    self.deny.extend(entries.iter().cloned());
+                }
+                self.shadow_deny.extend(entries);
+            }
+            Action::Allow => {
+                if !policy.dry_run {
+                    self.allow.get_or_insert_default().extend(entries.iter().cloned());
+                }
+                self.shadow_allow.get_or_insert_default().extend(entries);
+            }
+            Action::Audit => self.audit.extend(entries),
+            Action::Custom => self.custom.entry(policy.provider.clone().unwrap_or_default()).or_default().extend(entries),
+        }
+    }
+
+    fn layers(&mut self) -> (Layers, Option<Layers>) {
+        let take = |deny: &mut Vec<Entry>, allow: &mut Option<Vec<Entry>>| Layers {
+            deny: Layer::new(std::mem::take(deny)),
+            allow: allow.take().map(Layer::new),
+        };
+        let enforced = take(&mut self.deny, &mut self.allow);
+        let shadow = self.has_dry_run.then(|| take(&mut self.shadow_deny, &mut self.shadow_allow));
+        (enforced, shadow)
     }
 }
 
@@ -137,14 +201,30 @@ fn compile_policy(
     path: &str,
     errors: &mut Errors,
 ) -> Vec<Entry> {
-    let wire::AuthorizationPolicy { namespace, name, action, rules } = policy;
-    if rules.is_empty() && *action == Action::Deny {
-        errors.add(path, "a DENY policy without rules never matches; at least one rule is allowed, or leave the policy out");
+    let wire::AuthorizationPolicy { namespace, name, action, provider, dry_run, rules } = policy;
+    check_action(policy, path, errors);
+    let rules_path = format!("{path}.rules");
+    if rules.is_empty() && matches!(action, Action::Deny | Action::Custom) {
+        errors.add(rules_path.as_str(), NEVER_MATCHES);
     }
-    let compiled = rule::compile_all(rules, Scope { namespace, domains }, path, errors);
-    let key: Arc<str> = format!("{namespace}/{name}").into();
-    let on_listener = |(index, rule): (u32, Rule)| Some(Entry { key: Arc::clone(&key), index, rule: rule.on(protocol, *action)? });
+    let compiled = rule::compile_all(rules, Scope { namespace, domains }, &rules_path, errors);
+    let origin = Arc::new(Origin { key: format!("{namespace}/{name}"), action: *action, provider: provider.clone(), dry_run: *dry_run });
+    let on_listener = |(index, rule): (u32, Rule)| Some(Entry::new(&origin, index, rule.on(protocol, *action)?));
     (0_u32..).zip(compiled).filter_map(on_listener).collect()
+}
+
+fn check_action(policy: &wire::AuthorizationPolicy, path: &str, errors: &mut Errors) {
+    let wire::AuthorizationPolicy { action, provider, dry_run, .. } = policy;
+    match (action, provider.as_deref()) {
+        (Action::Custom, None | Some("")) => errors.add(format!("{path}.provider"), "missing; a CUSTOM policy names its provider"),
+        (Action::Allow | Action::Deny | Action::Audit, Some(found)) => {
+            errors.add(format!("{path}.provider"), format!("found `{found}`; only a CUSTOM policy has a provider"));
+        }
+        (Action::Custom, Some(_)) | (Action::Allow | Action::Deny | Action::Audit, None) => {}
+    }
+    if *dry_run && matches!(action, Action::Audit | Action::Custom) {
+        errors.add(format!("{path}.dry_run"), "found true; dry-run is allowed of ALLOW and DENY policies");
+    }
 }
 
 fn compile_jwt_rules(rules: &[wire::JwtRule], path: &str, errors: &mut Errors) -> Vec<JwtRule> {
@@ -160,9 +240,11 @@ fn compile_jwt_rules(rules: &[wire::JwtRule], path: &str, errors: &mut Errors) -
 /// # Errors
 /// Everything that [`Policy::compile`] would refuse.
 pub fn validate_rules(namespace: &str, action: Action, rules: &[wire::Rule]) -> Result<(), Vec<Invalid>> {
-    let policy = wire::AuthorizationPolicy { namespace: namespace.to_owned(), name: String::new(), action, rules: rules.to_vec() };
     let mut errors = Errors::default();
-    compile_policy(&policy, Protocol::Http, &LocalDomains::new("cluster.local", &[]), "rules", &mut errors);
+    if rules.is_empty() && matches!(action, Action::Deny | Action::Custom) {
+        errors.add("rules", NEVER_MATCHES);
+    }
+    rule::compile_all(rules, Scope { namespace, domains: &LocalDomains::new("cluster.local", &[]) }, "rules", &mut errors);
     if errors.is_empty() { Ok(()) } else { Err(errors.into_found()) }
 }
 

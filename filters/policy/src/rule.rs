@@ -35,6 +35,20 @@ impl Rule {
         any(&self.to) && any(&self.from) && all(&self.when)
     }
 
+    /// The fields that keep the rule from matching, `from.principals` or `when.source.ip`: of each part's alternatives, those of the one that
+    /// fails by the fewest. None: it matches.
+    pub(crate) fn failures(&self, request: &Request<'_>) -> Vec<String> {
+        let failed = |checks: &[Check]| checks.iter().filter(|check| !check.matches(request)).cloned().collect::<Vec<_>>();
+        let fewest = |alternatives: &Option<Vec<Vec<Check>>>| {
+            let all = alternatives.iter().flatten().map(|checks| failed(checks));
+            all.min_by_key(Vec::len).unwrap_or_default()
+        };
+        let from = fewest(&self.from).into_iter().map(|check| format!("from.{}", check.field()));
+        let to = fewest(&self.to).into_iter().map(|check| format!("to.{}", check.field()));
+        let when = failed(&self.when).into_iter().map(|check| format!("when.{}", check.key()));
+        from.chain(to).chain(when).collect()
+    }
+
     /// What is left of the rule on a listener that has no HTTP. ALLOW: nothing, if any field needs HTTP, so that less is allowed. DENY:
     /// the fields that need none, so that more is denied.
     pub(crate) fn on(mut self, protocol: Protocol, action: Action) -> Option<Self> {

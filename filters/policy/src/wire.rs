@@ -21,6 +21,9 @@ pub struct AuthzConfig {
     pub version: u32,
     pub protocol: Protocol,
     pub trust_domain: String,
+    /// Names this set of policies in records; empty: it has no name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub policy_version: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trust_domain_aliases: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -89,6 +92,10 @@ pub struct ClaimToHeader {
 pub enum Action {
     Allow,
     Deny,
+    /// Records what matches, and changes nothing.
+    Audit,
+    /// Asks an external authorizer, beside all else.
+    Custom,
 }
 
 /// An AuthorizationPolicy that applies to the workload.
@@ -98,6 +105,12 @@ pub struct AuthorizationPolicy {
     pub namespace: String,
     pub name: String,
     pub action: Action,
+    /// The name of the external authorizer of a CUSTOM policy, which has one; no other has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// The policy decides nothing: what it would change is recorded (`istio.io/dry-run`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<Rule>,
 }

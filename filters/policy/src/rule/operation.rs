@@ -1,7 +1,6 @@
 use super::condition::{Compile, pair, port};
-use super::source::negated;
 use super::values;
-use crate::check::{Check, Test};
+use crate::check::{Check, Test, negated};
 use crate::invalid::Errors;
 use crate::matcher::path::PathMatch;
 use crate::matcher::text::TextMatch;

@@ -1,6 +1,6 @@
 use super::condition::{Compile, ip_block, pair};
 use super::{Scope, values};
-use crate::check::{Check, Test};
+use crate::check::{Check, Test, negated};
 use crate::invalid::Errors;
 use crate::matcher::identity::{NamespaceMatch, PrincipalMatch, ServiceAccountMatch, TrustDomainMatch};
 use crate::matcher::principal::RequestPrincipalMatch;
@@ -67,11 +67,4 @@ fn check_accounts(source: &wire::Source, path: &str, errors: &mut Errors) {
             errors.add(format!("{path}.{name}"), format!("found {} values; at most {MOST_SERVICE_ACCOUNTS} are allowed", list.len()));
         }
     }
-}
-
-/// `notPrincipals` for `principals`.
-pub(super) fn negated(name: &str) -> String {
-    let mut letters = name.chars();
-    let first = letters.next().map(|letter| letter.to_ascii_uppercase()).into_iter();
-    format!("not{}", first.chain(letters).collect::<String>())
 }
