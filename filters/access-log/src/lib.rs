@@ -3,6 +3,7 @@
 //! Everything but [`AccessLog`] is pure: attributes in, record out. It decides nothing and changes nothing about a stream.
 
 mod config;
+mod details;
 mod flags;
 mod record;
 mod root;

@@ -1,9 +1,12 @@
+use std::borrow::Cow;
+
 use meshwright_policy::AuditRecord;
 use meshwright_policy::wire::{AccessLogConfig, Direction, Protocol};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::text::{bounded, rfc3339};
-use crate::{flags, trace};
+use crate::{details, flags, trace};
 
 /// Longest path that is written; longer ones are cut.
 const LONGEST_PATH: usize = 4096;
@@ -77,6 +80,16 @@ pub(crate) struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    policy_version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nearest_miss: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shadow: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    custom: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     jwt_issuer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     jwt_subject: Option<String>,
@@ -93,7 +106,7 @@ impl Record {
         let attribute = Attribute(attributes);
         let ends = Ends::of(config, attribute);
         let trace = trace::of(|name| headers.get(name));
-        let decision = attribute.decision();
+        let decision = attributes.get(&["filter_state", "wasm.meshwright.decision"]);
         let duration = attribute.integer(&["request", "duration"]);
         let started =
             attribute.integer(&["request", "time"]).map_or_else(|| now.saturating_sub(i128::from(duration.unwrap_or(0))), i128::from);
@@ -131,7 +144,7 @@ impl Record {
             upstream_address: attribute.text(&["upstream", "address"]),
             ..Self::default()
         };
-        if let Some(decision) = decision {
+        if let Some(decision) = decision.as_deref().and_then(|json| serde_json::from_slice(json).ok()) {
             record.set_decision(decision);
         }
         record
@@ -140,18 +153,31 @@ impl Record {
 
 impl Record {
     /// What `authz` recorded: it replies itself, and proxy-wasm's SDK gives it no way to name a reply, so that the details come from here.
-    fn set_decision(&mut self, decision: AuditRecord) {
+    fn set_decision(&mut self, decision: AuditRecord<'_>) {
+        let by_provider = self.response_code_details.as_deref().is_some_and(|details| details.starts_with("ext_authz_"));
+        let decision = if by_provider { decision.denied_by_provider() } else { decision };
         let denied = decision.verdict == "DENY";
         if denied && self.response_code_details.is_none() && self.protocol == "http" {
-            self.response_code_details = Some(details(&decision));
+            self.response_code_details = Some(details::of(&decision));
         }
-        self.verdict = Some(decision.verdict);
-        self.policy = decision.policy;
+        let text = |found: Cow<'_, str>| bounded(found.as_bytes(), LONGEST);
+        self.verdict = Some(decision.verdict.into_owned());
+        self.policy = decision.policy.map(Cow::into_owned);
         self.rule = decision.rule;
-        self.reason = Some(decision.reason);
-        self.jwt_issuer = decision.jwt_issuer.map(|issuer| bounded(issuer.as_bytes(), LONGEST));
-        self.jwt_subject = decision.jwt_subject.map(|subject| bounded(subject.as_bytes(), LONGEST));
+        self.reason = Some(decision.reason.into_owned());
+        self.policy_version = Some(decision.version.into_owned()).filter(|version| !version.is_empty());
+        self.nearest_miss = decision.nearest_miss.and_then(as_is);
+        self.audit = decision.audit.and_then(as_is);
+        self.shadow = decision.shadow.and_then(as_is);
+        self.custom = (!decision.custom.is_empty()).then(|| as_is(decision.custom)).flatten();
+        self.jwt_issuer = decision.jwt_issuer.map(text);
+        self.jwt_subject = decision.jwt_subject.map(text);
     }
+}
+
+/// A part of the decision that the record repeats.
+fn as_is(part: impl Serialize) -> Option<Value> {
+    serde_json::to_value(part).ok()
 }
 
 /// Typed reads of [`Attributes`] (proxy-wasm leaves the encoding of properties to the host: Envoy writes integers, times and durations as
@@ -167,11 +193,6 @@ impl Attribute<'_> {
 
     fn integer(self, path: &[&str]) -> Option<i64> {
         self.0.get(path)?.try_into().ok().map(i64::from_le_bytes)
-    }
-
-    /// What `authz` recorded about the stream; `None` where it does not run.
-    fn decision(self) -> Option<AuditRecord> {
-        serde_json::from_slice(&self.0.get(&["filter_state", "wasm.meshwright.decision"])?).ok()
     }
 }
 
@@ -213,19 +234,6 @@ impl Ends {
     }
 }
 
-/// What `%RESPONSE_CODE_DETAILS%` would be, had Envoy's own filters denied it: `rbac_access_denied_matched_policy[…]` with Istio's name of the
-/// rule, or `jwt_authn_access_denied{…}`.
-fn details(decision: &AuditRecord) -> String {
-    if decision.reason.starts_with("jwt_") {
-        return format!("jwt_authn_access_denied{{{}}}", decision.reason);
-    }
-    let rule = match (decision.policy.as_deref().and_then(|policy| policy.split_once('/')), decision.rule) {
-        (Some((namespace, name)), Some(rule)) => format!("ns[{namespace}]-policy[{name}]-rule[{rule}]"),
-        (Some(_), None) | (None, _) => "none".to_owned(),
-    };
-    format!("rbac_access_denied_matched_policy[{rule}]")
-}
-
 /// The host in `outbound|<port>|<subset>|<host>`.
 fn service_of(cluster: &str) -> Option<String> {
     let mut parts = cluster.splitn(4, '|');
@@ -239,7 +247,7 @@ fn service_of(cluster: &str) -> Option<String> {
 mod tests {
     use std::collections::HashMap;
 
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
@@ -247,8 +255,6 @@ mod tests {
     const ALLOWED: &str =
         r#"{"verdict":"ALLOW","policy":"shop/web","rule":2,"reason":"allow_rule_matched","jwt_issuer":"https://i","jwt_subject":"ada"}"#;
     const DENIED: &str = r#"{"verdict":"DENY","reason":"no_allow_rule_matched"}"#;
-    const RULE_DENIED: &str = r#"{"verdict":"DENY","policy":"shop/web","rule":1,"reason":"deny_rule_matched"}"#;
-    const REFUSED: &str = r#"{"verdict":"DENY","reason":"jwt_expired"}"#;
 
     #[derive(Default)]
     struct Fake(HashMap<String, Vec<u8>>);
@@ -377,17 +383,5 @@ mod tests {
         assert_eq!(record.method.as_ref().unwrap().chars().count(), LONGEST + 1);
         assert_eq!((record.bytes_received, record.verdict.as_deref(), record.time.as_str()), (0, None, ""));
         assert!(serde_json::to_string(&record).unwrap().len() < 32 * 1024);
-    }
-
-    #[test]
-    fn details_are_named_as_envoys_own_filters_name_them() {
-        for (decision, expected) in [
-            (RULE_DENIED, "rbac_access_denied_matched_policy[ns[shop]-policy[web]-rule[1]]"),
-            (DENIED, "rbac_access_denied_matched_policy[none]"),
-            (REFUSED, "jwt_authn_access_denied{jwt_expired}"),
-        ] {
-            let decision: AuditRecord = serde_json::from_str(decision).unwrap();
-            assert_eq!(details(&decision), expected);
-        }
     }
 }

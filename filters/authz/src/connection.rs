@@ -1,6 +1,8 @@
 //! Who is at the other end of a connection, and when that is known. Pure: attributes in, facts out.
 
-use meshwright_policy::{Connection, Peer};
+use std::net::SocketAddr;
+
+use meshwright_policy::{Connection, Fact, Peer, Policy};
 
 use crate::peer::{self, InvalidPeerState, PeerState, socket_address};
 use crate::properties::Properties;
@@ -38,13 +40,29 @@ impl UnknownPeer {
     }
 }
 
-/// The connection of an HTTP request: the listener's `set_filter_state` filter runs before this one in the same chain, so that its object is
-/// there, or the configuration is wrong.
-pub(crate) fn of_request(properties: &dyn Properties) -> Result<Connection, UnknownPeer> {
-    let object = properties.get(&["filter_state", peer::OBJECT]).ok_or(UnknownPeer::Missing)?;
-    let mut connection = with_state(properties, &PeerState::parse(&object)?);
-    // Here `source.address` is what Envoy made of `x-forwarded-for`, and trusts.
-    connection.remote_ip = properties.text(&["source", "address"]).and_then(|text| socket_address(&text)).map(|address| address.ip());
+/// The connection of an HTTP request, as far as the policy looks at it: each read costs more than the decision. The listener has set the
+/// object before this filter runs, or the configuration is wrong.
+pub(crate) fn of_request(properties: &dyn Properties, policy: &Policy) -> Result<Connection, UnknownPeer> {
+    let needs = |fact| policy.needs(fact);
+    let mut connection = Connection { direct_ip: None, remote_ip: None, peer: Peer::Plaintext, sni: None, destination: None };
+    if needs(Fact::Peer) || needs(Fact::DirectIp) {
+        let object = properties.get(&["filter_state", peer::OBJECT]).ok_or(UnknownPeer::Missing)?;
+        let state = PeerState::parse(&object)?;
+        connection.direct_ip = Some(state.direct_ip);
+        if needs(Fact::Peer) {
+            connection.peer = peer_of(properties, &state);
+        }
+    }
+    if needs(Fact::RemoteIp) {
+        // Here `source.address` is what Envoy made of `x-forwarded-for`, and trusts.
+        connection.remote_ip = address(properties, "source").map(|address| address.ip());
+    }
+    if needs(Fact::Destination) {
+        connection.destination = address(properties, "destination");
+    }
+    if needs(Fact::Sni) {
+        connection.sni = sni(properties);
+    }
     Ok(connection)
 }
 
@@ -57,7 +75,8 @@ pub(crate) fn of_request(properties: &dyn Properties) -> Result<Connection, Unkn
 /// sent data, or when the connection has no TLS at all.
 pub(crate) fn of_stream(properties: &dyn Properties, moment: Moment) -> Option<Result<Connection, UnknownPeer>> {
     if let Some(object) = properties.get(&["filter_state", peer::OBJECT]) {
-        return Some(PeerState::parse(&object).map(|state| with_state(properties, &state)).map_err(UnknownPeer::from));
+        let state = PeerState::parse(&object);
+        return Some(state.map(|state| connection(properties, state.direct_ip, peer_of(properties, &state))).map_err(UnknownPeer::from));
     }
     let known = match moment {
         Moment::New => false,
@@ -68,16 +87,14 @@ pub(crate) fn of_stream(properties: &dyn Properties, moment: Moment) -> Option<R
     known.then(|| without_state(properties))
 }
 
-fn with_state(properties: &dyn Properties, state: &PeerState<'_>) -> Connection {
+fn peer_of(properties: &dyn Properties, state: &PeerState<'_>) -> Peer {
     let uri_sans: Vec<String> = state.uri_sans.iter().map(|san| (*san).to_owned()).collect();
-    let peer =
-        if uri_sans.is_empty() && !has_client_certificate(properties) { Peer::Plaintext } else { authenticated(properties, uri_sans) };
-    connection(properties, state.direct_ip, peer)
+    if uri_sans.is_empty() && !has_client_certificate(properties) { Peer::Plaintext } else { authenticated(properties, uri_sans) }
 }
 
 /// From attributes alone. They tell only the first URI SAN; a SPIFFE certificate has no other (X.509-SVID section 2).
 fn without_state(properties: &dyn Properties) -> Result<Connection, UnknownPeer> {
-    let address = properties.text(&["source", "address"]).and_then(|text| socket_address(&text)).ok_or(UnknownPeer::Address)?;
+    let address = address(properties, "source").ok_or(UnknownPeer::Address)?;
     let peer = if has_client_certificate(properties) {
         authenticated(properties, properties.text(&["connection", "uri_san_peer_certificate"]).into_iter().collect())
     } else {
@@ -92,9 +109,17 @@ fn connection(properties: &dyn Properties, direct_ip: std::net::IpAddr, peer: Pe
         // Of a TCP connection nobody else tells an address.
         remote_ip: Some(direct_ip),
         peer,
-        sni: properties.text(&["connection", "requested_server_name"]).filter(|name| !name.is_empty()),
-        destination: properties.text(&["destination", "address"]).and_then(|text| socket_address(&text)),
+        sni: sni(properties),
+        destination: address(properties, "destination"),
     }
+}
+
+fn address(properties: &dyn Properties, end: &str) -> Option<SocketAddr> {
+    properties.text(&[end, "address"]).and_then(|text| socket_address(&text))
+}
+
+fn sni(properties: &dyn Properties) -> Option<String> {
+    properties.text(&["connection", "requested_server_name"]).filter(|name| !name.is_empty())
 }
 
 fn has_client_certificate(properties: &dyn Properties) -> bool {
@@ -150,6 +175,20 @@ mod tests {
         fake.with("filter_state/meshwright.peer", format!("10.0.0.1:5|{ORDERS},spiffe://x/y"))
     }
 
+    /// A policy that looks at everything.
+    fn curious() -> Policy {
+        policy(
+            r#"[{"namespace": "n", "name": "p", "action": "DENY", "rules": [{
+                "from": [{"source": {"principals": ["*"], "ipBlocks": ["10.0.0.0/8"], "remoteIpBlocks": ["10.0.0.0/8"]}}],
+                "when": [{"key": "destination.ip", "values": ["10.0.0.2"]}, {"key": "connection.sni", "values": ["*"]}]}]}]"#,
+        )
+    }
+
+    fn policy(authorization: &str) -> Policy {
+        let json = format!(r#"{{"version": 1, "protocol": "http", "trust_domain": "mesh.local", "authorization": {authorization}}}"#);
+        Policy::from_json(json.as_bytes()).unwrap()
+    }
+
     /// What a test compares of a connection.
     fn seen(connection: Connection) -> (String, Option<String>, Vec<String>) {
         let sans = match connection.peer {
@@ -166,7 +205,7 @@ mod tests {
     #[test]
     fn a_request_has_every_uri_san_and_both_addresses() {
         let fake = state(mutual_tls()).with("source/address", "192.0.2.7:1").with("connection/requested_server_name", "a.test");
-        let connection = of_request(&fake).unwrap();
+        let connection = of_request(&fake, &curious()).unwrap();
         assert_eq!(connection.sni.as_deref(), Some("a.test"));
         assert_eq!(connection.destination, Some("10.0.0.2:80".parse().unwrap()));
         assert_eq!(seen(connection), expected("10.0.0.1", "192.0.2.7", &[ORDERS, "spiffe://x/y"]));
@@ -176,8 +215,22 @@ mod tests {
     fn a_request_without_a_usable_object_has_no_peer() {
         let invalid = plain().with("filter_state/meshwright.peer", "nonsense");
         for (fake, why) in [(mutual_tls(), UnknownPeer::Missing), (invalid, InvalidPeerState::Separator.into())] {
-            assert_eq!(of_request(&fake).map(seen), Err(why));
+            assert_eq!(of_request(&fake, &curious()).map(seen), Err(why));
         }
+    }
+
+    #[test]
+    fn what_the_policy_does_not_look_at_is_not_read() {
+        struct Unread;
+
+        impl Properties for Unread {
+            fn get(&self, path: &[&str]) -> Option<Vec<u8>> {
+                panic!("{path:?} was read")
+            }
+        }
+
+        let connection = of_request(&Unread, &policy("[]")).unwrap();
+        assert_eq!((connection.peer, connection.direct_ip), (Peer::Plaintext, None));
     }
 
     #[test]
@@ -186,9 +239,9 @@ mod tests {
             .with("filter_state/meshwright.peer", "10.0.0.1:5|")
             .with("connection/dns_san_peer_certificate", "cli.test")
             .with("connection/subject_peer_certificate", "CN=cli");
-        assert_eq!(of_request(&fake).map(seen), Ok(expected("10.0.0.1", "10.0.0.1", &["cli.test", "CN=cli"])));
+        assert_eq!(of_request(&fake, &curious()).map(seen), Ok(expected("10.0.0.1", "10.0.0.1", &["cli.test", "CN=cli"])));
         let plain = plain().with("filter_state/meshwright.peer", "10.0.0.1:5|");
-        assert_eq!(of_request(&plain).map(seen), Ok(expected("10.0.0.1", "10.0.0.1", &["plaintext"])));
+        assert_eq!(of_request(&plain, &curious()).map(seen), Ok(expected("10.0.0.1", "10.0.0.1", &["plaintext"])));
     }
 
     #[test]

@@ -3,23 +3,27 @@
 use std::cell::RefCell;
 
 use meshwright_policy::{
-    AuditRecord, Authentication, Connection, Crypto, Decision, HeaderChange, HttpRequest, Policy, Reason, Request, TokenCache, Verdict,
-    decide,
+    AuditRecord, Authentication, Connection, Crypto, CustomCheck, Decision, HeaderChange, HttpRequest, Policy, Reason, Request, TokenCache,
+    Verdict, evaluate,
 };
 
 use crate::connection::UnknownPeer;
 use crate::crypto::HostCrypto;
 use crate::headers::Received;
+use crate::tally::Tally;
 
 const FORBIDDEN: u16 = 403;
 const UNAUTHORIZED: u16 = 401;
 const ACCESS_DENIED: &str = "RBAC: access denied";
+/// Most records fit, so that writing one allocates once.
+const USUAL_RECORD: usize = 512;
 
 /// A compiled policy with what it remembers between streams: a new policy remembers nothing.
 #[derive(Debug)]
 pub(crate) struct Engine<C = HostCrypto> {
     policy: Policy,
     tokens: RefCell<TokenCache>,
+    tally: RefCell<Tally>,
     crypto: C,
 }
 
@@ -30,8 +34,10 @@ pub(crate) struct Outcome {
     pub(crate) denial: Option<Denial>,
     /// What to do to the headers of a request that passes, in order.
     pub(crate) changes: Vec<HeaderChange>,
-    /// For the access log.
-    pub(crate) audit: AuditRecord,
+    /// The external authorizers that have to agree to what passes, each between commas: `,opa,`.
+    pub(crate) custom: Option<String>,
+    /// For the access log: JSON of an [`AuditRecord`].
+    pub(crate) record: Vec<u8>,
 }
 
 /// The reply that a denied request gets. A denied connection is closed instead.
@@ -50,58 +56,90 @@ impl Denial {
 
 impl<C: Crypto> Engine<C> {
     pub(crate) fn new(policy: Policy, crypto: C) -> Self {
-        Self { policy, tokens: RefCell::new(TokenCache::default()), crypto }
+        Self { policy, tokens: RefCell::default(), tally: RefCell::default(), crypto }
     }
 
     pub(crate) fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// Decides about an HTTP request at `now`, in seconds since the epoch.
-    pub(crate) fn request(&self, connection: Result<Connection, UnknownPeer>, received: &Received, now: u64) -> Outcome {
+    /// Decides about an HTTP request; `now` is in seconds since the epoch, and asked for only if it matters.
+    pub(crate) fn request(&self, connection: Result<Connection, UnknownPeer>, received: &Received, now: impl FnOnce() -> u64) -> Outcome {
         let connection = match connection {
             Ok(connection) => connection,
-            Err(error) => return Outcome::unknown_peer(error),
+            Err(error) => return self.unknown_peer(error),
         };
         let http = HttpRequest::new(received.headers());
-        let authentication = {
+        let authentication = if self.policy.verifies_tokens() {
             // Borrowed for this call alone, which does not come back here.
-            let mut tokens = self.tokens.borrow_mut();
-            self.policy.authenticate(&http, now, &self.crypto, &mut tokens)
+            self.policy.authenticate(&http, now(), &self.crypto, &mut self.tokens.borrow_mut())
+        } else {
+            Authentication::Anonymous
         };
-        self.decide(&connection, Some(&http), &authentication)
+        self.tally.borrow_mut().authentication(&authentication);
+        self.decide(&connection, Some(&http), authentication)
     }
 
     /// Decides about a TCP connection.
     pub(crate) fn connection(&self, connection: Result<Connection, UnknownPeer>) -> Outcome {
         match connection {
-            Ok(connection) => self.decide(&connection, None, &Authentication::Anonymous),
-            Err(error) => Outcome::unknown_peer(error),
+            Ok(connection) => self.decide(&connection, None, Authentication::Anonymous),
+            Err(error) => self.unknown_peer(error),
         }
     }
 
-    fn decide(&self, connection: &Connection, http: Option<&HttpRequest<'_>>, authentication: &Authentication) -> Outcome {
-        let decision = decide(&self.policy, &Request { connection, http, authentication });
-        let denial = match decision.verdict {
+    fn decide(&self, connection: &Connection, http: Option<&HttpRequest<'_>>, authentication: Authentication) -> Outcome {
+        let evaluation = evaluate(&self.policy, &Request { connection, http, authentication: &authentication });
+        self.tally.borrow_mut().evaluation(&evaluation);
+        let denial = match evaluation.decision.verdict {
             Verdict::Allow => None,
-            Verdict::Deny => Some(denial(&decision, http)),
+            Verdict::Deny => Some(denial(&evaluation.decision, http)),
         };
-        let audit = AuditRecord::new(&decision, connection, authentication);
-        Outcome { denial, changes: authentication.changes().to_vec(), audit }
+        let custom = custom(&evaluation.custom);
+        let record = json(&AuditRecord::new(self.policy.version(), evaluation, connection, &authentication));
+        Outcome { denial, changes: authentication.into_changes(), custom, record }
+    }
+
+    fn unknown_peer(&self, error: UnknownPeer) -> Outcome {
+        self.tally.borrow_mut().refusal(error.reason());
+        let record = json(&AuditRecord::refused(error.reason()));
+        Outcome { denial: Some(Denial::FORBIDDEN), changes: Vec::new(), custom: None, record }
+    }
+
+    /// Gives the host what was counted since the last time.
+    pub(crate) fn flush(&self) {
+        let counts = self.tokens.borrow_mut().take_counts();
+        self.tally.borrow_mut().flush(counts);
     }
 }
 
-impl Outcome {
-    fn unknown_peer(error: UnknownPeer) -> Self {
-        Self { denial: Some(Denial::FORBIDDEN), changes: Vec::new(), audit: AuditRecord::refused(error.reason()) }
+fn json(record: &AuditRecord<'_>) -> Vec<u8> {
+    let mut json = Vec::with_capacity(USUAL_RECORD);
+    match serde_json::to_writer(&mut json, record) {
+        Ok(()) => json,
+        // Never: there is nothing in it that JSON cannot say.
+        Err(_) => Vec::new(),
     }
+}
+
+fn custom(checks: &[CustomCheck<'_>]) -> Option<String> {
+    let names = checks.iter().fold(String::new(), |names, check| names + "," + check.provider);
+    (!names.is_empty()).then(|| names + ",")
 }
 
 fn denial(decision: &Decision<'_>, http: Option<&HttpRequest<'_>>) -> Denial {
     let status = decision.status();
     let challenge = match (decision.reason, http) {
         (Reason::Token(_), Some(http)) if status == UNAUTHORIZED => Some(challenge(http)),
-        (Reason::Token(_) | Reason::DenyRule | Reason::AllowRule | Reason::NoAllowPolicy | Reason::NoAllowRuleMatched, _) => None,
+        (
+            Reason::Token(_)
+            | Reason::DenyRule
+            | Reason::AllowRule
+            | Reason::NoAllowPolicy
+            | Reason::NoAllowRuleMatched
+            | Reason::CustomProvider,
+            _,
+        ) => None,
     };
     Denial { status, body: decision.body(), challenge }
 }
@@ -151,18 +189,30 @@ mod tests {
         Received::new(headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect(), owned)
     }
 
+    fn record(outcome: &Outcome) -> AuditRecord<'_> {
+        serde_json::from_slice(&outcome.record).unwrap()
+    }
+
+    #[test]
+    fn external_authorizers_are_named_between_commas() {
+        let check = |provider| CustomCheck { provider, rule: meshwright_policy::RuleRef { policy: "n/p", rule: 0 } };
+        assert_eq!(custom(&[check("opa"), check("legacy")]).as_deref(), Some(",opa,legacy,"));
+        assert_eq!(custom(&[]), None);
+    }
+
     #[test]
     fn an_allowed_request_passes_and_is_recorded() {
-        let outcome = engine().request(Ok(connection("orders")), &Received::default(), 0);
+        let outcome = engine().request(Ok(connection("orders")), &Received::default(), || 0);
         assert_eq!(outcome.denial, None);
-        assert_eq!((outcome.audit.verdict.as_str(), outcome.audit.policy.as_deref()), ("ALLOW", Some("shop/callers")));
+        let record = record(&outcome);
+        assert_eq!((&*record.verdict, record.policy.as_deref()), ("ALLOW", Some("shop/callers")));
     }
 
     #[test]
     fn a_denied_request_gets_403() {
-        let outcome = engine().request(Ok(connection("catalog")), &Received::default(), 0);
+        let outcome = engine().request(Ok(connection("catalog")), &Received::default(), || 0);
         assert_eq!(outcome.denial, Some(Denial::FORBIDDEN));
-        assert_eq!(outcome.audit.verdict, "DENY");
+        assert_eq!(record(&outcome).verdict, "DENY");
     }
 
     #[test]
@@ -170,7 +220,7 @@ mod tests {
         let engine = engine();
         let headers =
             [(":scheme", "https"), (":authority", "a.test"), (":path", "/a?access_token=x"), ("authorization", "Bearer nonsense")];
-        let outcome = engine.request(Ok(connection("orders")), &received(&headers, engine.policy().owned_headers()), 0);
+        let outcome = engine.request(Ok(connection("orders")), &received(&headers, engine.policy().owned_headers()), || 0);
         let denial = outcome.denial.unwrap();
         assert_eq!(denial.status, 401);
         assert_eq!(denial.challenge.as_deref(), Some("Bearer realm=\"https://a.test/a\", error=\"invalid_token\""));
@@ -187,10 +237,11 @@ mod tests {
     #[test]
     fn an_unknown_peer_is_denied_whatever_the_policy_says() {
         for outcome in
-            [engine().request(Err(UnknownPeer::Missing), &Received::default(), 0), engine().connection(Err(UnknownPeer::Missing))]
+            [engine().request(Err(UnknownPeer::Missing), &Received::default(), || 0), engine().connection(Err(UnknownPeer::Missing))]
         {
             assert_eq!(outcome.denial, Some(Denial::FORBIDDEN));
-            assert_eq!((outcome.audit.verdict.as_str(), outcome.audit.reason.as_str()), ("DENY", "peer_state_missing"));
+            let record = record(&outcome);
+            assert_eq!((&*record.verdict, &*record.reason), ("DENY", "peer_state_missing"));
         }
     }
 }

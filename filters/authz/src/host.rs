@@ -3,7 +3,6 @@
 
 use std::time::UNIX_EPOCH;
 
-use meshwright_policy::AuditRecord;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::LogLevel;
 
@@ -11,6 +10,8 @@ use crate::properties::Properties;
 
 /// Filter state `wasm.meshwright.decision`, from which the access log reads what was decided.
 const DECISION: &str = "meshwright.decision";
+/// Filter state `wasm.meshwright.custom`, by which the listener lets external authorizers be asked.
+const CUSTOM: &str = "meshwright.custom";
 
 /// The host's own attributes.
 #[derive(Debug)]
@@ -23,10 +24,12 @@ impl Properties for Host {
     }
 }
 
-/// Leaves what was decided to the access log. Only in a callback of a stream (elsewhere there is no state to write), and once.
-pub(crate) fn record(audit: &AuditRecord) {
-    if let Ok(json) = serde_json::to_vec(audit) {
-        let _ = hostcalls::set_property(vec![DECISION], Some(&json));
+/// Leaves what was decided to the access log, and to Envoy's own filters whom to ask besides. Only in a callback of a stream (elsewhere there
+/// is no state to write), and once.
+pub(crate) fn record(record: &[u8], custom: Option<&str>) {
+    let _ = hostcalls::set_property(vec![DECISION], Some(record));
+    if let Some(custom) = custom {
+        let _ = hostcalls::set_property(vec![CUSTOM], Some(custom.as_bytes()));
     }
 }
 

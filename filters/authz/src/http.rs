@@ -34,8 +34,8 @@ impl HttpContext for HttpRequest {
         let pairs = hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default();
         let received = Received::new(pairs, engine.policy().owned_headers());
         received.forged().iter().for_each(|name| remove(name));
-        let outcome = engine.request(connection::of_request(&Host), &received, host::now());
-        host::record(&outcome.audit);
+        let outcome = engine.request(connection::of_request(&Host, engine.policy()), &received, host::now);
+        host::record(&outcome.record, outcome.custom.as_deref());
         match outcome.denial {
             None => {
                 outcome.changes.iter().for_each(apply);

@@ -12,6 +12,7 @@ mod http;
 mod peer;
 mod properties;
 mod root;
+mod tally;
 mod tcp;
 
 pub use root::Authz;

@@ -1,4 +1,5 @@
 use std::rc::Rc;
+use std::time::Duration;
 
 use meshwright_policy::Policy;
 use meshwright_policy::wire::Protocol;
@@ -10,6 +11,9 @@ use crate::engine::Engine;
 use crate::host;
 use crate::http::HttpRequest;
 use crate::tcp::Connection;
+
+/// How often the host is given what was counted.
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// The root context of the role: compiles the policy that every stream of this worker is decided by.
 #[derive(Debug, Default)]
@@ -26,12 +30,19 @@ impl RootContext for Authz {
         match Policy::from_json(&configuration) {
             Ok(policy) => {
                 self.engine = Some(Rc::new(Engine::new(policy, HostCrypto::default())));
+                self.set_tick_period(FLUSH);
                 true
             }
             Err(error) => {
                 host::log_error(&format!("authz: the configuration is refused: {error}"));
                 false
             }
+        }
+    }
+
+    fn on_tick(&mut self) {
+        if let Some(engine) = &self.engine {
+            engine.flush();
         }
     }
 

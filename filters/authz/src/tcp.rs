@@ -49,7 +49,7 @@ impl Connection {
         let Some(engine) = &self.engine else { return deny() };
         let Some(connection) = connection::of_stream(&Host, moment) else { return State::Undecided };
         let outcome = engine.connection(connection);
-        host::record(&outcome.audit);
+        host::record(&outcome.record, outcome.custom.as_deref());
         if outcome.denial.is_some() { deny() } else { State::Allowed }
     }
 }

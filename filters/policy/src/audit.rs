@@ -1,52 +1,165 @@
+//! A decision as it travels from the filter that made it to the access log: small JSON in one property.
+
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
-use crate::decision::Decision;
+use crate::decision::{Decision, Reason};
+use crate::evaluation::{Evaluation, NearestMiss, RuleRef};
 use crate::jwt::Authentication;
 use crate::request::{Connection, Peer};
 
-/// A decision as it travels from the filter that made it to the access log: small JSON in one property.
+/// What is recorded of a decision. Made of borrowed parts, so that recording costs little.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct AuditRecord {
+pub struct AuditRecord<'a> {
     /// `ALLOW` or `DENY`.
-    pub verdict: String,
+    #[serde(borrow)]
+    pub verdict: Cow<'a, str>,
     /// `<namespace>/<name>`; none when no policy decided.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub policy: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
+    pub policy: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<u32>,
-    pub reason: String,
-    /// The peer's SPIFFE ID, as its certificate has it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub principal: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub jwt_issuer: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub jwt_subject: Option<String>,
+    /// Stable, one of those that docs/decisions.md lists.
+    #[serde(borrow)]
+    pub reason: Cow<'a, str>,
+    /// The policy set's version; empty when it has none.
+    #[serde(default, skip_serializing_if = "str::is_empty", borrow)]
+    pub version: Cow<'a, str>,
+    /// The peer's SPIFFE ID, as its certificate has it; none when the policy does not look at the peer.
+    #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
+    pub principal: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
+    pub jwt_issuer: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
+    pub jwt_subject: Option<Cow<'a, str>>,
+    /// What came nearest to allowing a request that no ALLOW rule matched.
+    #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
+    pub nearest_miss: Option<AuditedMiss<'a>>,
+    /// The first AUDIT rule that matched.
+    #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
+    pub audit: Option<AuditedRule<'a>>,
+    /// What would be decided with the policies in dry-run.
+    #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
+    pub shadow: Option<AuditedDecision<'a>>,
+    /// The external authorizers that are asked, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", borrow)]
+    pub custom: Vec<AuditedCustom<'a>>,
 }
 
-impl AuditRecord {
+/// A rule, by its policy and index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditedRule<'a> {
+    #[serde(borrow)]
+    pub policy: Cow<'a, str>,
+    pub rule: u32,
+}
+
+/// A rule that nearly matched, and the fields that did not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditedMiss<'a> {
+    #[serde(borrow)]
+    pub policy: Cow<'a, str>,
+    pub rule: u32,
+    pub failed: Vec<String>,
+}
+
+/// A decision that was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditedDecision<'a> {
+    #[serde(borrow)]
+    pub verdict: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
+    pub policy: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<u32>,
+    #[serde(borrow)]
+    pub reason: Cow<'a, str>,
+}
+
+/// An external authorizer, and the rule that asks for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditedCustom<'a> {
+    #[serde(borrow)]
+    pub provider: Cow<'a, str>,
+    #[serde(borrow)]
+    pub policy: Cow<'a, str>,
+    pub rule: u32,
+}
+
+impl<'a> AuditRecord<'a> {
     #[must_use]
-    pub fn new(decision: &Decision<'_>, connection: &Connection, authentication: &Authentication) -> Self {
+    pub fn new(version: &'a str, evaluation: Evaluation<'a>, connection: &'a Connection, authentication: &'a Authentication) -> Self {
+        let Evaluation { decision, audit, shadow, custom, nearest } = evaluation;
         let claims = authentication.claims();
         let principal = match &connection.peer {
-            Peer::Authenticated { uri_sans, .. } => uri_sans.first().cloned(),
+            Peer::Authenticated { uri_sans, .. } => uri_sans.first(),
             Peer::Plaintext => None,
         };
+        let custom = custom.into_iter().map(|check| AuditedCustom {
+            provider: check.provider.into(),
+            policy: check.rule.policy.into(),
+            rule: check.rule.rule,
+        });
         Self {
-            verdict: decision.verdict.as_str().to_owned(),
-            policy: decision.policy.map(str::to_owned),
+            verdict: decision.verdict.as_str().into(),
+            policy: decision.policy.map(Cow::from),
             rule: decision.rule,
-            reason: decision.reason.as_str().to_owned(),
-            principal,
-            jwt_issuer: claims.map(|claims| claims.issuer().to_owned()),
-            jwt_subject: claims.and_then(|claims| claims.subject().map(str::to_owned)),
+            reason: decision.reason.as_str().into(),
+            version: version.into(),
+            principal: principal.map(Cow::from),
+            jwt_issuer: claims.map(|claims| claims.issuer().into()),
+            jwt_subject: claims.and_then(|claims| claims.subject().map(Cow::from)),
+            nearest_miss: nearest.map(AuditedMiss::from),
+            audit: audit.map(AuditedRule::from),
+            shadow: shadow.map(AuditedDecision::from),
+            custom: custom.collect(),
         }
     }
 
     /// A refusal that no policy made: what the decision needs could not be had.
     #[must_use]
     pub fn refused(reason: &'static str) -> Self {
-        Self { verdict: "DENY".to_owned(), reason: reason.to_owned(), ..Self::default() }
+        Self { verdict: "DENY".into(), reason: reason.into(), ..Self::default() }
+    }
+
+    /// A refusal by an external authorizer of what everything else allowed.
+    #[must_use]
+    pub fn denied_by_provider(mut self) -> Self {
+        if let Some(AuditedCustom { policy, rule, .. }) = self.custom.first() {
+            self.verdict = "DENY".into();
+            self.reason = Reason::CustomProvider.as_str().into();
+            self.policy = Some(policy.clone());
+            self.rule = Some(*rule);
+        }
+        self
+    }
+}
+
+impl<'a> From<RuleRef<'a>> for AuditedRule<'a> {
+    fn from(rule: RuleRef<'a>) -> Self {
+        Self { policy: rule.policy.into(), rule: rule.rule }
+    }
+}
+
+impl<'a> From<NearestMiss<'a>> for AuditedMiss<'a> {
+    fn from(miss: NearestMiss<'a>) -> Self {
+        Self { policy: miss.rule.policy.into(), rule: miss.rule.rule, failed: miss.failed }
+    }
+}
+
+impl<'a> From<Decision<'a>> for AuditedDecision<'a> {
+    fn from(decision: Decision<'a>) -> Self {
+        Self {
+            verdict: decision.verdict.as_str().into(),
+            policy: decision.policy.map(Cow::from),
+            rule: decision.rule,
+            reason: decision.reason.as_str().into(),
+        }
     }
 }

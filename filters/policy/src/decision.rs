@@ -31,6 +31,8 @@ pub enum Reason {
     NoAllowPolicy,
     /// ALLOW policies apply, and no rule of theirs matched.
     NoAllowRuleMatched,
+    /// The external authorizer of a CUSTOM policy did not agree. Not known when the policy decides: the access log finds it.
+    CustomProvider,
     /// A token was presented and is not good.
     Token(JwtError),
 }
@@ -43,6 +45,7 @@ impl Reason {
             Self::AllowRule => "allow_rule_matched",
             Self::NoAllowPolicy => "no_allow_policy",
             Self::NoAllowRuleMatched => "no_allow_rule_matched",
+            Self::CustomProvider => "custom_provider_denied",
             Self::Token(error) => error.reason(),
         }
     }
@@ -65,7 +68,7 @@ impl Decision<'_> {
     pub fn status(&self) -> u16 {
         match self.reason {
             Reason::Token(error) => error.status(),
-            Reason::DenyRule | Reason::AllowRule | Reason::NoAllowPolicy | Reason::NoAllowRuleMatched => 403,
+            Reason::DenyRule | Reason::AllowRule | Reason::NoAllowPolicy | Reason::NoAllowRuleMatched | Reason::CustomProvider => 403,
         }
     }
 
@@ -74,7 +77,9 @@ impl Decision<'_> {
     pub fn body(&self) -> &'static str {
         match self.reason {
             Reason::Token(error) => error.message(),
-            Reason::DenyRule | Reason::AllowRule | Reason::NoAllowPolicy | Reason::NoAllowRuleMatched => "RBAC: access denied",
+            Reason::DenyRule | Reason::AllowRule | Reason::NoAllowPolicy | Reason::NoAllowRuleMatched | Reason::CustomProvider => {
+                "RBAC: access denied"
+            }
         }
     }
 

@@ -13,7 +13,7 @@ mod strict_json;
 mod token;
 
 pub use authenticate::{Authentication, Refusal, Verified};
-pub use cache::TokenCache;
+pub use cache::{TokenCache, TokenCounts};
 pub use changes::{HeaderChange, HeaderValue};
 pub use claims::Claims;
 pub use crypto::{Algorithm, Crypto, CryptoError, SoftwareCrypto};

@@ -7,6 +7,7 @@ mod audit;
 mod check;
 mod decision;
 mod evaluation;
+mod facts;
 mod headers;
 mod invalid;
 pub mod jwt;
@@ -17,14 +18,15 @@ mod request;
 mod rule;
 pub mod wire;
 
-pub use audit::AuditRecord;
+pub use audit::{AuditRecord, AuditedCustom, AuditedDecision, AuditedMiss, AuditedRule};
 pub use decision::{Decision, Reason, Verdict, decide};
 pub use evaluation::{Considered, CustomCheck, Evaluation, NearestMiss, RuleRef, evaluate, trace};
+pub use facts::Fact;
 pub use headers::{Headers, InvalidHeaders};
 pub use invalid::{Invalid, InvalidPolicy};
 pub use jwt::{
     Algorithm, Authentication, Claims, Crypto, CryptoError, HeaderChange, HeaderValue, JwtError, PublicKey, Refusal, SoftwareCrypto,
-    TokenCache,
+    TokenCache, TokenCounts,
 };
 pub use policy::{Policy, validate_jwt_rules, validate_rules};
 pub use request::{Connection, HttpRequest, Peer, Request};

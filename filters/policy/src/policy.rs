@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use meshwright_identity::TrustDomain;
 
+use crate::facts::{Fact, Facts};
 use crate::invalid::{Errors, Invalid, InvalidPolicy};
 use crate::jwt::rule::JwtRule;
 use crate::layer::{Entry, Layer, Origin};
@@ -25,6 +26,7 @@ pub struct Policy {
     pub(crate) custom: BTreeMap<String, Layer>,
     pub(crate) jwt_rules: Vec<JwtRule>,
     owned_headers: Vec<String>,
+    facts: Facts,
 }
 
 /// The policies that allow and deny.
@@ -71,6 +73,7 @@ impl Policy {
         // All that apply are one list, in the order of their issuers (Istio, RequestAuthentication).
         jwt_rules.sort_by(|a, b| a.issuer().cmp(b.issuer()));
         let owned_headers = owned_headers(&jwt_rules, "request_authentication", &mut errors);
+        let facts = Facts::of(sorted.entries().flat_map(|entry| entry.rule().tests()));
         let (enforced, shadow) = sorted.layers();
         errors.into_result(Self {
             protocol,
@@ -81,6 +84,7 @@ impl Policy {
             custom: sorted.custom.into_iter().map(|(provider, entries)| (provider, Layer::new(entries))).collect(),
             jwt_rules,
             owned_headers,
+            facts,
         })
     }
 
@@ -93,6 +97,12 @@ impl Policy {
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// Whether any rule looks at it.
+    #[must_use]
+    pub fn needs(&self, fact: Fact) -> bool {
+        self.facts.contains(fact)
     }
 
     /// Lower-case names of the headers that only this policy may set: a request is stripped of them before anything else.
@@ -140,6 +150,11 @@ impl Sorted {
             Action::Audit => self.audit.extend(entries),
             Action::Custom => self.custom.entry(policy.provider.clone().unwrap_or_default()).or_default().extend(entries),
         }
+    }
+
+    /// Every rule; those in dry-run are among the shadows, as are the enforced ones.
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.shadow_deny.iter().chain(self.shadow_allow.iter().flatten()).chain(&self.audit).chain(self.custom.values().flatten())
     }
 
     fn layers(&mut self) -> (Layers, Option<Layers>) {

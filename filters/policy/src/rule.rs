@@ -4,7 +4,7 @@ mod condition;
 mod operation;
 mod source;
 
-use crate::check::Check;
+use crate::check::{Check, Test};
 use crate::invalid::Errors;
 use crate::matcher::identity::LocalDomains;
 use crate::request::Request;
@@ -35,6 +35,11 @@ impl Rule {
         any(&self.to) && any(&self.from) && all(&self.when)
     }
 
+    /// Every test in it.
+    pub(crate) fn tests(&self) -> impl Iterator<Item = &Test> {
+        self.from.iter().chain(&self.to).flatten().flatten().chain(&self.when).map(|check| &check.test)
+    }
+
     /// The fields that keep the rule from matching, `from.principals` or `when.source.ip`: of each part's alternatives, those of the one that
     /// fails by the fewest. None: it matches.
     pub(crate) fn failures(&self, request: &Request<'_>) -> Vec<String> {
@@ -55,9 +60,9 @@ impl Rule {
         if protocol == Protocol::Http {
             return Some(self);
         }
-        let lists = || self.from.iter().chain(&self.to).flatten().flatten().chain(&self.when);
         if action == Action::Allow {
-            return (!lists().any(|check| check.test.is_http_only())).then_some(self);
+            let needs_http = self.tests().any(Test::is_http_only);
+            return (!needs_http).then_some(self);
         }
         let keep = |checks: &mut Vec<Check>| checks.retain(|check| !check.test.is_http_only());
         self.from.iter_mut().chain(&mut self.to).flatten().for_each(keep);

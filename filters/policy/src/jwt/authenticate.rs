@@ -54,6 +54,15 @@ impl Authentication {
         }
     }
 
+    /// What [`Authentication::changes`] says, to keep.
+    #[must_use]
+    pub fn into_changes(self) -> Vec<HeaderChange> {
+        match self {
+            Self::Token(verified) => verified.changes,
+            Self::Anonymous | Self::Refused(_) => Vec::new(),
+        }
+    }
+
     /// What to do to the headers of a request that passes, in order.
     #[must_use]
     pub fn changes(&self) -> &[HeaderChange] {

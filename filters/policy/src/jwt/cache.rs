@@ -21,6 +21,14 @@ pub struct TokenCache {
     order: BTreeMap<u64, (Arc<[u8]>, usize)>,
     next: u64,
     bytes: usize,
+    counts: TokenCounts,
+}
+
+/// How often tokens were found in a [`TokenCache`], and how often not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TokenCounts {
+    pub hits: u64,
+    pub misses: u64,
 }
 
 #[derive(Debug)]
@@ -33,8 +41,20 @@ struct Entry {
 }
 
 impl TokenCache {
+    /// Counts since the last time.
+    pub fn take_counts(&mut self) -> TokenCounts {
+        std::mem::take(&mut self.counts)
+    }
+
     /// The claims, when the token was verified before and has not expired by `now`.
     pub(super) fn get(&mut self, rule: usize, token: &[u8], now: f64) -> Option<Arc<Claims>> {
+        let found = self.find(rule, token, now);
+        let count = if found.is_some() { &mut self.counts.hits } else { &mut self.counts.misses };
+        *count = count.saturating_add(1);
+        found
+    }
+
+    fn find(&mut self, rule: usize, token: &[u8], now: f64) -> Option<Arc<Claims>> {
         let entry = self.entries.get(token)?.iter().find(|entry| entry.rule == rule)?;
         if entry.expires >= now {
             return Some(Arc::clone(&entry.claims));

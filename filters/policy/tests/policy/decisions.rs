@@ -3,7 +3,7 @@
 use meshwright_policy::{AuditRecord, Authentication, Verdict};
 use serde_json::{Value, json};
 
-use crate::support::{Fixture, NOW, Trusting, allows, authenticate, compile, decide, one, unsigned};
+use crate::support::{Fixture, NOW, Trusting, allows, authenticate, compile, decide, evaluate, one, unsigned};
 
 fn policies(list: &[(&str, &str, Value)]) -> Value {
     list.iter().map(|(name, action, rules)| json!({"namespace": "ns", "name": name, "action": action, "rules": rules})).collect()
@@ -169,9 +169,9 @@ fn http_fields_on_tcp() {
 fn a_decision_is_recorded_small_and_reads_back() {
     let policy = one("http", "DENY", &json!([{}]));
     let fixture = Fixture::new().peer(&["mesh.test/ns/shop/sa/cart", "other"]);
-    let decision = decide(&policy, &fixture);
-    assert_eq!(decision.verdict, Verdict::Deny);
-    let record = AuditRecord::new(&decision, &fixture.connection, &Authentication::Anonymous);
+    let evaluation = evaluate(&policy, &fixture);
+    assert_eq!(evaluation.decision.verdict, Verdict::Deny);
+    let record = AuditRecord::new("", evaluation, &fixture.connection, &Authentication::Anonymous);
     let text = serde_json::to_string(&record).unwrap();
     let expected =
         r#"{"verdict":"DENY","policy":"ns/name","rule":0,"reason":"deny_rule_matched","principal":"spiffe://mesh.test/ns/shop/sa/cart"}"#;
@@ -185,12 +185,12 @@ fn a_record_tells_whose_token_it_was() {
     let fixture = Fixture::new().claims(json!({"sub": "me", "secret": "not for the log"}));
     let token = unsigned(&json!({"alg": "EdDSA"}), &fixture.claims.clone().unwrap());
     let found = authenticate(&policy, &[("authorization".to_owned(), format!("Bearer {token}").into_bytes())], &Trusting);
-    let text = serde_json::to_string(&AuditRecord::new(&decide(&policy, &fixture), &fixture.connection, &found)).unwrap();
-    let expected = r#"{"verdict":"ALLOW","policy":"ns/a","rule":0,"reason":"allow_rule_matched","jwt_issuer":"https://issuer.test/a","jwt_subject":"me"}"#;
+    let text = serde_json::to_string(&AuditRecord::new("v1", evaluate(&policy, &fixture), &fixture.connection, &found)).unwrap();
+    let expected = r#"{"verdict":"ALLOW","policy":"ns/a","rule":0,"reason":"allow_rule_matched","version":"v1","jwt_issuer":"https://issuer.test/a","jwt_subject":"me"}"#;
     assert_eq!(text, expected);
     // What could not be verified is nobody's.
     let refused = authenticate(&policy, &[("authorization".to_owned(), b"Bearer x".to_vec())], &Trusting);
-    let record = AuditRecord::new(&decide(&policy, &fixture), &fixture.connection, &refused);
+    let record = AuditRecord::new("v1", evaluate(&policy, &fixture), &fixture.connection, &refused);
     assert_eq!((record.jwt_issuer, record.jwt_subject), (None, None));
     assert_eq!(serde_json::to_string(&AuditRecord::refused("why")).unwrap(), r#"{"verdict":"DENY","reason":"why"}"#);
 }

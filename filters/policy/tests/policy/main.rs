@@ -10,6 +10,7 @@
 
 mod decisions;
 mod equivalence;
+mod evaluations;
 mod extremes;
 mod fields;
 mod hardening;

@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use meshwright_policy::{
-    Algorithm, Authentication, Connection, Crypto, CryptoError, Decision, Headers, HttpRequest, Peer, Policy, PublicKey, Request,
-    TokenCache, Verdict,
+    Algorithm, Authentication, Connection, Crypto, CryptoError, Decision, Evaluation, Headers, HttpRequest, Peer, Policy, PublicKey,
+    Request, TokenCache, Verdict,
 };
 use serde_json::{Value, json};
 
@@ -120,6 +120,15 @@ pub(crate) fn authenticate_at(
 }
 
 pub(crate) fn decide<'p>(policy: &'p Policy, fixture: &Fixture) -> Decision<'p> {
+    with_request(policy, fixture, |request| meshwright_policy::decide(policy, request))
+}
+
+pub(crate) fn evaluate<'p>(policy: &'p Policy, fixture: &Fixture) -> Evaluation<'p> {
+    with_request(policy, fixture, |request| meshwright_policy::evaluate(policy, request))
+}
+
+/// What a fixture describes, as the policy is given it.
+pub(crate) fn with_request<T>(policy: &Policy, fixture: &Fixture, use_it: impl FnOnce(&Request<'_>) -> T) -> T {
     let mut headers = fixture.headers.clone();
     if let (Some(headers), Some(claims)) = (&mut headers, &fixture.claims) {
         let token = unsigned(&json!({"alg": "EdDSA"}), claims);
@@ -129,7 +138,7 @@ pub(crate) fn decide<'p>(policy: &'p Policy, fixture: &Fixture) -> Decision<'p> 
         .as_ref()
         .map(|headers| HttpRequest::new(Headers::from_pairs(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_slice())))));
     let authentication = headers.as_ref().map_or(Authentication::Anonymous, |headers| authenticate(policy, headers, &Trusting));
-    meshwright_policy::decide(policy, &Request { connection: &fixture.connection, http: http.as_ref(), authentication: &authentication })
+    use_it(&Request { connection: &fixture.connection, http: http.as_ref(), authentication: &authentication })
 }
 
 pub(crate) fn allows(policy: &Policy, fixture: &Fixture) -> bool {

@@ -50,7 +50,7 @@ fn is_told_right(decision: &Decision<'_>, config: &wire::AuthzConfig) {
         Reason::DenyRule => Some((wire::Action::Deny, Verdict::Deny)),
         Reason::AllowRule => Some((wire::Action::Allow, Verdict::Allow)),
         Reason::NoAllowPolicy | Reason::NoAllowRuleMatched => None,
-        Reason::Token(error) => panic!("no token was sent: {error:?}"),
+        other @ (Reason::Token(_) | Reason::CustomProvider) => panic!("no token was sent, no provider asked: {other:?}"),
     };
     let Some((action, verdict)) = action else {
         assert_eq!((decision.policy, decision.rule), (None, None));
