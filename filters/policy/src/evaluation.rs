@@ -8,8 +8,9 @@ use crate::policy::Policy;
 use crate::request::Request;
 use crate::wire::Action;
 
-/// At most so many rules are looked at for the nearest miss, so that a denial costs little whatever the policy.
-const MOST_LOOKED_AT: usize = 256;
+/// At most so many rules that an index finds, and as many of the first, are looked at for the nearest miss, so that a denial costs little
+/// whatever the policy.
+const MOST_LOOKED_AT: usize = 32;
 
 /// One rule of a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +30,8 @@ pub struct CustomCheck<'p> {
     pub rule: RuleRef<'p>,
 }
 
-/// The ALLOW rule that failed by the fewest fields; of several the first.
+/// The ALLOW rule that failed by the fewest fields, of those that were looked at: the first ones, and where there are many those that share
+/// the rarest of their fields with the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NearestMiss<'p> {
     /// Which it is.
@@ -78,9 +80,9 @@ fn reference(entry: &Entry) -> RuleRef<'_> {
 }
 
 fn nearest<'p>(policy: &'p Policy, request: &Request<'_>) -> Option<NearestMiss<'p>> {
-    let entries = policy.enforced.allow.as_ref()?.entries().iter().take(MOST_LOOKED_AT);
-    let misses = entries.map(|entry| NearestMiss { rule: reference(entry), failed: entry.rule().failures(request) });
-    misses.min_by_key(|miss| miss.failed.len())
+    let allow = policy.enforced.allow.as_ref()?;
+    let nearest = allow.near(request, MOST_LOOKED_AT).min_by_key(|entry| entry.rule().distance(request))?;
+    Some(NearestMiss { rule: reference(nearest), failed: nearest.rule().failures(request) })
 }
 
 /// One rule that was looked at, as [`trace`] tells of it.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::index::Index;
 use crate::request::Request;
 use crate::rule::Rule;
 use crate::wire::Action;
@@ -43,23 +44,42 @@ impl Entry {
     }
 }
 
+/// Fewer rules than this are looked at one by one.
+const WORTH_AN_INDEX: usize = 8;
+
 /// The rules of one action.
 #[derive(Debug, Clone)]
 pub(crate) struct Layer {
     entries: Vec<Entry>,
+    index: Option<Index>,
 }
 
 impl Layer {
     pub(crate) fn new(entries: Vec<Entry>) -> Self {
-        Self { entries }
+        let index = (entries.len() >= WORTH_AN_INDEX).then(|| Index::new(entries.iter().map(Entry::rule)));
+        Self { entries, index }
     }
 
     pub(crate) fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
+    /// Rules that the request may nearly match: at most `most` that an index finds, then the first `most`.
+    pub(crate) fn near(&self, request: &Request<'_>, most: usize) -> impl Iterator<Item = &Entry> {
+        let found = self.index.as_ref().map(|index| index.found(request, most)).unwrap_or_default();
+        let found = found.into_iter().filter_map(|number| self.entries.get(usize::try_from(number).ok()?));
+        found.chain(self.entries.iter().take(most))
+    }
+
     /// The first rule, in the order of the documents, that the request matches.
     pub(crate) fn first_match(&self, request: &Request<'_>) -> Option<&Entry> {
-        self.entries.iter().find(|entry| entry.rule.matches(request))
+        let entry = |number: u32| usize::try_from(number).ok().and_then(|place| self.entries.get(place));
+        match &self.index {
+            Some(index) => {
+                let found = index.first(request, |number| entry(number).is_some_and(|entry| entry.rule.matches(request)));
+                found.and_then(entry)
+            }
+            None => self.entries.iter().find(|entry| entry.rule.matches(request)),
+        }
     }
 }

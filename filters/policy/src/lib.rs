@@ -9,6 +9,7 @@ mod decision;
 mod evaluation;
 mod facts;
 mod headers;
+mod index;
 mod invalid;
 pub mod jwt;
 mod layer;

@@ -35,9 +35,35 @@ impl Rule {
         any(&self.to) && any(&self.from) && all(&self.when)
     }
 
+    /// The alternatives of `from`, each with all of its checks; none: any source.
+    pub(crate) fn from(&self) -> Option<&[Vec<Check>]> {
+        self.from.as_deref()
+    }
+
+    /// The alternatives of `to`.
+    pub(crate) fn to(&self) -> Option<&[Vec<Check>]> {
+        self.to.as_deref()
+    }
+
+    pub(crate) fn when(&self) -> &[Check] {
+        &self.when
+    }
+
+    /// Every check in it.
+    pub(crate) fn checks(&self) -> impl Iterator<Item = &Check> {
+        self.from.iter().chain(&self.to).flatten().flatten().chain(&self.when)
+    }
+
     /// Every test in it.
     pub(crate) fn tests(&self) -> impl Iterator<Item = &Test> {
-        self.from.iter().chain(&self.to).flatten().flatten().chain(&self.when).map(|check| &check.test)
+        self.checks().map(|check| &check.test)
+    }
+
+    /// How many fields keep the rule from matching, as [`Rule::failures`] lists them.
+    pub(crate) fn distance(&self, request: &Request<'_>) -> usize {
+        let failed = |checks: &[Check]| checks.iter().filter(|check| !check.matches(request)).count();
+        let fewest = |alternatives: &Option<Vec<Vec<Check>>>| alternatives.iter().flatten().map(|checks| failed(checks)).min().unwrap_or(0);
+        fewest(&self.from).saturating_add(fewest(&self.to)).saturating_add(failed(&self.when))
     }
 
     /// The fields that keep the rule from matching, `from.principals` or `when.source.ip`: of each part's alternatives, those of the one that

@@ -50,6 +50,17 @@ impl Claims {
         own.saturating_add(names).saturating_add(members_weight(&self.payload))
     }
 
+    /// The strings that [`Claims::any_string`] looks at.
+    pub(crate) fn strings<'c>(&'c self, path: &[String]) -> Box<dyn Iterator<Item = &'c str> + 'c> {
+        let split = path.len() == 1 && path.first().is_some_and(|name| self.space_delimited.contains(name));
+        match self.get(path) {
+            Some(Value::String(text)) if split => Box::new(text.split(' ').filter(|part| !part.is_empty())),
+            Some(Value::String(text)) => Box::new(std::iter::once(text.as_str())),
+            Some(Value::Array(list)) => Box::new(list.iter().filter_map(Value::as_str)),
+            _ => Box::new(std::iter::empty()),
+        }
+    }
+
     /// Whether the claim is a string, or a list with a string in it, that `holds`. Numbers and booleans never match, as in Istio.
     pub(crate) fn any_string(&self, path: &[String], holds: impl Fn(&str) -> bool) -> bool {
         let split = path.len() == 1 && path.first().is_some_and(|name| self.space_delimited.contains(name));

@@ -1,3 +1,5 @@
+use crate::index::Pattern;
+
 /// A pattern in which every `*` stands for any run of characters, in any place: Istio's `namespaces` and `trustDomains`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Glob {
@@ -14,6 +16,18 @@ impl Glob {
             return Err(format!("found `{pattern}`; a name without `/` is allowed"));
         }
         Ok(Self { parts: pattern.split('*').map(str::to_owned).collect() })
+    }
+
+    /// What every value that matches has; none when that is nothing.
+    pub(crate) fn pattern(&self) -> Option<Pattern<'_>> {
+        let [first, .., last] = self.parts.as_slice() else {
+            return self.parts.first().map(|only| Pattern::Exact(only.as_bytes().into()));
+        };
+        match (first.as_str(), last.as_str()) {
+            ("", "") => None,
+            ("", suffix) => Some(Pattern::Suffix(suffix.as_bytes().into())),
+            (prefix, _) => Some(Pattern::Prefix(prefix.as_bytes().into())),
+        }
     }
 
     pub(crate) fn matches(&self, value: &str) -> bool {

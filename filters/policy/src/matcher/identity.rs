@@ -3,6 +3,7 @@
 use super::glob::Glob;
 use super::spiffe::SpiffeView;
 use super::text::TextMatch;
+use crate::index::Pattern;
 use crate::request::Peer;
 
 const SCHEME: &str = "spiffe://";
@@ -83,6 +84,16 @@ impl PrincipalMatch {
         parsed.collect::<Result<_, _>>().map(Self)
     }
 
+    /// What one of its names has, each; none where that is no pattern.
+    pub(crate) fn patterns(&self) -> impl Iterator<Item = Option<Pattern<'_>>> {
+        self.0.iter().map(|pattern| match pattern {
+            PrincipalPattern::Exact(exact) => Some(Pattern::Exact(exact.as_bytes().into())),
+            PrincipalPattern::Prefix(prefix) => Some(Pattern::Prefix(prefix.as_bytes().into())),
+            PrincipalPattern::Suffix(suffix) => Some(Pattern::Suffix(suffix.as_bytes().into())),
+            PrincipalPattern::Any => None,
+        })
+    }
+
     /// Every URI name, then every DNS name, then the subject, as Envoy tries them.
     pub(crate) fn matches(&self, peer: &Peer) -> bool {
         let Peer::Authenticated { uri_sans, dns_sans, subject } = peer else { return false };
@@ -122,6 +133,10 @@ impl NamespaceMatch {
         Glob::parse(pattern).map(Self)
     }
 
+    pub(crate) fn pattern(&self) -> Option<Pattern<'_>> {
+        self.0.pattern()
+    }
+
     pub(crate) fn matches(&self, peer: &Peer) -> bool {
         any_id(peer, |id| id.namespace().is_some_and(|found| self.0.matches(found)))
     }
@@ -146,6 +161,10 @@ impl ServiceAccountMatch {
             return wrong();
         }
         Ok(Self { namespace: namespace.to_owned(), name: name.to_owned() })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     pub(crate) fn matches(&self, peer: &Peer) -> bool {

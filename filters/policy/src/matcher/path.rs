@@ -1,4 +1,5 @@
 use super::text::TextMatch;
+use crate::index::{self, Pattern};
 
 const ONE: &str = "{*}";
 const MANY: &str = "{**}";
@@ -33,6 +34,14 @@ impl PathMatch {
             return Template::parse(pattern).map(Self::Template);
         }
         TextMatch::parse(pattern).map(Self::Text)
+    }
+
+    /// What every path that matches begins or ends with.
+    pub(crate) fn pattern(&self) -> Option<Pattern<'_>> {
+        match self {
+            Self::Text(text) => index::text(text),
+            Self::Template(template) => Some(Pattern::Prefix(template.literal_start().into())),
+        }
     }
 
     /// `path` is without query and fragment.
@@ -70,6 +79,16 @@ impl Template {
             }
         }
         Ok(Self { head, tail: None })
+    }
+
+    /// What stands before the first operator.
+    fn literal_start(&self) -> Vec<u8> {
+        let literals = self.head.iter().map_while(|segment| match segment {
+            Segment::Literal(literal) => Some(literal.as_bytes()),
+            Segment::One => None,
+        });
+        // The slash behind the last literal is one, too: there is an operator behind it, or the template would be a text.
+        literals.flat_map(|literal| [b"/", literal]).chain([&b"/"[..]]).collect::<Vec<_>>().concat()
     }
 
     fn matches(&self, path: &[u8]) -> bool {

@@ -35,6 +35,15 @@ impl RequestPrincipalMatch {
         Ok(Self { issuer, subject: Some(subject) })
     }
 
+    pub(crate) fn issuer(&self) -> &TextMatch {
+        &self.issuer
+    }
+
+    /// None: nothing matches.
+    pub(crate) fn subject(&self) -> Option<&TextMatch> {
+        self.subject.as_ref()
+    }
+
     pub(crate) fn matches(&self, issuer: &str, subject: Option<&str>) -> bool {
         let (Some(wanted), Some(subject)) = (&self.subject, subject) else { return false };
         self.issuer.matches(issuer.as_bytes()) && wanted.matches(subject.as_bytes()) && !subject.is_empty()

@@ -94,9 +94,9 @@ fn rule() -> impl Strategy<Value = Value> {
     })
 }
 
-fn policies() -> impl Strategy<Value = Value> {
+fn policies(most: usize) -> impl Strategy<Value = Value> {
     let one = (select(&["ALLOW", "DENY"][..]), prop::collection::vec(rule(), 1..4), select(&["a", "b"][..]));
-    prop::collection::vec(one, 0..4).prop_map(|list| {
+    prop::collection::vec(one, 0..most).prop_map(|list| {
         let policy = |(index, (action, rules, namespace)): (usize, (&str, Vec<Value>, &str))| {
             json!({"namespace": namespace, "name": format!("p{index}"), "action": action, "rules": rules})
         };
@@ -179,14 +179,29 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn compiled_and_read_agree(authorization in policies(), requests in prop::collection::vec(request(), 1..8)) {
-        let policy = compile("http", &authorization);
-        let wire: Vec<meshwright_policy::wire::AuthorizationPolicy> = serde_json::from_value(authorization.clone()).unwrap();
-        for request in requests {
-            let decision = decide(&policy, &request);
-            let by = decision.policy.map(|name| (name.to_owned(), usize::try_from(decision.rule.unwrap()).unwrap()));
-            let found = (decision.verdict == meshwright_policy::Verdict::Allow, by);
-            prop_assert_eq!(found, reference::decide(&wire, "mesh.test", &["old.test"], &request), "{} {:?}", authorization, request);
-        }
+    fn compiled_and_read_agree(authorization in policies(4), requests in prop::collection::vec(request(), 1..8)) {
+        agree(&authorization, &requests)?;
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// So many that rules are found by an index.
+    #[test]
+    fn many_rules_and_read_agree(authorization in policies(40), requests in prop::collection::vec(request(), 8..32)) {
+        agree(&authorization, &requests)?;
+    }
+}
+
+fn agree(authorization: &Value, requests: &[Fixture]) -> Result<(), TestCaseError> {
+    let policy = compile("http", authorization);
+    let wire: Vec<meshwright_policy::wire::AuthorizationPolicy> = serde_json::from_value(authorization.clone()).unwrap();
+    for request in requests {
+        let decision = decide(&policy, request);
+        let by = decision.policy.map(|name| (name.to_owned(), usize::try_from(decision.rule.unwrap()).unwrap()));
+        let found = (decision.verdict == meshwright_policy::Verdict::Allow, by);
+        prop_assert_eq!(found, reference::decide(&wire, "mesh.test", &["old.test"], request), "{} {:?}", authorization, request);
+    }
+    Ok(())
 }
