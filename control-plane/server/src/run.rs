@@ -54,7 +54,7 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     let ready = Ready { xds: xds.local_addr()?, admin: admin.local_addr()? };
 
     let board = Arc::new(Board::new());
-    let inputs = MeshInputs { trust_bundle_pem: authority.trust_bundle_pem().to_owned() };
+    let inputs = MeshInputs { trust_bundle_pem: authority.trust_bundle_pem().to_owned(), ..MeshInputs::default() };
     let facts = Facts {
         trust_domain: authority.trust_domain().to_string(),
         root_namespace: mesh.root_namespace().to_owned(),
