@@ -10,6 +10,7 @@ use meshwright_policy::{
 use crate::connection::UnknownPeer;
 use crate::crypto::HostCrypto;
 use crate::headers::Received;
+use crate::unknown_keys::UnknownKeys;
 
 const FORBIDDEN: u16 = 403;
 const UNAUTHORIZED: u16 = 401;
@@ -20,6 +21,7 @@ const ACCESS_DENIED: &str = "RBAC: access denied";
 pub(crate) struct Engine<C = HostCrypto> {
     policy: Policy,
     tokens: RefCell<TokenCache>,
+    unknown_keys: RefCell<UnknownKeys>,
     crypto: C,
 }
 
@@ -32,6 +34,8 @@ pub(crate) struct Outcome {
     pub(crate) changes: Vec<HeaderChange>,
     /// For the access log.
     pub(crate) audit: AuditRecord,
+    /// For the host's log.
+    pub(crate) unknown_key: Option<String>,
 }
 
 /// The reply that a denied request gets. A denied connection is closed instead.
@@ -50,7 +54,7 @@ impl Denial {
 
 impl<C: Crypto> Engine<C> {
     pub(crate) fn new(policy: Policy, crypto: C) -> Self {
-        Self { policy, tokens: RefCell::new(TokenCache::default()), crypto }
+        Self { policy, tokens: RefCell::new(TokenCache::default()), unknown_keys: RefCell::default(), crypto }
     }
 
     pub(crate) fn policy(&self) -> &Policy {
@@ -69,7 +73,9 @@ impl<C: Crypto> Engine<C> {
             let mut tokens = self.tokens.borrow_mut();
             self.policy.authenticate(&http, now, &self.crypto, &mut tokens)
         };
-        self.decide(&connection, Some(&http), &authentication)
+        let find = || self.policy.unknown_key(&http, &authentication);
+        let unknown_key = self.unknown_keys.borrow_mut().line(now, find);
+        Outcome { unknown_key, ..self.decide(&connection, Some(&http), &authentication) }
     }
 
     /// Decides about a TCP connection.
@@ -87,13 +93,13 @@ impl<C: Crypto> Engine<C> {
             Verdict::Deny => Some(denial(&decision, http)),
         };
         let audit = AuditRecord::new(&decision, connection, authentication);
-        Outcome { denial, changes: authentication.changes().to_vec(), audit }
+        Outcome { denial, changes: authentication.changes().to_vec(), audit, unknown_key: None }
     }
 }
 
 impl Outcome {
     fn unknown_peer(error: UnknownPeer) -> Self {
-        Self { denial: Some(Denial::FORBIDDEN), changes: Vec::new(), audit: AuditRecord::refused(error.reason()) }
+        Self { denial: Some(Denial::FORBIDDEN), changes: Vec::new(), audit: AuditRecord::refused(error.reason()), unknown_key: None }
     }
 }
 
@@ -174,6 +180,18 @@ mod tests {
         let denial = outcome.denial.unwrap();
         assert_eq!(denial.status, 401);
         assert_eq!(denial.challenge.as_deref(), Some("Bearer realm=\"https://a.test/a\", error=\"invalid_token\""));
+    }
+
+    #[test]
+    fn a_key_that_nobody_has_is_told_and_changes_no_decision() {
+        let engine = engine();
+        // {"alg":"EdDSA","kid":"new"} and {"iss":"https://i"}
+        let token = "Bearer eyJhbGciOiJFZERTQSIsImtpZCI6Im5ldyJ9.eyJpc3MiOiJodHRwczovL2kifQ.AAAA";
+        let request = |now| engine.request(Ok(connection("orders")), &received(&[("authorization", token)], &[]), now);
+        let outcome = request(100);
+        assert_eq!(outcome.denial.map(|denial| denial.status), Some(401));
+        assert_eq!(outcome.unknown_key.as_deref(), Some(r#"meshwright-unknown-key {"issuer":"https://i","kid":"new"}"#));
+        assert_eq!(request(101).unknown_key, None, "once");
     }
 
     #[test]

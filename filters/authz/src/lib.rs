@@ -13,5 +13,6 @@ mod peer;
 mod properties;
 mod root;
 mod tcp;
+mod unknown_keys;
 
 pub use root::Authz;

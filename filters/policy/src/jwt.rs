@@ -13,6 +13,7 @@ mod location;
 pub(crate) mod rule;
 mod strict_json;
 mod token;
+mod unknown_key;
 
 pub use authenticate::{Authentication, Refusal, Verified};
 pub use cache::TokenCache;
@@ -23,3 +24,4 @@ pub use error::JwtError;
 pub use jwks::{InvalidJwks, NO_KEYS, PublicKey, parse_jwks};
 pub use key_server::refused_key_server;
 pub use key_url::check_key_url;
+pub use unknown_key::UnknownKey;

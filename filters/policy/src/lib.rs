@@ -21,7 +21,7 @@ pub use headers::{Headers, InvalidHeaders};
 pub use invalid::{Invalid, InvalidPolicy};
 pub use jwt::{
     Algorithm, Authentication, Claims, Crypto, CryptoError, HeaderChange, HeaderValue, InvalidJwks, JwtError, NO_KEYS, PublicKey, Refusal,
-    SoftwareCrypto, TokenCache, check_key_url, parse_jwks, refused_key_server,
+    SoftwareCrypto, TokenCache, UnknownKey, check_key_url, parse_jwks, refused_key_server,
 };
 pub use policy::{Policy, validate_jwt_rules, validate_rules};
 pub use request::{Connection, HttpRequest, Peer, Request};

@@ -21,4 +21,5 @@ mod refusals;
 mod robustness;
 mod support;
 mod tokens;
+mod unknown_keys;
 mod wire;
