@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use meshwright_ca::{Authority, IdentityOptions, ServerCertificate, TokenStore, identity_service, server_tls_config};
+use meshwright_ca::{
+    Authority, IdentityOptions, ServerCertificate, TokenStore, UnknownKeys, identity_service, key_service, server_tls_config,
+};
 use meshwright_config::KeySets;
-use meshwright_jwks::Fetcher;
+use meshwright_jwks::{Fetcher, Keys};
 use meshwright_sources::{DirectorySource, Loaded};
 use meshwright_xds::AdsService;
 use tokio::net::TcpListener;
@@ -74,7 +76,8 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
 
     let (stopping, stopped) = watch::channel(false);
     let mut parts = JoinSet::new();
-    let routes = Routes::new(ads.clone()).add_service(service);
+    let reports = key_service(Arc::clone(&authority), Arc::new(SystemTime::now), Reports(keys.clone()));
+    let routes = Routes::new(ads.clone()).add_service(service).add_service(reports);
     let protection = Protection::Tls(TlsAcceptor::from(Arc::new(tls)));
     parts.spawn(connections::serve(xds, protection, routes, stopped.clone(), DRAIN));
     if let Some(listener) = plaintext {
@@ -97,6 +100,15 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     stopping.send_replace(true);
     while parts.join_next().await.is_some() {}
     outcome
+}
+
+/// What sidecars report goes to the fetcher.
+struct Reports(Keys);
+
+impl UnknownKeys for Reports {
+    fn unknown_key(&self, issuer: String, kid: String) {
+        self.0.unknown_key(issuer, kid);
+    }
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
