@@ -8,9 +8,10 @@ mod server;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use meshwright_demo::bookshop::Network;
 use meshwright_demo::client::Client;
 use meshwright_demo::keys::Issuer;
-use meshwright_demo::launcher::{ControlPlane, ControlPlaneSpec, Workload, WorkloadSpec};
+use meshwright_demo::launcher::{ControlPlane, ControlPlaneSpec, Environment, Workload, WorkloadSpec};
 use meshwright_e2e::{any_ports, configure, smallest_mesh};
 use meshwright_test_support as support;
 use serde_json::Value;
@@ -48,6 +49,33 @@ struct Mesh {
 }
 
 impl Mesh {
+    async fn start(environment: &Environment, network: Network) -> anyhow::Result<(Self, Workload)> {
+        let control_plane = ControlPlane::start(environment, any_ports()).await?;
+        let spec = WorkloadSpec {
+            namespace: "test".to_owned(),
+            name: "one".to_owned(),
+            service_account: "one".to_owned(),
+            outbound: network.at(1, 15_001),
+            apps: vec![(8080, network.at(1, 9080))],
+            tcp: Vec::new(),
+            echo: Some(vec!["--listen".to_owned(), network.at(1, 9080).to_string()]),
+            extra: Vec::new(),
+        };
+        let workload = Workload::start(environment, control_plane.xds(), spec).await?;
+        let mesh = Self { control_plane, client: Client::outside()?, url: format!("http://{}/", network.at(1, 8080)) };
+        Ok((mesh, workload))
+    }
+
+    /// With another control plane on the same configuration, data and addresses.
+    async fn restarted(self, environment: &Environment) -> anyhow::Result<Self> {
+        let ports = ControlPlaneSpec { xds: self.control_plane.xds(), admin: self.control_plane.admin() };
+        self.control_plane.into_process().stop().await?;
+        let control_plane = ControlPlane::start(environment, ports).await?;
+        let connected = control_plane.connected(1, SETTLED).await?;
+        anyhow::ensure!(connected["enforced"] == true, "{connected}");
+        Ok(Self { control_plane, ..self })
+    }
+
     async fn status_of(&self, token: Option<&str>) -> anyhow::Result<Option<u16>> {
         let bearer = token.map(|token| format!("Bearer {token}"));
         let headers: Vec<(&str, &str)> = bearer.iter().map(|value| ("authorization", value.as_str())).collect();
@@ -104,20 +132,7 @@ async fn keys_rotate_and_outlive_their_server_and_the_control_plane() -> anyhow:
     keys.answers("/realm/.well-known/openid-configuration", "200 OK", &configuration);
     keys.answers("/other", "200 OK", &other.jwks()?);
     configure(&environment, &documents(&network.at(1, 0).ip().to_string(), &uri, &discovered))?;
-    let control_plane = ControlPlane::start(&environment, any_ports()).await?;
-    let spec = WorkloadSpec {
-        namespace: "test".to_owned(),
-        name: "one".to_owned(),
-        service_account: "one".to_owned(),
-        outbound: network.at(1, 15_001),
-        apps: vec![(8080, network.at(1, 9080))],
-        tcp: Vec::new(),
-        echo: Some(vec!["--listen".to_owned(), network.at(1, 9080).to_string()]),
-        extra: Vec::new(),
-    };
-    let workload = Workload::start(&environment, control_plane.xds(), spec).await?;
-    let mut mesh = Mesh { control_plane, client: Client::outside()?, url: format!("http://{}/", network.at(1, 8080)) };
-
+    let (mesh, workload) = Mesh::start(&environment, network).await?;
     mesh.when("both sets are there", |status| sources(status).iter().filter(|source| source["keys"] == 1).count() == 2).await?;
     mesh.until_allowed(&old).await?;
     mesh.until_allowed(&other).await?;
@@ -140,11 +155,7 @@ async fn keys_rotate_and_outlive_their_server_and_the_control_plane() -> anyhow:
     assert_eq!(keys.asked().iter().filter(|path| *path == "/keys").count(), 2, "once at the start and once for the new key");
 
     drop(keys);
-    let ports = ControlPlaneSpec { xds: mesh.control_plane.xds(), admin: mesh.control_plane.admin() };
-    mesh.control_plane.into_process().stop().await?;
-    mesh.control_plane = ControlPlane::start(&environment, ports).await?;
-    let connected = mesh.control_plane.connected(1, SETTLED).await?;
-    assert_eq!(connected["enforced"], true, "{connected}");
+    let mesh = mesh.restarted(&environment).await?;
     let failed =
         |source: &Value| source["keys"] == 1 && source["last_error"].as_str().is_some_and(|error| error.contains("cannot be reached"));
     mesh.when("fetching fails", |status| sources(status).iter().filter(|source| failed(source)).count() == 2).await?;
