@@ -87,7 +87,7 @@ fn print_keys(source: &Value) {
     let issuers: Vec<String> = source["issuers"].as_array().into_iter().flatten().map(text).collect();
     let held = match source["keys"].as_u64() {
         Some(0) | None => "NO KEYS YET: every token is refused".to_owned(),
-        Some(count) => format!("{count} keys, fetched {} ({} s ago)", text(&source["last_success"]), source["age_seconds"]),
+        Some(count) => format!("{count} in force, fetched {} ({} s ago)", text(&source["last_success"]), source["age_seconds"]),
     };
     let failed = source["last_error"].as_str().map(|error| format!("; the last fetch failed: {error}")).unwrap_or_default();
     output::line(&format!("keys of {} from {}: {held}{failed}", issuers.join(", "), text(&source["url"])));

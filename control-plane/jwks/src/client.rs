@@ -143,41 +143,4 @@ fn no_roots() -> Result<ClientConfig, rustls::Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use reqwest::dns::{Addrs, Name, Resolving};
-
-    use super::*;
-
-    /// Of two answers the second leads to the machine's own secrets.
-    #[derive(Debug)]
-    struct Hostile;
-
-    impl Resolve for Hostile {
-        fn resolve(&self, name: Name) -> Resolving {
-            let addresses = ["127.0.0.1:1", "169.254.169.254:1"].map(|address| address.parse().unwrap());
-            let checked = resolver::check(name.as_str(), &addresses);
-            Box::pin(async move {
-                checked?;
-                let addresses: Addrs = Box::new(addresses.into_iter());
-                Ok(addresses)
-            })
-        }
-    }
-
-    #[tokio::test]
-    async fn a_refused_name_says_so_whatever_is_around_the_error() {
-        let client = Client { plaintext: client(no_roots().unwrap(), Hostile).unwrap(), tls: Err("none".to_owned()) };
-        let source = KeySource::Uri("http://metadata.example/keys".to_owned());
-        let error = client.fetch(&source, Duration::from_secs(5)).await.unwrap_err();
-        let expected = "`metadata.example` is 169.254.169.254, a link-local address, where cloud providers keep metadata; keys are never fetched there";
-        assert_eq!(error.to_string(), expected);
-        assert_eq!(error.outcome().as_str(), "refused_address");
-    }
-
-    #[tokio::test]
-    async fn without_roots_there_is_no_tls() {
-        let client = Client { plaintext: client(no_roots().unwrap(), Checked).unwrap(), tls: Err("no roots".to_owned()) };
-        let error = client.fetch(&KeySource::Uri("https://127.0.0.1:1/".to_owned()), Duration::from_secs(5)).await.unwrap_err();
-        assert_eq!(error, FetchError::Unreachable("https://127.0.0.1:1/".to_owned(), "no roots".to_owned()));
-    }
-}
+mod tests;
