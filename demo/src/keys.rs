@@ -16,6 +16,7 @@ const POINT: usize = 65;
 #[derive(Debug)]
 pub struct Issuer {
     name: String,
+    kid: String,
     key: KeyPair,
 }
 
@@ -23,7 +24,15 @@ impl Issuer {
     /// # Errors
     /// When the operating system gives no randomness.
     pub fn new(name: &str) -> anyhow::Result<Self> {
-        Ok(Self { name: name.to_owned(), key: KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)? })
+        Self::with_key(name, "demo")
+    }
+
+    /// With a fresh key of that name (`kid`).
+    ///
+    /// # Errors
+    /// When the operating system gives no randomness.
+    pub fn with_key(name: &str, kid: &str) -> anyhow::Result<Self> {
+        Ok(Self { name: name.to_owned(), kid: kid.to_owned(), key: KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)? })
     }
 
     /// The key set that verifies its tokens (RFC 7517), as one line of JSON.
@@ -35,7 +44,7 @@ impl Issuer {
         anyhow::ensure!(point.len() == POINT, "a P-256 point has {POINT} bytes");
         let (x, y) = point.get(1..).context("a point has coordinates")?.split_at(POINT / 2);
         let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-        Ok(json!({"keys": [{"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "demo", "x": encode(x), "y": encode(y)}]})
+        Ok(json!({"keys": [{"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": self.kid, "x": encode(x), "y": encode(y)}]})
             .to_string())
     }
 
@@ -49,7 +58,7 @@ impl Issuer {
             "iss": self.name, "sub": subject, "groups": groups,
             "iat": now.saturating_add(lifetime.min(0)).saturating_sub(60), "exp": now.saturating_add(lifetime),
         });
-        let header = Header { kid: Some("demo".to_owned()), ..Header::new(Algorithm::ES256) };
+        let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::ES256) };
         Ok(jsonwebtoken::encode(&header, &claims, &EncodingKey::from_ec_der(&self.key.serialize_der()))?)
     }
 }

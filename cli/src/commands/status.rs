@@ -11,7 +11,7 @@ use crate::output::{self, Format};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Show the proxies, what each has acknowledged and refused, and the documents that are quarantined.
+/// Show the proxies, what each has acknowledged and refused, fetched keys, and the documents that are quarantined.
 ///
 /// Exit code 0 also when something is quarantined or refused: read `quarantined` and `nacks` of the JSON output in scripts.
 ///
@@ -75,10 +75,22 @@ fn print(status: &Value) {
             }
         }
     }
+    status["key_sources"].as_array().into_iter().flatten().for_each(print_keys);
     for document in status["quarantined"].as_array().into_iter().flatten() {
         let kept = if document["last_good"] == true { "its last good version stays in force" } else { "it has no effect" };
         output::line(&format!("quarantined: {}; {kept}", text(&document["error"])));
     }
+}
+
+fn print_keys(source: &Value) {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let issuers: Vec<String> = source["issuers"].as_array().into_iter().flatten().map(text).collect();
+    let held = match source["keys"].as_u64() {
+        Some(0) | None => "NO KEYS YET: every token is refused".to_owned(),
+        Some(count) => format!("{count} in force, fetched {} ({} s ago)", text(&source["last_success"]), source["age_seconds"]),
+    };
+    let failed = source["last_error"].as_str().map(|error| format!("; the last fetch failed: {error}")).unwrap_or_default();
+    output::line(&format!("keys of {} from {}: {held}{failed}", issuers.join(", "), text(&source["url"])));
 }
 
 fn state(proxy: &Value) -> &'static str {

@@ -117,6 +117,22 @@ pub async fn fetch_module(
     if found == module.sha256 { Ok(bytes.freeze()) } else { Err(BadAnswer::ModuleDigest { expected: module.sha256.clone(), found }.into()) }
 }
 
+/// Tells that a token of `issuer` names the key `kid` (1 to 128 bytes), which the proxy does not have.
+///
+/// # Errors
+/// [`ClientError`]; that the report was taken says nothing of keys.
+pub async fn report_unknown_key(
+    address: &str,
+    credentials: &Credentials,
+    issuer: &str,
+    kid: &str,
+    now: SystemTime,
+) -> Result<(), ClientError> {
+    let mut connection = authenticated(address, credentials, now).await?;
+    let request = proto::ReportUnknownKeyRequest { issuer: issuer.to_owned(), kid: kid.to_owned() };
+    connection.keys.report_unknown_key(request).await.map(|_| ()).map_err(|status| connection.failure(&status))
+}
+
 async fn authenticated(address: &str, credentials: &Credentials, now: SystemTime) -> Result<Connection, ClientError> {
     if now > credentials.not_after() {
         return Err(ClientError::Expired { identity: credentials.identity().clone(), at: utc(credentials.not_after()) });

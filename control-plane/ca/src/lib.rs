@@ -1,5 +1,5 @@
 //! The mesh's certificate authority: a root and an intermediate kept on disk, leaves for SPIFFE identities, single-use join tokens, and
-//! the service by which sidecars join and renew (server and client).
+//! the service by which sidecars join and renew (server and client), and beside it the one by which they report on keys of tokens.
 //!
 //! It does not decide who may have which identity beyond what a join token or a valid certificate says, does not watch anything, and
 //! keeps no clock of its own: every call that needs the time is given it.
@@ -8,6 +8,7 @@ mod authority;
 pub mod client;
 mod fingerprint;
 mod join_token;
+mod key_service;
 mod peer;
 mod private_key;
 mod service;
@@ -20,6 +21,7 @@ mod token_store;
 pub use authority::{Authority, InvalidMaterial, IssueError, Issued, MAX_LEAF_TTL, MIN_LEAF_TTL, OpenError, ServerIdentity};
 pub use fingerprint::Fingerprint;
 pub use join_token::{InvalidJoinToken, JoinToken};
+pub use key_service::{KeyServer, UnknownKeys, key_service};
 pub use peer::{InvalidPeer, PeerCertificates};
 pub use private_key::{KeyError, PrivateKey};
 pub use service::{Clock, IdentityOptions, IdentityServer, Module, ModuleProvider, Refusal, identity_service};

@@ -94,10 +94,7 @@ pub fn identity_service<M: ModuleProvider>(
 
 impl<M: ModuleProvider> IdentityServer<M> {
     fn caller<T>(&self, request: &Request<T>) -> Result<SpiffeId, Status> {
-        let peer = request.extensions().get::<PeerCertificates>().filter(|peer| !peer.0.is_empty());
-        let peer = peer.ok_or_else(|| Refusal::CertificateRequired.status("this needs a client certificate"))?;
-        peer.identity(self.authority.trust_domain(), (self.options.clock)())
-            .map_err(|error| refuse("certificate", Refusal::CertificateInvalid, error.to_string()))
+        caller(&self.authority, &self.options.clock, request)
     }
 
     /// Signs, and writes the audit record. Off the runtime: it may write files.
@@ -123,6 +120,13 @@ impl<M: ModuleProvider> IdentityServer<M> {
             Err(error) => Err(refuse("certificate", Refusal::Internal, error.to_string())),
         }
     }
+}
+
+/// Who is asking, by the certificate of the connection.
+pub(crate) fn caller<T>(authority: &Authority, clock: &Clock, request: &Request<T>) -> Result<SpiffeId, Status> {
+    let peer = request.extensions().get::<PeerCertificates>().filter(|peer| !peer.0.is_empty());
+    let peer = peer.ok_or_else(|| Refusal::CertificateRequired.status("this needs a client certificate"))?;
+    peer.identity(authority.trust_domain(), clock()).map_err(|error| refuse("certificate", Refusal::CertificateInvalid, error.to_string()))
 }
 
 /// By what a caller is who it says.

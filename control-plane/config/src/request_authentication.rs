@@ -1,12 +1,18 @@
 //! RequestAuthentication: whose tokens are taken. The rules are `meshwright_policy`'s, which also says what is wrong with them.
 
+use std::time::Duration;
+
 use meshwright_policy::{validate_jwt_rules, wire};
 
 use crate::key::DocumentKey;
+use crate::key_source::FetchedKeys;
 use crate::peer_authentication::read_selector;
 use crate::reader::Reader;
 use crate::record::record;
 use crate::workload::Labels;
+
+/// Longer than anybody waits for keys; the next attempt waits for this one.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 record! {
     /// A RequestAuthentication.
@@ -15,7 +21,9 @@ record! {
         plain key: DocumentKey,
         /// None: every workload in scope.
         maybe selector: Labels,
-        /// Name and rules as proxies are given them.
+        /// What its rules need and do not have in them.
+        list fetched_keys: FetchedKeys,
+        /// Name and rules as the document has them; proxies are given the fetched keys in them.
         plain wire: wire::RequestAuthentication,
     }
 }
@@ -23,14 +31,19 @@ record! {
 impl RequestAuthentication {
     pub(crate) fn read(spec: &Reader<'_>, key: DocumentKey) -> Option<Self> {
         let rules = spec.get("jwtRules");
-        // `schema` has said of `jwksUri` that keys are not fetched yet; without either, Istio would discover them.
-        let keyless = rules.items().into_iter().filter(|rule| !rule.get("jwks").is_present() && !rule.get("jwksUri").is_present());
-        for rule in keyless {
-            rule.get("jwks").fail("is required: finding the keys through the issuer is not supported yet");
-        }
+        let timeouts: Vec<Option<Duration>> = rules.items().iter().map(|rule| timeout(&rule.get("timeout"))).collect();
         let selector = read_selector(&spec.get("selector"));
         let jwt_rules = rules.validated(spec, validate_jwt_rules)?;
+        let keys = jwt_rules.iter().zip(timeouts).filter_map(|(rule, timeout)| FetchedKeys::of(rule, timeout)).collect();
         let wire = wire::RequestAuthentication { namespace: key.namespace().to_owned(), name: key.name().to_owned(), jwt_rules };
-        Some(Self { selector, wire, key })
+        Some(Self { selector, fetched_keys: keys, wire, key })
     }
+}
+
+fn timeout(field: &Reader<'_>) -> Option<Duration> {
+    let timeout = field.duration()?;
+    if timeout > LONGEST_TIMEOUT {
+        field.fail(format!("found {timeout:?}, allowed: up to `{}s`", LONGEST_TIMEOUT.as_secs()));
+    }
+    Some(timeout)
 }

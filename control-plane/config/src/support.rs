@@ -124,6 +124,12 @@ pub fn fields(kind: Kind) -> &'static [Field] {
     }
 }
 
+/// Where keys may be.
+const KEYS: &str = "A rule has its keys in `jwks`, or at `jwksUri`, or (with neither) where the issuer's own configuration says: `issuer` is then its\n\
+    `http` or `https` URL. `timeout`, of one fetch, is `5s` unless said otherwise and at most `60s`. The control plane fetches; it never asks\n\
+    link-local, metadata, unspecified or multicast addresses, follows no redirect, and keeps the last good keys. Until there are some, every\n\
+    token of the rule is refused. `jwks_uri` is another name of `jwksUri`.\n\n";
+
 /// The text of `docs/support.md`.
 #[must_use]
 pub fn markdown() -> String {
@@ -142,6 +148,9 @@ pub fn markdown() -> String {
         text.push_str(&format!("\n## {kind}\n\n`apiVersion`: `{versions}`\n\n"));
         if kind == Kind::AuthorizationPolicy {
             text.push_str("The annotation `istio.io/dry-run` is not supported yet unless it is `\"false\"`.\n\n");
+        }
+        if kind == Kind::RequestAuthentication {
+            text.push_str(KEYS);
         }
         table(&mut text, fields(kind));
     }

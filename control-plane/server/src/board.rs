@@ -80,8 +80,8 @@ pub(crate) struct Board {
 }
 
 impl Board {
-    pub(crate) fn new() -> Self {
-        Self { inner: Mutex::default(), changed: watch::Sender::new(()), metrics: Metrics::default() }
+    pub(crate) fn new(metrics: Metrics) -> Self {
+        Self { inner: Mutex::default(), changed: watch::Sender::new(()), metrics }
     }
 
     pub(crate) fn revision(&self) -> u64 {

@@ -1,9 +1,10 @@
-//! The control plane, assembled: documents from a directory, certificates from the mesh's own authority, xDS to the proxies, and the admin
-//! API. Every piece of logic is in the packages that it puts together; here is who hands what to whom.
+//! The control plane, assembled: documents from a directory, certificates from the mesh's own authority, keys of token issuers, xDS to the
+//! proxies, and the admin API. Every piece of logic is in the packages that it puts together; here is who hands what to whom.
 
 mod admin;
 mod board;
 mod connections;
+mod key_sources;
 mod metrics;
 mod module;
 mod options;

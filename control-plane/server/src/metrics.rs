@@ -1,4 +1,4 @@
-//! The metrics of the xDS server (OpenMetrics). Labels are closed sets, never what a peer wrote.
+//! The control plane's metrics (OpenMetrics). Labels are closed sets or from documents, never what a peer wrote.
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
@@ -7,9 +7,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use meshwright_jwks::Keys;
 use meshwright_xds::{ResourceType, StreamEvent};
 
 use crate::board::ProxyStatus;
+use crate::key_sources::KeyMetrics;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfType {
@@ -36,8 +38,8 @@ pub(crate) struct Metrics {
     revision: Gauge,
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
+impl Metrics {
+    pub(crate) fn new(keys: Keys) -> Self {
         let mut registry = Registry::with_prefix("meshwright");
         let metrics = (Family::default(), Family::default(), Gauge::default(), Gauge::default(), Gauge::default());
         let (acks, nacks, connected, in_sync, revision) = metrics;
@@ -46,11 +48,10 @@ impl Default for Metrics {
         registry.register("proxies_connected", "Proxies with an open stream", Gauge::clone(&connected));
         registry.register("proxies_in_sync", "Connected proxies that have acknowledged all that they should hold", Gauge::clone(&in_sync));
         registry.register("configuration_revision", "Number of the newest revision of the configuration", Gauge::clone(&revision));
+        registry.register_collector(Box::new(KeyMetrics { keys }));
         Self { registry, acks, nacks, connected, in_sync, revision }
     }
-}
 
-impl Metrics {
     pub(crate) fn count(&self, event: &StreamEvent) {
         match event {
             StreamEvent::Acked { resource_type, .. } => {

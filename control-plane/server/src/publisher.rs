@@ -1,9 +1,12 @@
-//! Turns state into each proxy's snapshot: when the documents change, for every connected proxy; when a proxy connects, for that one.
+//! Turns state into each proxy's snapshot: when the documents or fetched keys change, for every connected proxy; when a proxy connects, for
+//! that one.
 //! A proxy whose snapshot cannot be made keeps the one before, and the board says why.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use meshwright_config::KeySets;
+use meshwright_jwks::Keys;
 use meshwright_sources::{DocumentState, Loaded};
 use meshwright_translate::{MeshInputs, Proxy, translate};
 use meshwright_xds::Snapshot;
@@ -11,11 +14,12 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::board::{Board, ProxyStatus};
+use crate::key_sources;
 
 /// Makes snapshots and hands them to streams.
 pub(crate) struct Publisher {
     board: Arc<Board>,
-    inputs: MeshInputs,
+    keys: Keys,
     facts: Facts,
     inner: Mutex<Inner>,
 }
@@ -46,6 +50,7 @@ impl Facts {
 
 struct Inner {
     loaded: Arc<Loaded>,
+    inputs: MeshInputs,
     /// Why the newest state is not the one in force.
     problem: Option<String>,
     revision: u64,
@@ -58,10 +63,20 @@ struct Target {
     snapshot: watch::Sender<Arc<Snapshot>>,
 }
 
+impl Inner {
+    fn snapshot(&self, proxy: &Proxy) -> Result<Snapshot, String> {
+        let resources = translate(self.loaded.state(), proxy, &self.inputs).map_err(|error| error.to_string())?;
+        Snapshot::build(resources).map_err(|error| error.to_string())
+    }
+}
+
 impl Publisher {
-    pub(crate) fn new(board: Arc<Board>, inputs: MeshInputs, facts: Facts, loaded: Arc<Loaded>) -> Self {
+    /// `trust_bundle_pem`: the roots that workloads' certificates are verified against.
+    pub(crate) fn new(board: Arc<Board>, trust_bundle_pem: String, keys: Keys, facts: Facts, loaded: Arc<Loaded>) -> Self {
         board.set_revision(1);
-        Self { board, inputs, facts, inner: Mutex::new(Inner { loaded, problem: None, revision: 1, targets: BTreeMap::new() }) }
+        let inputs = MeshInputs { trust_bundle_pem, key_sets: Arc::clone(&keys.key_sets().borrow()) };
+        let inner = Inner { loaded, inputs, problem: None, revision: 1, targets: BTreeMap::new() };
+        Self { board, keys, facts, inner: Mutex::new(inner) }
     }
 
     /// The snapshots of a proxy that has just connected.
@@ -70,7 +85,7 @@ impl Publisher {
     /// Why its first snapshot cannot be made.
     pub(crate) fn subscribe(&self, proxy: Proxy) -> Result<watch::Receiver<Arc<Snapshot>>, String> {
         let mut inner = self.lock();
-        let snapshot = Arc::new(self.snapshot(&inner.loaded, &proxy)?);
+        let snapshot = Arc::new(inner.snapshot(&proxy)?);
         let node = proxy.node_id().to_owned();
         self.board.set_target(&node, inner.revision, Arc::clone(&snapshot));
         match inner.targets.get_mut(&node) {
@@ -95,12 +110,27 @@ impl Publisher {
             tracing::error!(problem, "the new configuration is refused; the last one stays");
             return;
         }
+        self.keys.want(loaded.state());
         inner.loaded = loaded;
+        self.send(inner);
+    }
+
+    /// Other keys: the same documents give other snapshots.
+    pub(crate) fn publish_keys(&self, key_sets: Arc<KeySets>) {
+        let mut inner = self.lock();
+        if inner.inputs.key_sets != key_sets {
+            inner.inputs.key_sets = key_sets;
+            self.send(inner);
+        }
+    }
+
+    /// Of whatever changed, to those that it changes something for.
+    fn send(&self, mut inner: MutexGuard<'_, Inner>) {
         inner.revision = inner.revision.saturating_add(1);
         inner.targets.retain(|_, target| target.snapshot.receiver_count() > 0);
         let revision = inner.revision;
         for (node, target) in &inner.targets {
-            match self.snapshot(&inner.loaded, &target.proxy) {
+            match inner.snapshot(&target.proxy) {
                 Ok(snapshot) => {
                     let snapshot = Arc::new(snapshot);
                     self.board.set_target(node, revision, Arc::clone(&snapshot));
@@ -120,11 +150,6 @@ impl Publisher {
         drop(inner);
         self.board.set_revision(revision);
         tracing::info!(revision, "configuration published");
-    }
-
-    fn snapshot(&self, loaded: &Loaded, proxy: &Proxy) -> Result<Snapshot, String> {
-        let resources = translate(loaded.state(), proxy, &self.inputs).map_err(|error| error.to_string())?;
-        Snapshot::build(resources).map_err(|error| error.to_string())
     }
 
     pub(crate) fn loaded(&self) -> Arc<Loaded> {
@@ -151,6 +176,7 @@ impl Publisher {
             "documents": inner.loaded.documents().len(),
             "quarantined": quarantined,
             "source_error": inner.problem.as_deref().or_else(|| inner.loaded.source_error()),
+            "key_sources": self.keys.report().sources.iter().map(key_sources::status).collect::<Vec<_>>(),
             "proxies": proxies,
         })
     }

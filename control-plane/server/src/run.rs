@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use meshwright_ca::{Authority, IdentityOptions, ServerCertificate, TokenStore, identity_service, server_tls_config};
+use meshwright_ca::{
+    Authority, IdentityOptions, ServerCertificate, TokenStore, UnknownKeys, identity_service, key_service, server_tls_config,
+};
+use meshwright_config::KeySets;
+use meshwright_jwks::{Fetcher, Keys};
 use meshwright_sources::{DirectorySource, Loaded};
-use meshwright_translate::MeshInputs;
 use meshwright_xds::AdsService;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -17,6 +20,7 @@ use tonic::service::Routes;
 use crate::admin::{self, Admin};
 use crate::board::Board;
 use crate::connections::{self, Protection};
+use crate::metrics::Metrics;
 use crate::module::Module;
 use crate::options::{Ready, ServerOptions};
 use crate::publisher::{Facts, Publisher};
@@ -53,15 +57,16 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     };
     let ready = Ready { xds: xds.local_addr()?, admin: admin.local_addr()? };
 
-    let board = Arc::new(Board::new());
-    let inputs = MeshInputs { trust_bundle_pem: authority.trust_bundle_pem().to_owned() };
+    let (fetcher, keys) = Fetcher::open(&options.data_dir, loaded.state())?;
+    let board = Arc::new(Board::new(Metrics::new(keys.clone())));
     let facts = Facts {
         trust_domain: authority.trust_domain().to_string(),
         root_namespace: mesh.root_namespace().to_owned(),
         root_expires: meshwright_ca::utc(authority.expiries().0),
         module_sha256: module.sha256().to_owned(),
     };
-    let publisher = Arc::new(Publisher::new(Arc::clone(&board), inputs, facts, loaded));
+    let roots = authority.trust_bundle_pem().to_owned();
+    let publisher = Arc::new(Publisher::new(Arc::clone(&board), roots, keys.clone(), facts, loaded));
     let snapshots =
         Snapshots { publisher: Arc::clone(&publisher), board: Arc::clone(&board), trust_domain: authority.trust_domain().clone() };
     let ads = AdsService::new(Arc::new(snapshots));
@@ -71,7 +76,8 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
 
     let (stopping, stopped) = watch::channel(false);
     let mut parts = JoinSet::new();
-    let routes = Routes::new(ads.clone()).add_service(service);
+    let reports = key_service(Arc::clone(&authority), Arc::new(SystemTime::now), Reports(keys.clone()));
+    let routes = Routes::new(ads.clone()).add_service(service).add_service(reports);
     let protection = Protection::Tls(TlsAcceptor::from(Arc::new(tls)));
     parts.spawn(connections::serve(xds, protection, routes, stopped.clone(), DRAIN));
     if let Some(listener) = plaintext {
@@ -81,6 +87,8 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     let admin_api = serve_admin(admin, Admin { board, publisher: Arc::clone(&publisher) });
     parts.spawn(until_stopped(admin_api, stopped.clone()));
     parts.spawn(until_stopped(source.run(), stopped.clone()));
+    parts.spawn(until_stopped(fetcher.run(), stopped.clone()));
+    parts.spawn(until_stopped(follow_keys(keys.key_sets(), Arc::clone(&publisher)), stopped.clone()));
     parts.spawn(until_stopped(follow(documents, publisher), stopped.clone()));
     parts.spawn(until_stopped(keep_house(authority, certificate, tokens), stopped));
     announce(ready);
@@ -92,6 +100,15 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     stopping.send_replace(true);
     while parts.join_next().await.is_some() {}
     outcome
+}
+
+/// What sidecars report goes to the fetcher.
+struct Reports(Keys);
+
+impl UnknownKeys for Reports {
+    fn unknown_key(&self, issuer: String, kid: String) {
+        self.0.unknown_key(issuer, kid);
+    }
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -124,6 +141,15 @@ async fn follow(mut documents: watch::Receiver<Arc<Loaded>>, publisher: Arc<Publ
         publisher.publish(loaded);
     }
     tracing::error!("the configuration directory is not watched any more");
+}
+
+/// Publishes each change of the fetched keys.
+async fn follow_keys(mut key_sets: watch::Receiver<Arc<KeySets>>, publisher: Arc<Publisher>) {
+    // The publisher has begun with those that were there.
+    while key_sets.changed().await.is_ok() {
+        let newest = Arc::clone(&key_sets.borrow_and_update());
+        publisher.publish_keys(newest);
+    }
 }
 
 /// Keeps the control plane's own certificate fresh and the token directory small.

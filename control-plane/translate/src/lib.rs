@@ -35,7 +35,7 @@ use crate::resources::Resources;
 pub fn translate(state: &State, proxy: &Proxy, inputs: &MeshInputs) -> Result<Vec<Resource>, TranslateError> {
     let view = View::new(state, proxy)?;
     let catalog = Catalog::new(&view);
-    let plugins = Plugins::new(&view)?;
+    let plugins = Plugins::new(&view, &inputs.key_sets)?;
     let mut resources = Resources::default();
     resources.trust_bundle(&inputs.trust_bundle_pem);
     clusters::add(&view, &catalog, &mut resources)?;

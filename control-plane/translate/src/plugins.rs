@@ -1,8 +1,9 @@
 //! The policy and the access log of one proxy, as plugins of the filter module.
 
+use meshwright_config::{KeySets, KeySource};
 use meshwright_envoy_config::pb::envoy::config::accesslog::v3::AccessLog;
 use meshwright_envoy_config::wasm::{Plugin, Role};
-use meshwright_policy::wire;
+use meshwright_policy::{NO_KEYS, wire};
 use meshwright_xds::ResourceType;
 use sha2::{Digest as _, Sha256};
 
@@ -21,12 +22,12 @@ pub(crate) struct Plugins {
 }
 
 impl Plugins {
-    pub(crate) fn new(view: &View<'_>) -> Result<Self, TranslateError> {
+    pub(crate) fn new(view: &View<'_>, key_sets: &KeySets) -> Result<Self, TranslateError> {
         let principal = view.identity(view.namespace(), view.workload.service_account())?;
         Ok(Self {
             module: view.metadata.module_path(),
-            http: policy(view, wire::Protocol::Http)?,
-            tcp: policy(view, wire::Protocol::Tcp)?,
+            http: policy(view, key_sets, wire::Protocol::Http)?,
+            tcp: policy(view, key_sets, wire::Protocol::Tcp)?,
             log: wire::AccessLogConfig {
                 version: wire::VERSION,
                 direction: wire::Direction::Inbound,
@@ -65,9 +66,10 @@ impl Plugins {
 }
 
 /// Also without any policy: the filter then allows, and says so in the access log.
-fn policy(view: &View<'_>, protocol: wire::Protocol) -> Result<String, TranslateError> {
+fn policy(view: &View<'_>, key_sets: &KeySets, protocol: wire::Protocol) -> Result<String, TranslateError> {
     let authorization = view.state.authorization_for(view.workload).into_iter().map(|policy| policy.wire().clone());
-    let request_authentication = view.state.request_authentication_for(view.workload).into_iter().map(|document| document.wire().clone());
+    let request_authentication =
+        view.state.request_authentication_for(view.workload).into_iter().map(|document| with_keys(document.wire(), key_sets));
     let mut config = wire::AuthzConfig {
         version: wire::VERSION,
         protocol,
@@ -85,4 +87,16 @@ fn policy(view: &View<'_>, protocol: wire::Protocol) -> Result<String, Translate
 fn version(config: &[u8]) -> String {
     const BYTES: usize = 6;
     Sha256::digest(config).iter().take(BYTES).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The module fetches nothing: it is given every key. A rule whose keys nobody has yet refuses its tokens.
+fn with_keys(document: &wire::RequestAuthentication, key_sets: &KeySets) -> wire::RequestAuthentication {
+    let mut document = document.clone();
+    for rule in &mut document.jwt_rules {
+        if let Some(source) = KeySource::of(rule) {
+            let keys = key_sets.get(&source).map_or(NO_KEYS, String::as_str).to_owned();
+            *rule = wire::JwtRule { jwks: Some(keys), jwks_uri: None, timeout: None, ..std::mem::take(rule) };
+        }
+    }
+    document
 }

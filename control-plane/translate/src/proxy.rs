@@ -1,6 +1,8 @@
 //! Who is asking.
 
-use meshwright_config::{Mesh, State, Workload};
+use std::sync::Arc;
+
+use meshwright_config::{KeySets, Mesh, State, Workload};
 use meshwright_envoy_config::NodeMetadata;
 use meshwright_identity::{SpiffeId, TrustDomain};
 
@@ -31,10 +33,12 @@ impl Proxy {
 }
 
 /// What the control plane adds to the documents.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MeshInputs {
     /// The roots that workloads' certificates are verified against.
     pub trust_bundle_pem: String,
+    /// The keys that documents do not have in them. Of an issuer whose keys are not among them no token is taken.
+    pub key_sets: Arc<KeySets>,
 }
 
 /// The state as one proxy's workload sees it.

@@ -72,7 +72,7 @@ fn proxies() -> Vec<(&'static str, NodeMetadata)> {
 
 fn translated(state: &State, metadata: &NodeMetadata) -> Result<Vec<Resource>, TranslateError> {
     let proxy = Proxy::new(names::node_id(&metadata.namespace, &metadata.workload), metadata.clone());
-    translate(state, &proxy, &MeshInputs { trust_bundle_pem: CERTIFICATE.to_owned() })
+    translate(state, &proxy, &MeshInputs { trust_bundle_pem: CERTIFICATE.to_owned(), ..MeshInputs::default() })
 }
 
 fn json_of(resource: &Resource) -> Value {

@@ -1,7 +1,9 @@
 //! What cannot be translated exactly is refused, with what is wrong and what is allowed; what is missing only closes what needs it.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
-use meshwright_config::{State, parse_file};
+use std::sync::Arc;
+
+use meshwright_config::{KeySource, State, parse_file};
 use meshwright_envoy_config::names;
 use meshwright_translate::{MeshInputs, NodeMetadata, Proxy, TranslateError, translate};
 use meshwright_xds::{Resource, ResourceType, Snapshot};
@@ -15,12 +17,16 @@ const SERVICE: &str = r#"{"kind": "ServiceEntry", "apiVersion": "networking.isti
              "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}], "workloadSelector": {"labels": {"app": "a"}}}}"#;
 
 fn translated(documents: &[&str], metadata: &NodeMetadata) -> Result<Vec<Resource>, TranslateError> {
+    translated_with(documents, metadata, &MeshInputs::default())
+}
+
+fn translated_with(documents: &[&str], metadata: &NodeMetadata, inputs: &MeshInputs) -> Result<Vec<Resource>, TranslateError> {
     let text = [MESH].iter().chain(documents).copied().collect::<Vec<&str>>().join("\n---\n");
     let documents = parse_file("mesh.yaml", &text).into_iter().map(|parsed| parsed.unwrap_or_else(|rejected| panic!("{rejected:?}")));
     let (state, errors) = State::assemble(documents.collect());
     assert!(errors.is_empty(), "{errors:?}");
     let proxy = Proxy::new(names::node_id(&metadata.namespace, &metadata.workload), metadata.clone());
-    translate(&state, &proxy, &MeshInputs { trust_bundle_pem: String::new() })
+    translate(&state, &proxy, inputs)
 }
 
 fn metadata() -> NodeMetadata {
@@ -89,7 +95,7 @@ fn mutual_tls_names_servers_by_spiffe_id() {
 fn without_a_mesh_there_is_no_trust_domain() {
     let (state, _) = State::assemble(parse_file("mesh.yaml", WORKLOAD).into_iter().map(Result::unwrap).collect());
     let proxy = Proxy::new(names::node_id("shop", "a"), metadata());
-    let refused = translate(&state, &proxy, &MeshInputs { trust_bundle_pem: String::new() }).unwrap_err();
+    let refused = translate(&state, &proxy, &MeshInputs::default()).unwrap_err();
     assert_eq!(refused.to_string(), "there is no `Mesh`: the trust domain is not known");
 }
 
@@ -104,4 +110,27 @@ fn policy_guards_every_inbound_listener_also_without_any_document() {
     }
     assert_eq!(names_of(&resources, ResourceType::ExtensionConfig), ["meshwright.authz/http", "meshwright.authz/tcp"]);
     Snapshot::build(resources).unwrap();
+}
+
+#[test]
+fn the_module_is_given_fetched_keys_and_without_them_takes_no_token() {
+    let tokens = r#"{"kind": "RequestAuthentication", "apiVersion": "security.istio.io/v1", "metadata": {"name": "a", "namespace": "shop"},
+        "spec": {"jwtRules": [{"issuer": "https://one.example"}, {"issuer": "two", "jwksUri": "https://two.example/keys", "timeout": "1s"}]}}"#;
+    let serving = NodeMetadata { apps: [(80, "127.0.0.1:9000".parse().unwrap())].into(), ..metadata() };
+    let rules = |inputs: &MeshInputs| {
+        let resources = translated_with(&[WORKLOAD, SERVICE, tokens], &serving, inputs).unwrap();
+        let policy = resources.iter().find(|resource| resource.name() == "meshwright.authz/http").unwrap();
+        let text = String::from_utf8_lossy(policy.body()).into_owned();
+        let (_, rules) = text.split_once(r#""jwt_rules":"#).unwrap();
+        rules.split_once("}]}").unwrap().0.to_owned()
+    };
+    let none = r#""{\"keys\":[]}""#;
+    assert_eq!(
+        rules(&MeshInputs::default()),
+        format!(r#"[{{"issuer":"https://one.example","jwks":{none}}},{{"issuer":"two","jwks":{none}"#)
+    );
+    let fetched =
+        [(KeySource::Issuer("https://one.example".into()), "1".into()), (KeySource::Uri("https://two.example/keys".into()), "2".into())];
+    let inputs = MeshInputs { key_sets: Arc::new(fetched.into()), ..MeshInputs::default() };
+    assert_eq!(rules(&inputs), r#"[{"issuer":"https://one.example","jwks":"1"},{"issuer":"two","jwks":"2""#);
 }

@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
@@ -101,14 +102,14 @@ async fn fetch(address: &str, credentials: &Credentials, module: &ModuleDescript
 /// Renews the certificate for ever and hands each new one to `publish`. The one in hand stays in use until then, however often it fails.
 pub(crate) async fn keep_renewed(
     address: String,
-    mut current: Credentials,
-    publish: impl Fn(&Credentials) -> anyhow::Result<()>,
+    mut current: Arc<Credentials>,
+    publish: impl Fn(&Arc<Credentials>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     loop {
         // From now, not from `notBefore`, which lies in the past to allow for clocks that differ.
         let life = Life { from: SystemTime::now(), until: current.not_after() };
         sleep_until(life.renew_at(RandomState::new().hash_one(()))).await;
-        current = renew(&address, &current, life).await;
+        current = Arc::new(renew(&address, &current, life).await);
         publish(&current)?;
         tracing::info!(valid_for = ?current.not_after().duration_since(SystemTime::now()).unwrap_or_default(), "certificate renewed");
     }

@@ -1,5 +1,6 @@
 //! The agent beside a workload: gets its identity, hands it to Envoy over a Unix socket, fetches the filter module, runs Envoy and drains
-//! it, and keeps the access log. It decides nothing about requests and changes no policy: that is between the control plane and Envoy.
+//! it, keeps the access log, and tells the control plane of keys that tokens name and the proxy does not have. It decides nothing about
+//! requests and changes no policy: that is between the control plane and Envoy.
 //!
 //! What outlives what: the private key lives in this process's memory alone, so a restarted sidecar joins again with a new token. A sidecar
 //! that is killed (SIGKILL) leaves its Envoy serving with the certificate it has; the next sidecar for that state directory refuses to
@@ -25,6 +26,7 @@ mod sds;
 mod signals;
 mod state_dir;
 mod supervise;
+mod unknown_keys;
 
 pub use options::{
     AppMapping, ControlPlaneAddress, InvalidOption, JOIN_TOKEN_VARIABLE, JoinTokenSource, SidecarOptions, TcpMapping, WorkloadName,

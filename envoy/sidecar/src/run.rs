@@ -1,5 +1,8 @@
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use meshwright_envoy_config::{Admin, BootstrapParams, ControlPlaneAddress, bootstrap, names};
+use tokio::sync::{mpsc, watch};
 
 use crate::envoy_binary::{self, EnvoyBinary};
 use crate::metadata::{node_metadata, utf8};
@@ -8,7 +11,8 @@ use crate::sds::{self, Secrets};
 use crate::signals::Signals;
 use crate::state_dir::{StateDir, write_atomically};
 use crate::supervise::{Tasks, supervise};
-use crate::{identity, ports};
+use crate::unknown_keys::{UnknownKey, UnknownKeys};
+use crate::{identity, ports, unknown_keys};
 
 /// How a sidecar ended when nothing went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,16 +47,23 @@ pub async fn run(options: SidecarOptions, mut signals: Signals) -> anyhow::Resul
     tracing::info!(path = %binary.path.display(), "Envoy {}", binary.version);
     ports::check_free(&options)?;
     let mut tasks = Tasks::new();
+    let (unknown_keys, reported) = UnknownKeys::channel();
     tokio::select! {
-        prepared = prepare(&options, &state, &binary, &mut tasks) => prepared?,
+        prepared = prepare(&options, &state, &binary, reported, &mut tasks) => prepared?,
         _signal = signals.next() => return Ok(Ended::Stopped),
     }
-    supervise(&options, &state, &binary, &state.bootstrap(), &mut tasks, &mut signals).await
+    supervise(&options, &state, &binary, &state.bootstrap(), &mut tasks, unknown_keys, &mut signals).await
 }
 
 /// Everything that Envoy needs before it starts: identity, secrets on their socket, module, bootstrap.
-async fn prepare(options: &SidecarOptions, state: &StateDir, binary: &EnvoyBinary, tasks: &mut Tasks) -> anyhow::Result<()> {
-    let credentials = identity::join(options).await?;
+async fn prepare(
+    options: &SidecarOptions,
+    state: &StateDir,
+    binary: &EnvoyBinary,
+    unknown_keys: mpsc::Receiver<UnknownKey>,
+    tasks: &mut Tasks,
+) -> anyhow::Result<()> {
+    let credentials = Arc::new(identity::join(options).await?);
     let (module_sha256, _path) = identity::module(options, &credentials, state.modules()).await?;
     let metadata = node_metadata(options, &state.modules(), module_sha256, binary.version.to_string())?;
     let bootstrap = bootstrap(&BootstrapParams {
@@ -68,6 +79,11 @@ async fn prepare(options: &SidecarOptions, state: &StateDir, binary: &EnvoyBinar
     let secrets = Secrets::new(&credentials)?;
     tasks.spawn(sds::serve(&state.sds_socket(), &secrets)?);
     let address = options.control_plane.to_string();
-    tasks.spawn(identity::keep_renewed(address, credentials, move |renewed| secrets.publish(renewed)));
+    let (newest, current) = watch::channel(Arc::clone(&credentials));
+    tasks.spawn(unknown_keys::tell(address.clone(), current, unknown_keys));
+    tasks.spawn(identity::keep_renewed(address, credentials, move |renewed| {
+        newest.send_replace(Arc::clone(renewed));
+        secrets.publish(renewed)
+    }));
     Ok(())
 }

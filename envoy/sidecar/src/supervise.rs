@@ -18,6 +18,7 @@ use crate::readiness::{self, Expected, Listener};
 use crate::run::Ended;
 use crate::signals::Signals;
 use crate::state_dir::StateDir;
+use crate::unknown_keys::UnknownKeys;
 
 /// Records waiting for the disk: a second of them at a rate that one core reaches.
 const RECORDS: usize = 32 * 1024;
@@ -41,14 +42,15 @@ pub(crate) async fn supervise(
     binary: &EnvoyBinary,
     bootstrap: &Path,
     tasks: &mut Tasks,
+    unknown_keys: UnknownKeys,
     signals: &mut Signals,
 ) -> anyhow::Result<Ended> {
-    let output = output(state)?;
+    let output = output(state, unknown_keys)?;
     let mut envoy = Envoy::start(binary, bootstrap, options, &output)?;
     let admin = Admin::new(state.admin_socket());
     let ended = serve(options, &admin, &mut envoy, tasks, signals).await;
     envoy.stop(signals).await;
-    let Output { records, console, tail: _ } = output;
+    let Output { records, console, tail: _, unknown_keys: _ } = output;
     if records.dropped() > 0 {
         tracing::warn!(dropped = records.dropped(), "access log records were dropped");
     }
@@ -57,13 +59,13 @@ pub(crate) async fn supervise(
     ended
 }
 
-fn output(state: &StateDir) -> anyhow::Result<Output> {
+fn output(state: &StateDir, unknown_keys: UnknownKeys) -> anyhow::Result<Output> {
     let path = state.access_log();
     let mut log = AccessLog::open(&path, AccessLog::LIMIT, AccessLog::KEPT)
         .with_context(|| format!("the access log `{}` cannot be written", path.display()))?;
     let records = Queue::start("the access log", RECORDS, move |lines| log.append(lines))?;
     let console = Queue::start("Envoy's output", CONSOLE, |lines| std::io::stderr().write_all(lines))?;
-    Ok(Output { records, console, tail: Tail::default() })
+    Ok(Output { records, console, tail: Tail::default(), unknown_keys })
 }
 
 async fn serve(

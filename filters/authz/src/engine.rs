@@ -11,6 +11,7 @@ use crate::connection::UnknownPeer;
 use crate::crypto::HostCrypto;
 use crate::headers::Received;
 use crate::tally::Tally;
+use crate::unknown_keys::UnknownKeys;
 
 const FORBIDDEN: u16 = 403;
 const UNAUTHORIZED: u16 = 401;
@@ -24,6 +25,7 @@ pub(crate) struct Engine<C = HostCrypto> {
     policy: Policy,
     tokens: RefCell<TokenCache>,
     tally: RefCell<Tally>,
+    unknown_keys: RefCell<UnknownKeys>,
     crypto: C,
 }
 
@@ -38,6 +40,8 @@ pub(crate) struct Outcome {
     pub(crate) custom: Option<String>,
     /// For the access log: JSON of an [`AuditRecord`].
     pub(crate) record: Vec<u8>,
+    /// For the host's log.
+    pub(crate) unknown_key: Option<String>,
 }
 
 /// The reply that a denied request gets. A denied connection is closed instead.
@@ -56,7 +60,7 @@ impl Denial {
 
 impl<C: Crypto> Engine<C> {
     pub(crate) fn new(policy: Policy, crypto: C) -> Self {
-        Self { policy, tokens: RefCell::default(), tally: RefCell::default(), crypto }
+        Self { policy, tokens: RefCell::default(), tally: RefCell::default(), unknown_keys: RefCell::default(), crypto }
     }
 
     pub(crate) fn policy(&self) -> &Policy {
@@ -70,14 +74,23 @@ impl<C: Crypto> Engine<C> {
             Err(error) => return self.unknown_peer(error),
         };
         let http = HttpRequest::new(received.headers());
-        let authentication = if self.policy.verifies_tokens() {
-            // Borrowed for this call alone, which does not come back here.
-            self.policy.authenticate(&http, now(), &self.crypto, &mut self.tokens.borrow_mut())
-        } else {
-            Authentication::Anonymous
-        };
+        let (authentication, unknown_key) =
+            if self.policy.verifies_tokens() { self.authenticate(&http, now()) } else { (Authentication::Anonymous, None) };
+        Outcome { unknown_key, ..self.decide(&connection, Some(&http), authentication) }
+    }
+
+    fn authenticate(&self, http: &HttpRequest<'_>, now: u64) -> (Authentication, Option<String>) {
+        // Each borrowed for one call alone, which does not come back here.
+        let authentication = self.policy.authenticate(http, now, &self.crypto, &mut self.tokens.borrow_mut());
         self.tally.borrow_mut().authentication(&authentication);
-        self.decide(&connection, Some(&http), authentication)
+        let unknown_key = match authentication {
+            Authentication::Refused(_) => {
+                let find = || self.policy.unknown_key(http, &authentication);
+                self.unknown_keys.borrow_mut().line(now, find)
+            }
+            Authentication::Anonymous | Authentication::Token(_) => None,
+        };
+        (authentication, unknown_key)
     }
 
     /// Decides about a TCP connection.
@@ -97,13 +110,13 @@ impl<C: Crypto> Engine<C> {
         };
         let custom = custom(&evaluation.custom);
         let record = json(&AuditRecord::new(self.policy.version(), evaluation, connection, &authentication));
-        Outcome { denial, changes: authentication.into_changes(), custom, record }
+        Outcome { denial, changes: authentication.into_changes(), custom, record, unknown_key: None }
     }
 
     fn unknown_peer(&self, error: UnknownPeer) -> Outcome {
         self.tally.borrow_mut().refusal(error.reason());
         let record = json(&AuditRecord::refused(error.reason()));
-        Outcome { denial: Some(Denial::FORBIDDEN), changes: Vec::new(), custom: None, record }
+        Outcome { denial: Some(Denial::FORBIDDEN), changes: Vec::new(), custom: None, record, unknown_key: None }
     }
 
     /// Gives the host what was counted since the last time.
@@ -224,6 +237,18 @@ mod tests {
         let denial = outcome.denial.unwrap();
         assert_eq!(denial.status, 401);
         assert_eq!(denial.challenge.as_deref(), Some("Bearer realm=\"https://a.test/a\", error=\"invalid_token\""));
+    }
+
+    #[test]
+    fn a_key_that_nobody_has_is_told_and_changes_no_decision() {
+        let engine = engine();
+        // {"alg":"EdDSA","kid":"new"} and {"iss":"https://i"}
+        let token = "Bearer eyJhbGciOiJFZERTQSIsImtpZCI6Im5ldyJ9.eyJpc3MiOiJodHRwczovL2kifQ.AAAA";
+        let request = |now| engine.request(Ok(connection("orders")), &received(&[("authorization", token)], &[]), now);
+        let outcome = request(100);
+        assert_eq!(outcome.denial.map(|denial| denial.status), Some(401));
+        assert_eq!(outcome.unknown_key.as_deref(), Some(r#"meshwright-unknown-key {"issuer":"https://i","kid":"new"}"#));
+        assert_eq!(request(101).unknown_key, None, "once");
     }
 
     #[test]

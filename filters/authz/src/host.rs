@@ -40,6 +40,12 @@ pub(crate) fn now() -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
+/// One line in the host's log, of what the sidecar listens for. Bounded by whoever calls: requests cause it.
+pub(crate) fn log_warning(message: &str) {
+    // As in `log_error`.
+    let _ = hostcalls::log(LogLevel::Warn, message);
+}
+
 /// One line in the host's log. Only for what an operator must act on: never per request.
 pub(crate) fn log_error(message: &str) {
     // Never an error: the call fails only on a level that does not exist.

@@ -36,6 +36,7 @@ impl HttpContext for HttpRequest {
         received.forged().iter().for_each(|name| remove(name));
         let outcome = engine.request(connection::of_request(&Host, engine.policy()), &received, host::now);
         host::record(&outcome.record, outcome.custom.as_deref());
+        outcome.unknown_key.iter().for_each(|line| host::log_warning(line));
         match outcome.denial {
             None => {
                 outcome.changes.iter().for_each(apply);

@@ -14,5 +14,6 @@ mod properties;
 mod root;
 mod tally;
 mod tcp;
+mod unknown_keys;
 
 pub use root::Authz;

@@ -26,8 +26,8 @@ pub use facts::Fact;
 pub use headers::{Headers, InvalidHeaders};
 pub use invalid::{Invalid, InvalidPolicy};
 pub use jwt::{
-    Algorithm, Authentication, Claims, Crypto, CryptoError, HeaderChange, HeaderValue, JwtError, PublicKey, Refusal, SoftwareCrypto,
-    TokenCache, TokenCounts,
+    Algorithm, Authentication, Claims, Crypto, CryptoError, HeaderChange, HeaderValue, InvalidJwks, JwtError, NO_KEYS, PublicKey, Refusal,
+    SoftwareCrypto, TokenCache, TokenCounts, UnknownKey, check_key_url, parse_jwks, refused_key_server,
 };
 pub use policy::{Policy, validate_jwt_rules, validate_rules};
 pub use request::{Connection, HttpRequest, Peer, Request};

@@ -5,7 +5,7 @@ use meshwright_identity::TrustDomain;
 
 use crate::facts::{Fact, Facts};
 use crate::invalid::{Errors, Invalid, InvalidPolicy};
-use crate::jwt::rule::JwtRule;
+use crate::jwt::rule::{JwtRule, KeyOrigin};
 use crate::layer::{Entry, Layer, Origin};
 use crate::matcher::identity::LocalDomains;
 use crate::rule::{self, Rule, Scope};
@@ -68,7 +68,7 @@ impl Policy {
         let mut jwt_rules = Vec::new();
         for (index, document) in request_authentication.iter().enumerate() {
             let path = format!("request_authentication[{index}].jwt_rules");
-            jwt_rules.extend(compile_jwt_rules(&document.jwt_rules, &path, &mut errors));
+            jwt_rules.extend(compile_jwt_rules(&document.jwt_rules, KeyOrigin::Inline, &path, &mut errors));
         }
         // All that apply are one list, in the order of their issuers (Istio, RequestAuthentication).
         jwt_rules.sort_by(|a, b| a.issuer().cmp(b.issuer()));
@@ -242,12 +242,12 @@ fn check_action(policy: &wire::AuthorizationPolicy, path: &str, errors: &mut Err
     }
 }
 
-fn compile_jwt_rules(rules: &[wire::JwtRule], path: &str, errors: &mut Errors) -> Vec<JwtRule> {
+fn compile_jwt_rules(rules: &[wire::JwtRule], origin: KeyOrigin, path: &str, errors: &mut Errors) -> Vec<JwtRule> {
     const MOST: usize = 4096;
     if rules.len() > MOST {
         errors.add(path, format!("found {} rules; at most {MOST} are allowed", rules.len()));
     }
-    rules.iter().enumerate().filter_map(|(index, rule)| JwtRule::compile(rule, &format!("{path}[{index}]"), errors)).collect()
+    rules.iter().enumerate().filter_map(|(index, rule)| JwtRule::compile(rule, origin, &format!("{path}[{index}]"), errors)).collect()
 }
 
 /// Checks the rules of one AuthorizationPolicy document; paths start with `rules`.
@@ -263,13 +263,14 @@ pub fn validate_rules(namespace: &str, action: Action, rules: &[wire::Rule]) -> 
     if errors.is_empty() { Ok(()) } else { Err(errors.into_found()) }
 }
 
-/// Checks the rules of one RequestAuthentication document; paths start with `jwtRules`.
+/// Checks the rules of one RequestAuthentication document; paths start with `jwtRules`. Keys may be in a rule, at a URI, or found through
+/// the issuer; the form of `timeout` is left to whoever reads the document.
 ///
 /// # Errors
-/// Everything that [`Policy::compile`] would refuse.
+/// Everything that [`Policy::compile`] would refuse once the keys have been fetched, and a key set in the document without any key.
 pub fn validate_jwt_rules(rules: &[wire::JwtRule]) -> Result<(), Vec<Invalid>> {
     let mut errors = Errors::default();
-    let compiled = compile_jwt_rules(rules, "jwtRules", &mut errors);
+    let compiled = compile_jwt_rules(rules, KeyOrigin::Anywhere, "jwtRules", &mut errors);
     if errors.is_empty() {
         owned_headers(&compiled, "jwtRules", &mut errors);
     }

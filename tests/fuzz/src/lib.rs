@@ -4,7 +4,7 @@
 use meshwright_ca::JoinToken;
 use meshwright_config::{State, parse_file};
 use meshwright_identity::SpiffeId;
-use meshwright_policy::{Headers, HttpRequest, Policy, SoftwareCrypto, TokenCache};
+use meshwright_policy::{Headers, HttpRequest, Policy, SoftwareCrypto, TokenCache, check_key_url, parse_jwks};
 use meshwright_translate::NodeMetadata;
 
 /// A policy that looks for tokens in every kind of place, with an Ed25519 key (RFC 8037, appendix A.2).
@@ -41,6 +41,20 @@ fn authenticate(headers: Headers<'_>) {
     let Ok(policy) = Policy::from_json(POLICY.replace('\n', "").as_bytes()) else { return };
     let authentication = policy.authenticate(&HttpRequest::new(headers), NOW, &SoftwareCrypto, &mut TokenCache::default());
     assert!(authentication.claims().is_none(), "bytes that nobody signed make no token");
+}
+
+/// What an issuer's server answers as its key set, and a document as its URL.
+pub fn key_sets(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Ok(keys) = parse_jwks(&text) {
+        assert!(
+            keys.iter().any(|key| !key.algorithms().is_empty() && !key.spki_der().is_empty()),
+            "a set that is taken verifies something"
+        );
+    }
+    if check_key_url(&text).is_ok() {
+        assert!(text.to_ascii_lowercase().starts_with("http") && text.is_ascii(), "a URL is taken as it is written");
+    }
 }
 
 /// A file of documents.

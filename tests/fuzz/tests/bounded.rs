@@ -11,6 +11,7 @@ proptest! {
         meshwright_fuzz::header_map(&bytes);
         meshwright_fuzz::token(&bytes);
         meshwright_fuzz::documents(&bytes);
+        meshwright_fuzz::key_sets(&bytes);
         meshwright_fuzz::identities(&bytes);
     }
 
@@ -19,6 +20,15 @@ proptest! {
         meshwright_fuzz::policy_configuration(text.as_bytes());
         meshwright_fuzz::documents(text.as_bytes());
         meshwright_fuzz::identities(text.as_bytes());
+    }
+
+    #[test]
+    fn nor_on_keys_and_their_urls(
+        key in r#"\{"kty":"(OKP|EC|RSA|oct)","crv":"(Ed25519|P-256|P-384)","(x|n|d)":"[A-Za-z0-9_-]{0,43}","(y|e|kid)":"[A-Za-z0-9_-]{0,43}"\}"#,
+        url in r#"https?://[a-z0-9\[\]@:./?#%-]{0,40}"#,
+    ) {
+        meshwright_fuzz::key_sets(format!(r#"{{"keys":[{key}]}}"#).as_bytes());
+        meshwright_fuzz::key_sets(url.as_bytes());
     }
 
     #[test]

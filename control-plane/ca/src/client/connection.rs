@@ -19,6 +19,7 @@ use super::error::{self, ClientError};
 use super::observed::{Alert, Observed};
 use super::verifier::ControlPlaneVerifier;
 use crate::proto::identity_service_client::IdentityServiceClient;
+use crate::proto::key_service_client::KeyServiceClient;
 use crate::service::Refusal;
 use crate::tls::provider;
 
@@ -27,9 +28,10 @@ const CALL: Duration = Duration::from_secs(60);
 /// Never sent and never checked: the control plane is known by its SPIFFE ID.
 const NAME: &str = "meshwright-control-plane.invalid";
 
-/// An open connection to the identity service.
+/// An open connection to the control plane's services.
 pub(super) struct Connection {
     pub(super) service: IdentityServiceClient<Channel>,
+    pub(super) keys: KeyServiceClient<Channel>,
     address: String,
     alert: Alert,
 }
@@ -80,7 +82,10 @@ async fn channel(address: &str, stream: TlsStream<TcpStream>) -> Result<Connecti
     });
     let endpoint = Endpoint::from_static("http://meshwright-control-plane.invalid").timeout(CALL);
     match endpoint.connect_with_connector(connector).await {
-        Ok(channel) => Ok(Connection { address: address.to_owned(), service: IdentityServiceClient::new(channel), alert }),
+        Ok(channel) => {
+            let (service, keys) = (IdentityServiceClient::new(channel.clone()), KeyServiceClient::new(channel));
+            Ok(Connection { address: address.to_owned(), service, keys, alert })
+        }
         Err(error) => Err(error::from_call(address, alert.get(), error.to_string())),
     }
 }

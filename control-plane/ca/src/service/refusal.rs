@@ -4,7 +4,7 @@ use tonic::{Code, Status};
 /// The response metadata that carries [`Refusal::reason`].
 pub(crate) const REASON: &str = "meshwright-reason";
 
-/// Why the identity service says no. The reasons are part of the protocol and never change meaning.
+/// Why the services for sidecars say no. The reasons are part of the protocol and never change meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refusal {
     TokenMalformed,
@@ -17,11 +17,12 @@ pub enum Refusal {
     CertificateRequired,
     CertificateInvalid,
     ModuleUnknown,
+    ReportMalformed,
     Internal,
 }
 
 impl Refusal {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::TokenMalformed,
         Self::TokenUnknown,
         Self::TokenUsed,
@@ -32,6 +33,7 @@ impl Refusal {
         Self::CertificateRequired,
         Self::CertificateInvalid,
         Self::ModuleUnknown,
+        Self::ReportMalformed,
         Self::Internal,
     ];
 
@@ -48,6 +50,7 @@ impl Refusal {
             Self::CertificateRequired => "certificate-required",
             Self::CertificateInvalid => "certificate-invalid",
             Self::ModuleUnknown => "module-unknown",
+            Self::ReportMalformed => "report-malformed",
             Self::Internal => "internal",
         }
     }
@@ -65,13 +68,14 @@ impl Refusal {
             Self::CertificateRequired => "join with a token first",
             Self::CertificateInvalid => "join again with a new token",
             Self::ModuleUnknown => "ask which module is current, then fetch that one",
+            Self::ReportMalformed => "cut what is too long",
             Self::Internal => "see the control plane's log",
         }
     }
 
     fn code(self) -> Code {
         match self {
-            Self::TokenMalformed | Self::SigningRequest => Code::InvalidArgument,
+            Self::TokenMalformed | Self::SigningRequest | Self::ReportMalformed => Code::InvalidArgument,
             Self::TokenUnknown
             | Self::TokenUsed
             | Self::TokenExpired

@@ -5,6 +5,7 @@
 mod data_directory;
 mod issuing;
 mod join_tokens;
+mod key_reports;
 mod peers;
 mod served;
 mod service;

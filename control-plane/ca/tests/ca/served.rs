@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use meshwright_ca::client::{self, Credentials};
 use meshwright_ca::{Authority, Clock, IdentityOptions, JoinToken, Module, PeerCertificates, TokenStore};
-use meshwright_ca::{create_join_token, identity_service, server_tls_config};
+use meshwright_ca::{UnknownKeys, create_join_token, identity_service, key_service, server_tls_config};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -47,11 +47,22 @@ impl AsyncWrite for Accepted {
     }
 }
 
+/// Issuer and key of each report.
+#[derive(Clone, Default)]
+pub(crate) struct Reports(pub(crate) Arc<Mutex<Vec<(String, String)>>>);
+
+impl UnknownKeys for Reports {
+    fn unknown_key(&self, issuer: String, kid: String) {
+        self.0.lock().unwrap().push((issuer, kid));
+    }
+}
+
 /// A control plane's identity service on loopback; ends with the value.
 pub(crate) struct Served {
     pub(crate) dir: TempDir,
     pub(crate) authority: Arc<Authority>,
     pub(crate) address: String,
+    pub(crate) reports: Reports,
     /// How far the server's clock is ahead of the real one.
     pub(crate) ahead: Arc<Mutex<Duration>>,
     tasks: [JoinHandle<()>; 2],
@@ -103,10 +114,12 @@ pub(crate) async fn serve_behind(module: Module, behind: Duration) -> Served {
     let server_ahead = Arc::clone(&ahead);
     let clock: Clock = Arc::new(move || SystemTime::now() - behind + *server_ahead.lock().unwrap());
     let tokens = TokenStore::open(dir.path()).unwrap();
+    let reports = Reports::default();
+    let keys = key_service(Arc::clone(&authority), Arc::clone(&clock), reports.clone());
     let service = identity_service(Arc::clone(&authority), tokens, module, IdentityOptions { certificate_ttl: HOUR, clock });
     let serving = tokio::spawn(async move {
         let incoming = tokio_stream::wrappers::ReceiverStream::new(incoming);
-        tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming).await.unwrap();
+        tonic::transport::Server::builder().add_service(service).add_service(keys).serve_with_incoming(incoming).await.unwrap();
     });
-    Served { dir, authority, address, ahead, tasks: [accepting, serving] }
+    Served { dir, authority, address, reports, ahead, tasks: [accepting, serving] }
 }

@@ -1,6 +1,6 @@
 //! Fields of `security.istio.io`.
 
-use super::{Field, boolean, not_yet, text, word};
+use super::{Field, boolean, duration, not_yet, text, word};
 
 /// The modes of mutual TLS; `UNSET` inherits.
 const MODES: &[&str] = &["UNSET", "DISABLE", "PERMISSIVE", "STRICT"];
@@ -44,8 +44,8 @@ pub(super) const REQUEST_AUTHENTICATION: &[Field] = &[
     not_yet("spec.targetRefs"),
     text("spec.jwtRules[].issuer"),
     text("spec.jwtRules[].audiences[]"),
-    not_yet("spec.jwtRules[].jwksUri"),
-    not_yet("spec.jwtRules[].jwks_uri"),
+    text("spec.jwtRules[].jwksUri"),
+    text("spec.jwtRules[].jwks_uri"),
     text("spec.jwtRules[].jwks"),
     text("spec.jwtRules[].fromHeaders[].name"),
     text("spec.jwtRules[].fromHeaders[].prefix"),
@@ -55,7 +55,7 @@ pub(super) const REQUEST_AUTHENTICATION: &[Field] = &[
     boolean("spec.jwtRules[].forwardOriginalToken"),
     text("spec.jwtRules[].outputClaimToHeaders[].header"),
     text("spec.jwtRules[].outputClaimToHeaders[].claim"),
-    not_yet("spec.jwtRules[].timeout"),
+    duration("spec.jwtRules[].timeout"),
     text("spec.jwtRules[].spaceDelimitedClaims[]"),
 ];
 

@@ -2,6 +2,8 @@
 const LONGEST: usize = 512 * 1024;
 /// What `access-log` puts before each record.
 const RECORD: &[u8] = b"meshwright-access ";
+/// What `authz` puts before a key that it does not have.
+const UNKNOWN_KEY: &[u8] = b"meshwright-unknown-key ";
 /// How Envoy starts what a filter logs, after the fixed fields of [`LOG_FORMAT`].
 const FROM_FILTER: &[u8] = b"wasm log";
 
@@ -40,6 +42,8 @@ pub(crate) enum Line<'a> {
     Record(&'a [u8]),
     /// Meant to be a record and not JSON, for example cut off.
     BrokenRecord,
+    /// The JSON of a key that a token named and the filter does not have.
+    UnknownKey(&'a [u8]),
     Other,
 }
 
@@ -47,7 +51,11 @@ impl<'a> Line<'a> {
     /// A record is what a filter logged itself and nothing that merely contains the words: text of a request in another line of the log
     /// must not become a record.
     pub(crate) fn of(line: &'a [u8]) -> Self {
-        let Some(record) = message_of_filter(line).and_then(|message| message.strip_prefix(RECORD)) else { return Self::Other };
+        let Some(message) = message_of_filter(line) else { return Self::Other };
+        if let Some(key) = message.strip_prefix(UNKNOWN_KEY) {
+            return Self::UnknownKey(key);
+        }
+        let Some(record) = message.strip_prefix(RECORD) else { return Self::Other };
         match serde_json::from_slice::<serde::de::IgnoredAny>(record) {
             Ok(_) if record.starts_with(b"{") => Self::Record(record),
             Ok(_) | Err(_) => Self::BrokenRecord,
@@ -106,6 +114,14 @@ mod tests {
         assert_eq!(Line::of(line.as_bytes()), Line::Record(br#"{"path":"/a: b"}"#));
         let bare = format!("{HEAD} wasm log: meshwright-access {{}}");
         assert_eq!(Line::of(bare.as_bytes()), Line::Record(b"{}"));
+    }
+
+    #[test]
+    fn an_unknown_key_is_what_the_filter_logged() {
+        let line = format!("{HEAD} wasm log authz meshwright-authz: meshwright-unknown-key {{\"issuer\":\"i\"}}");
+        assert_eq!(Line::of(line.as_bytes()), Line::UnknownKey(br#"{"issuer":"i"}"#));
+        let quoted = format!("{HEAD} wasm log authz vm: denied: meshwright-unknown-key {{}}");
+        assert_eq!(Line::of(quoted.as_bytes()), Line::Other);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::lines::{Line, Lines};
 use super::queue::Queue;
+use crate::unknown_keys::UnknownKeys;
 
 const READ: usize = 64 * 1024;
 const KEPT: usize = 20;
@@ -17,6 +18,8 @@ pub(crate) struct Output {
     /// Every line.
     pub(crate) console: Queue,
     pub(crate) tail: Tail,
+    /// What the filter does not have.
+    pub(crate) unknown_keys: UnknownKeys,
 }
 
 /// The last lines that were not records, for an error message.
@@ -48,6 +51,7 @@ impl Output {
         match Line::of(line) {
             Line::Record(record) => self.records.push(record),
             Line::BrokenRecord => self.records.count_dropped(),
+            Line::UnknownKey(key) => self.unknown_keys.push(key),
             Line::Other => self.tail.push(line),
         }
     }
@@ -88,11 +92,14 @@ mod tests {
     #[tokio::test]
     async fn records_go_to_the_access_log_and_every_line_to_the_console() {
         let ((records, recorded), (console, shown)) = (collecting(), collecting());
-        let output = Output { records: records.clone(), console: console.clone(), tail: Tail::default() };
+        let (unknown_keys, mut keys) = UnknownKeys::channel();
+        let output = Output { records: records.clone(), console: console.clone(), tail: Tail::default(), unknown_keys };
         let tail = output.tail.clone();
         let head = "[2026-11-21 06:51:24.766][1][info][wasm] [a.cc:1] wasm log access-log vm: meshwright-access";
-        let text = format!("[x] starting\n{head} {{\"n\":1}}\n{head} {{\"n\":\nlast");
+        let key = "[2026-11-21 06:51:24.766][1][warning][wasm] [a.cc:1] wasm log authz vm: meshwright-unknown-key";
+        let text = format!("[x] starting\n{head} {{\"n\":1}}\n{head} {{\"n\":\n{key} {{\"issuer\":\"i\",\"kid\":\"k\"}}\nlast");
         output.follow(text.as_bytes()).await;
+        assert!(keys.recv().await.is_some() && keys.recv().await.is_none(), "one unknown key");
         assert_eq!(records.dropped(), 1, "the broken record is counted");
         records.finish(Duration::from_secs(10)).await;
         console.finish(Duration::from_secs(10)).await;

@@ -110,7 +110,7 @@ impl Sidecar {
         let mut tasks = Tasks::new();
         tasks.spawn(std::future::pending());
         let path = state.bootstrap();
-        let running = supervise(&options, &state, &binary, &path, &mut tasks, &mut signals);
+        let running = supervise(&options, &state, &binary, &path, &mut tasks, UnknownKeys::channel().0, &mut signals);
         let (ended, ()) = tokio::time::timeout(LONG, async { tokio::join!(running, meanwhile) }).await.expect("it ends");
         assert!(TcpStream::connect(self.listen).await.is_err(), "Envoy is gone");
         (ended, folder)

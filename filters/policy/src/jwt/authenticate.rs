@@ -13,7 +13,7 @@ use crate::policy::Policy;
 use crate::request::HttpRequest;
 
 /// More tokens than this in one request are an attack on the worker's time.
-const MOST_TOKENS: usize = 8;
+pub(super) const MOST_TOKENS: usize = 8;
 
 /// What became of the request's tokens.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -65,6 +65,27 @@ impl PublicKey {
     }
 }
 
+/// The key set of an issuer whose keys have not been fetched yet: every token is refused.
+pub const NO_KEYS: &str = r#"{"keys":[]}"#;
+
+/// Why text is no key set, or not one to rely on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidJwks(String);
+
+/// The keys of a set that can verify signatures; there is at least one.
+///
+/// # Errors
+/// [`InvalidJwks`]: also for one bad key among good ones.
+pub fn parse_jwks(text: &str) -> Result<Vec<PublicKey>, InvalidJwks> {
+    parse(text).map_err(InvalidJwks)
+}
+
+/// As [`parse`], but a set without any key is one too: it verifies nothing.
+pub(super) fn parse_or_none(text: &str) -> Result<Vec<PublicKey>, String> {
+    if text == NO_KEYS { Ok(Vec::new()) } else { parse(text) }
+}
+
 /// The keys that can verify signatures; there is at least one. Keys of other types and for other uses are left out (RFC 7517 section 5).
 pub(super) fn parse(text: &str) -> Result<Vec<PublicKey>, String> {
     if text.len() > LARGEST {

@@ -1,10 +1,20 @@
 //! One JWT rule, compiled: its keys are parsed once.
 
 use super::jwks::{self, PublicKey};
+use super::key_url::check_key_url;
 use super::location::{self, Location};
 use crate::headers::is_token;
 use crate::invalid::Errors;
 use crate::wire;
+
+/// Where a rule's keys may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeyOrigin {
+    /// In the rule, perhaps none yet: what the module is given.
+    Inline,
+    /// In the rule, or to be fetched: what a document says. A rule whose keys are elsewhere compiles to one that refuses every token.
+    Anywhere,
+}
 
 #[derive(Debug, Clone)]
 pub(crate) struct JwtRule {
@@ -20,7 +30,7 @@ pub(crate) struct JwtRule {
 }
 
 impl JwtRule {
-    pub(crate) fn compile(rule: &wire::JwtRule, path: &str, errors: &mut Errors) -> Option<Self> {
+    pub(crate) fn compile(rule: &wire::JwtRule, origin: KeyOrigin, path: &str, errors: &mut Errors) -> Option<Self> {
         let wire::JwtRule {
             issuer,
             audiences,
@@ -41,20 +51,14 @@ impl JwtRule {
         if jwks.is_some() && jwks_uri.is_some() {
             errors.add(path, "found both `jwks` and `jwksUri`; one of them is allowed");
         }
-        if jwks_uri.is_some() {
-            errors.add(format!("{path}.jwksUri"), "fetching keys is not supported yet; put them in `jwks`");
-        }
-        if timeout.is_some() {
-            errors.add(format!("{path}.timeout"), "fetching keys is not supported yet, so there is nothing to time out");
+        if timeout.is_some() && jwks.is_some() {
+            errors.add(format!("{path}.timeout"), "found beside `jwks`, which needs no fetching; leave it out");
         }
         check_headers(rule, path, errors);
         check_lists(rule, path, errors);
-        let keys = match jwks {
-            Some(text) => errors.keep(&format!("{path}.jwks"), jwks::parse(text)),
-            None => {
-                errors.add(format!("{path}.jwks"), "missing; a JSON Web Key Set is allowed (fetching keys is not supported yet)");
-                None
-            }
+        let keys = match origin {
+            KeyOrigin::Inline => inline_keys(rule, path, errors),
+            KeyOrigin::Anywhere => checked_keys(rule, path, errors),
         }?;
         let claims = output_claim_to_headers.iter().flatten();
         Some(Self {
@@ -111,6 +115,39 @@ impl JwtRule {
     pub(crate) fn owned_headers(&self) -> impl Iterator<Item = &str> {
         self.output_payload_to_header.as_deref().into_iter().chain(self.output_claims.iter().map(|(header, _)| header.as_str()))
     }
+}
+
+fn inline_keys(rule: &wire::JwtRule, path: &str, errors: &mut Errors) -> Option<Vec<PublicKey>> {
+    if rule.jwks_uri.is_some() {
+        errors.add(format!("{path}.jwksUri"), "the module fetches nothing; the control plane puts the keys in `jwks`");
+    }
+    match &rule.jwks {
+        Some(text) => errors.keep(&format!("{path}.jwks"), jwks::parse_or_none(text)),
+        None => {
+            errors.add(format!("{path}.jwks"), "missing; a JSON Web Key Set is allowed");
+            None
+        }
+    }
+}
+
+fn checked_keys(rule: &wire::JwtRule, path: &str, errors: &mut Errors) -> Option<Vec<PublicKey>> {
+    match (&rule.jwks, &rule.jwks_uri) {
+        (Some(text), _) => errors.keep(&format!("{path}.jwks"), jwks::parse(text)),
+        (None, Some(uri)) => errors.keep(&format!("{path}.jwksUri"), check_key_url(uri)).map(|()| Vec::new()),
+        // Said already, and more clearly, that there is no issuer.
+        (None, None) if rule.issuer.is_empty() => None,
+        (None, None) => {
+            let wrong =
+                |error| format!("without `jwks` and `jwksUri` keys are found through the issuer (OpenID Connect Discovery): {error}");
+            errors.keep(&format!("{path}.issuer"), check_issuer(&rule.issuer).map_err(wrong)).map(|()| Vec::new())
+        }
+    }
+}
+
+/// OpenID Connect Discovery 1.0 section 3: no query and no fragment.
+fn check_issuer(issuer: &str) -> Result<(), String> {
+    check_key_url(issuer)?;
+    if issuer.contains('?') { Err(format!("found `{issuer}`, which has a query; a URL without one is allowed")) } else { Ok(()) }
 }
 
 fn path_of(claim: &str) -> Vec<String> {

@@ -22,4 +22,5 @@ mod refusals;
 mod robustness;
 mod support;
 mod tokens;
+mod unknown_keys;
 mod wire;

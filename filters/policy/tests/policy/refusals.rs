@@ -1,6 +1,6 @@
 //! What a document may not say: each with its field's path, and all of them at once.
 
-use meshwright_policy::{Invalid, Policy, validate_jwt_rules, validate_rules, wire};
+use meshwright_policy::{Invalid, NO_KEYS, Policy, validate_jwt_rules, validate_rules, wire};
 use serde_json::{Value, json};
 
 use crate::keys;
@@ -119,9 +119,16 @@ fn jwt_rules() {
     for (rule, expected) in [
         (rule(json!({})), vec![]),
         (rule(json!({"issuer": ""})), vec!["jwtRules[0].issuer"]),
-        (json!({"issuer": "i"}), vec!["jwtRules[0].jwks"]),
-        (json!({"issuer": "i", "jwksUri": "https://a"}), vec!["jwtRules[0].jwksUri", "jwtRules[0].jwks"]),
-        (rule(json!({"jwksUri": "https://a"})), vec!["jwtRules[0]", "jwtRules[0].jwksUri"]),
+        (json!({"issuer": "i"}), vec!["jwtRules[0].issuer"]),
+        (json!({"issuer": ""}), vec!["jwtRules[0].issuer"]),
+        (json!({"issuer": "https://i.example/a", "timeout": "1s"}), vec![]),
+        (json!({"issuer": "https://i.example/a?b"}), vec!["jwtRules[0].issuer"]),
+        (json!({"issuer": "i", "jwksUri": "https://a", "timeout": "1s"}), vec![]),
+        (json!({"issuer": "i", "jwksUri": "a"}), vec!["jwtRules[0].jwksUri"]),
+        (json!({"issuer": "i", "jwksUri": "http://169.254.169.254/keys"}), vec!["jwtRules[0].jwksUri"]),
+        (json!({"issuer": "i", "jwksUri": "https://a", "outputPayloadToHeader": "host"}), vec!["jwtRules[0].outputPayloadToHeader"]),
+        (rule(json!({"jwksUri": "https://a"})), vec!["jwtRules[0]"]),
+        (json!({"issuer": "i", "jwks": NO_KEYS}), vec!["jwtRules[0].jwks"]),
         (rule(json!({"timeout": "5s"})), vec!["jwtRules[0].timeout"]),
         (rule(json!({"audiences": []})), vec!["jwtRules[0].audiences"]),
         (rule(json!({"audiences": ["a", ""]})), vec!["jwtRules[0].audiences[1]"]),
@@ -181,4 +188,25 @@ fn a_configuration_with_one_bad_part_is_no_policy() {
     ];
     assert_eq!(paths(&error.errors), expected);
     assert!(error.to_string().contains("; authorization[0].rules[0].from[0].source.ipBlocks[0]: found `x`; "), "{error}");
+}
+
+#[test]
+fn the_module_fetches_no_keys() {
+    let problems = |rule: Value| {
+        let config = json!({"version": 1, "protocol": "http", "trust_domain": "a",
+            "request_authentication": [{"namespace": "n", "name": "t", "jwt_rules": [rule]}]});
+        Policy::from_json(config.to_string().as_bytes()).map_or_else(|error| error.errors, |_| Vec::new())
+    };
+    let at = |field: &str| format!("request_authentication[0].jwt_rules[0].{field}");
+    assert_eq!(paths(&problems(json!({"issuer": "https://i.example"}))), [at("jwks")]);
+    assert_eq!(paths(&problems(json!({"issuer": "i", "jwksUri": "https://a"}))), [at("jwksUri"), at("jwks")]);
+    assert_eq!(paths(&problems(json!({"issuer": "i", "jwks": keys::JWKS, "timeout": "1s"}))), [at("timeout")]);
+    assert_eq!(problems(json!({"issuer": "i", "jwks": NO_KEYS})), []);
+    for not_quite in [r#"{"keys": [ ]}"#, r#"{"keys":[{"kty":"oct","k":"AAAA"}]}"#] {
+        assert_eq!(
+            paths(&problems(json!({"issuer": "i", "jwks": not_quite}))),
+            [at("jwks")],
+            "only an issuer without fetched keys has none"
+        );
+    }
 }

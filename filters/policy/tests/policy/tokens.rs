@@ -304,3 +304,11 @@ fn named_claims_are_lists_in_one_string() {
         assert_eq!(decide(&policy, &fixture).verdict, expected, "{claim} {value}");
     }
 }
+
+#[test]
+fn without_keys_every_token_is_refused() {
+    let policy = policy(&json!([{"issuer": ISSUER, "jwks": meshwright_policy::NO_KEYS}]));
+    let token = keys::sign(Algorithm::EdDSA, keys::ED25519, Some("ed"), &claims());
+    assert_eq!(outcome(&authenticate(&policy, &[bearer(&token)], &Trusting)), "jwt_no_key");
+    assert_eq!(outcome(&authenticate(&policy, &[], &Trusting)), "missing");
+}

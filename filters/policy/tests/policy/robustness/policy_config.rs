@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use meshwright_policy::{
-    Authentication, Connection, Decision, Headers, HttpRequest, Peer, Policy, Reason, Request, Verdict, decide, validate_jwt_rules,
-    validate_rules, wire,
+    Authentication, Connection, Decision, Headers, HttpRequest, NO_KEYS, Peer, Policy, Reason, Request, Verdict, decide,
+    validate_jwt_rules, validate_rules, wire,
 };
 
 pub(crate) fn run(bytes: &[u8]) {
@@ -23,7 +23,9 @@ pub(crate) fn run(bytes: &[u8]) {
         assert_eq!(validate_rules(&document.namespace, document.action, &document.rules), Ok(()), "a document is checked no harder alone");
     }
     for document in &config.request_authentication {
-        assert_eq!(validate_jwt_rules(&document.jwt_rules), Ok(()), "a document is checked no harder alone");
+        // A document with an empty key set is a mistake; the module is given one while there are no keys yet.
+        let rules: Vec<_> = document.jwt_rules.iter().filter(|rule| rule.jwks.as_deref() != Some(NO_KEYS)).cloned().collect();
+        assert_eq!(validate_jwt_rules(&rules), Ok(()), "a document is checked no harder alone");
     }
     let on = |protocol| Policy::compile(wire::AuthzConfig { protocol, ..config.clone() }).unwrap();
     let (with_http, without) = (on(wire::Protocol::Http), on(wire::Protocol::Tcp));
