@@ -3,6 +3,7 @@
 //! A document is taken whole or rejected with every error it has; nothing that is written is ignored.
 
 mod age;
+mod annotation;
 mod authorization_policy;
 mod credential;
 mod destination_rule;
@@ -14,10 +15,12 @@ mod host;
 mod key;
 mod mesh;
 mod peer_authentication;
+mod provider;
 mod reader;
 mod record;
 mod request_authentication;
 mod schema;
+mod scope;
 mod service;
 mod state;
 mod string_match;
@@ -39,7 +42,9 @@ pub use host::{Host, InvalidHost};
 pub use key::{DocumentKey, Kind, Origin};
 pub use mesh::{DEFAULT_ROOT_NAMESPACE, Mesh, OutboundTrafficPolicy, PathNormalization};
 pub use peer_authentication::{MtlsMode, PeerAuthentication};
+pub use provider::{CheckedBody, HttpCheck, Provider, ProviderProtocol};
 pub use request_authentication::RequestAuthentication;
+pub use scope::Scope;
 pub use service::{Location, Protocol, Resolution, ServiceEntry, ServicePort};
 pub use state::{Endpoint, GatewayRoute, InboundPort, State};
 pub use string_match::StringMatch;

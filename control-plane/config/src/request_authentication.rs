@@ -3,18 +3,16 @@
 use meshwright_policy::{validate_jwt_rules, wire};
 
 use crate::key::DocumentKey;
-use crate::peer_authentication::read_selector;
 use crate::reader::Reader;
 use crate::record::record;
-use crate::workload::Labels;
+use crate::scope::Scope;
 
 record! {
     /// A RequestAuthentication.
     #[derive(Eq)]
     RequestAuthentication {
         plain key: DocumentKey,
-        /// None: every workload in scope.
-        maybe selector: Labels,
+        plain scope: Scope,
         /// Name and rules as proxies are given them.
         plain wire: wire::RequestAuthentication,
     }
@@ -28,9 +26,9 @@ impl RequestAuthentication {
         for rule in keyless {
             rule.get("jwks").fail("is required: finding the keys through the issuer is not supported yet");
         }
-        let selector = read_selector(&spec.get("selector"));
+        let scope = Scope::read(spec, key.namespace());
         let jwt_rules = rules.validated(spec, validate_jwt_rules)?;
         let wire = wire::RequestAuthentication { namespace: key.namespace().to_owned(), name: key.name().to_owned(), jwt_rules };
-        Some(Self { selector, wire, key })
+        Some(Self { scope, wire, key })
     }
 }
