@@ -9,6 +9,7 @@ mod credential;
 mod destination_rule;
 mod document;
 mod duration;
+mod enforcement;
 mod error;
 mod gateway;
 mod host;
@@ -36,6 +37,7 @@ pub use destination_rule::{
     ClientTls, ClientTlsMode, ConnectionPool, DestinationRule, LoadBalancer, OutlierDetection, Subset, TrafficPolicy,
 };
 pub use document::{Content, Document, LARGEST_DOCUMENT, RawDocument, parse_file, split_file};
+pub use enforcement::{Enforcement, PolicyPort, enforcement};
 pub use error::{DocumentError, Rejected};
 pub use gateway::{Gateway, GatewayHost, GatewayProtocol, GatewayServer, RouteNamespace};
 pub use host::{Host, InvalidHost};
@@ -46,7 +48,7 @@ pub use provider::{CheckedBody, HttpCheck, Provider, ProviderProtocol};
 pub use request_authentication::RequestAuthentication;
 pub use scope::Scope;
 pub use service::{Location, Protocol, Resolution, ServiceEntry, ServicePort};
-pub use state::{Endpoint, GatewayRoute, InboundPort, State};
+pub use state::{Endpoint, Enforcements, GatewayRoute, InboundPort, RuleOnPort, State};
 pub use string_match::StringMatch;
 pub use virtual_service::{
     Destination, GatewayRef, HeaderEdits, HeaderMatch, HeaderOperations, HttpAction, HttpMatch, HttpRoute, Redirect, Retries, Rewrite,

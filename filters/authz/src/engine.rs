@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use meshwright_policy::{
     AuditRecord, Authentication, Connection, Crypto, Decision, HeaderChange, HttpRequest, Policy, Reason, Request, TokenCache, Verdict,
-    decide,
+    evaluate,
 };
 
 use crate::connection::UnknownPeer;
@@ -13,6 +13,8 @@ use crate::headers::Received;
 
 const FORBIDDEN: u16 = 403;
 const UNAUTHORIZED: u16 = 401;
+/// The reason in the access log.
+const PROVIDER_MISSING: &str = "provider_missing";
 const ACCESS_DENIED: &str = "RBAC: access denied";
 
 /// A compiled policy with what it remembers between streams: a new policy remembers nothing.
@@ -28,6 +30,8 @@ pub(crate) struct Engine<C = HostCrypto> {
 pub(crate) struct Outcome {
     /// `None` lets it pass.
     pub(crate) denial: Option<Denial>,
+    /// The external authorizers that must agree to what passes.
+    pub(crate) custom: Vec<String>,
     /// What to do to the headers of a request that passes, in order.
     pub(crate) changes: Vec<HeaderChange>,
     /// For the access log.
@@ -81,20 +85,49 @@ impl<C: Crypto> Engine<C> {
     }
 
     fn decide(&self, connection: &Connection, http: Option<&HttpRequest<'_>>, authentication: &Authentication) -> Outcome {
-        let decision = decide(&self.policy, &Request { connection, http, authentication });
+        let evaluation = evaluate(&self.policy, &Request { connection, http, authentication });
+        let decision = evaluation.decision;
         let denial = match decision.verdict {
             Verdict::Allow => None,
             Verdict::Deny => Some(denial(&decision, http)),
         };
+        let custom = evaluation.custom.iter().map(|check| check.provider.to_owned()).collect();
         let audit = AuditRecord::new(&decision, connection, authentication);
-        Outcome { denial, changes: authentication.changes().to_vec(), audit }
+        Outcome { denial, custom, changes: authentication.changes().to_vec(), audit }
     }
 }
 
 impl Outcome {
     fn unknown_peer(error: UnknownPeer) -> Self {
-        Self { denial: Some(Denial::FORBIDDEN), changes: Vec::new(), audit: AuditRecord::refused(error.reason()) }
+        Self::refused(error.reason())
     }
+
+    fn refused(reason: &'static str) -> Self {
+        Self { denial: Some(Denial::FORBIDDEN), custom: Vec::new(), changes: Vec::new(), audit: AuditRecord::refused(reason) }
+    }
+
+    /// Denies what somebody has to be asked about whom this chain cannot ask. `providers`: the chain's, as `,one,two,`. A chain that drains
+    /// has the newest policy and its old filters.
+    pub(crate) fn if_askable(self, providers: impl FnOnce() -> Option<String>) -> Self {
+        if self.denial.is_some() || self.custom.is_empty() {
+            return self;
+        }
+        let providers = providers().unwrap_or_default();
+        if self.custom.iter().all(|name| providers.contains(&framed(std::slice::from_ref(name)))) {
+            self
+        } else {
+            Self::refused(PROVIDER_MISSING)
+        }
+    }
+
+    /// Whom to ask, as `,one,two,`: a comma on both sides of each name, so that none is found in another. `None`: nobody.
+    pub(crate) fn to_ask(&self) -> Option<String> {
+        (self.denial.is_none() && !self.custom.is_empty()).then(|| framed(&self.custom))
+    }
+}
+
+fn framed(names: &[String]) -> String {
+    format!(",{},", names.join(","))
 }
 
 fn denial(decision: &Decision<'_>, http: Option<&HttpRequest<'_>>) -> Denial {
@@ -181,6 +214,33 @@ mod tests {
         for path in [&b"/a\"b"[..], b"/a\\", b"/\xff", b"/a b"] {
             let http = HttpRequest::new(Headers::from_pairs([(&b":path"[..], path)]));
             assert_eq!(challenge(&http), "Bearer error=\"invalid_token\"");
+        }
+    }
+
+    #[test]
+    fn nobody_passes_whom_the_chain_cannot_ask_about() {
+        let custom =
+            |provider: &str| json!({"namespace": "shop", "name": provider, "action": "CUSTOM", "provider": provider, "rules": [{}]});
+        let policy =
+            json!({"version": 1, "protocol": "http", "trust_domain": "mesh.local", "authorization": [custom("opa"), custom("legacy")]});
+        let engine = Engine::new(Policy::from_json(policy.to_string().as_bytes()).unwrap(), SoftwareCrypto);
+        let outcome = || engine.request(Ok(connection("orders")), &Received::default(), 0);
+        for chain in [None, Some(",opa,"), Some(",opa,legacy2,"), Some("opa,legacy")] {
+            let refused = outcome().if_askable(|| chain.map(str::to_owned));
+            assert_eq!((refused.denial.as_ref(), refused.to_ask()), (Some(&Denial::FORBIDDEN), None), "{chain:?}");
+            assert_eq!((refused.audit.verdict.as_str(), refused.audit.reason.as_str()), ("DENY", "provider_missing"));
+        }
+        let asked = outcome().if_askable(|| Some(",opa,other,legacy,".to_owned()));
+        assert_eq!((asked.denial.as_ref(), asked.to_ask().as_deref()), (None, Some(",legacy,opa,")));
+    }
+
+    #[test]
+    fn what_is_denied_or_asks_nobody_needs_no_provider() {
+        for account in ["orders", "catalog"] {
+            let outcome = self::engine().request(Ok(connection(account)), &Received::default(), 0);
+            let denied = outcome.denial.clone();
+            let outcome = outcome.if_askable(|| panic!("not looked at"));
+            assert_eq!((&outcome.denial, outcome.to_ask()), (&denied, None), "{account}");
         }
     }
 

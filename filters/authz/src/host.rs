@@ -12,6 +12,12 @@ use crate::properties::Properties;
 /// Filter state `wasm.meshwright.decision`, from which the access log reads what was decided.
 const DECISION: &str = "meshwright.decision";
 
+/// Filter state `wasm.meshwright.custom`, by which the proxy's `ext_authz` filters know whether they are to ask.
+const CUSTOM: &str = "meshwright.custom";
+
+/// Filter state that the control plane sets in chains with `ext_authz` filters.
+const PROVIDERS: &str = "meshwright.providers";
+
 /// The host's own attributes.
 #[derive(Debug)]
 pub(crate) struct Host;
@@ -28,6 +34,16 @@ pub(crate) fn record(audit: &AuditRecord) {
     if let Ok(json) = serde_json::to_vec(audit) {
         let _ = hostcalls::set_property(vec![DECISION], Some(&json));
     }
+}
+
+/// The external authorizers of the chain that this stream is in, as the control plane wrote them there; `None`: it has none.
+pub(crate) fn providers() -> Option<String> {
+    Host.text(&["filter_state", PROVIDERS])
+}
+
+/// Tells the proxy which external authorizers must agree too. Where, and how often, is as for [`record`]; it cannot fail there.
+pub(crate) fn ask(providers: &str) {
+    let _ = hostcalls::set_property(vec![CUSTOM], Some(providers.as_bytes()));
 }
 
 /// Seconds since the epoch. Zero if the host's clock is before it: every token is then not yet valid.

@@ -34,8 +34,9 @@ impl HttpContext for HttpRequest {
         let pairs = hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default();
         let received = Received::new(pairs, engine.policy().owned_headers());
         received.forged().iter().for_each(|name| remove(name));
-        let outcome = engine.request(connection::of_request(&Host), &received, host::now());
+        let outcome = engine.request(connection::of_request(&Host), &received, host::now()).if_askable(host::providers);
         host::record(&outcome.audit);
+        outcome.to_ask().iter().for_each(|providers| host::ask(providers));
         match outcome.denial {
             None => {
                 outcome.changes.iter().for_each(apply);

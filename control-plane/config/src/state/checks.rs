@@ -11,6 +11,7 @@ mod edge;
 mod policies;
 mod registry;
 mod routes;
+mod tcp;
 
 /// Documents that are still in, and the state that they make.
 pub(super) struct View<'a> {
@@ -75,6 +76,8 @@ const STAGES: &[fn(&View<'_>) -> Vec<DocumentError>] = &[
     routes::destinations_exist,
     policies::targets_exist,
     policies::providers_exist,
+    tcp::nothing_widened,
+    tcp::providers_can_be_asked,
     policies::providers_are_services,
 ];
 

@@ -23,7 +23,7 @@ impl State {
         self.request_authentications.iter().filter(|rule| self.holds_for(rule.key(), rule.scope(), workload)).collect()
     }
 
-    fn holds_for(&self, key: &DocumentKey, scope: &Scope, workload: &Workload) -> bool {
+    pub(super) fn holds_for(&self, key: &DocumentKey, scope: &Scope, workload: &Workload) -> bool {
         let in_reach = key.namespace() == self.root_namespace() || key.namespace() == workload.namespace();
         match scope {
             Scope::Everyone => in_reach,
