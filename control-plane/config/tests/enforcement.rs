@@ -1,6 +1,6 @@
 //! What becomes of each field of a rule on each kind of port, and that the policy itself does the same.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::string_slice, reason = "tests fail by panicking")]
 
 use meshwright_config::{DocumentError, Enforcement, PolicyPort, State, enforcement, parse_file};
 use meshwright_policy::wire::{Action, Rule};
