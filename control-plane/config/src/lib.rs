@@ -3,11 +3,13 @@
 //! A document is taken whole or rejected with every error it has; nothing that is written is ignored.
 
 mod age;
+mod annotation;
 mod authorization_policy;
 mod credential;
 mod destination_rule;
 mod document;
 mod duration;
+mod enforcement;
 mod error;
 mod gateway;
 mod host;
@@ -15,10 +17,12 @@ mod key;
 mod key_source;
 mod mesh;
 mod peer_authentication;
+mod provider;
 mod reader;
 mod record;
 mod request_authentication;
 mod schema;
+mod scope;
 mod service;
 mod state;
 mod string_match;
@@ -34,6 +38,7 @@ pub use destination_rule::{
     ClientTls, ClientTlsMode, ConnectionPool, DestinationRule, LoadBalancer, OutlierDetection, Subset, TrafficPolicy,
 };
 pub use document::{Content, Document, LARGEST_DOCUMENT, RawDocument, parse_file, split_file};
+pub use enforcement::{Enforcement, PolicyPort, enforcement};
 pub use error::{DocumentError, Rejected};
 pub use gateway::{Gateway, GatewayHost, GatewayProtocol, GatewayServer, RouteNamespace};
 pub use host::{Host, InvalidHost};
@@ -41,9 +46,11 @@ pub use key::{DocumentKey, Kind, Origin};
 pub use key_source::{FetchedKeys, KeySets, KeySource};
 pub use mesh::{DEFAULT_ROOT_NAMESPACE, Mesh, OutboundTrafficPolicy, PathNormalization};
 pub use peer_authentication::{MtlsMode, PeerAuthentication};
+pub use provider::{CheckedBody, HttpCheck, Provider, ProviderProtocol};
 pub use request_authentication::RequestAuthentication;
+pub use scope::Scope;
 pub use service::{Location, Protocol, Resolution, ServiceEntry, ServicePort};
-pub use state::{Endpoint, GatewayRoute, InboundPort, State};
+pub use state::{Endpoint, Enforcements, GatewayRoute, InboundPort, RuleOnPort, State};
 pub use string_match::StringMatch;
 pub use virtual_service::{
     Destination, GatewayRef, HeaderEdits, HeaderMatch, HeaderOperations, HttpAction, HttpMatch, HttpRoute, Redirect, Retries, Rewrite,

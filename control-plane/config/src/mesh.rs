@@ -2,6 +2,7 @@
 
 use meshwright_identity::TrustDomain;
 
+use crate::provider::{self, Provider};
 use crate::reader::Reader;
 use crate::record::{record, words};
 
@@ -37,6 +38,8 @@ record! {
         text root_namespace,
         copy path_normalization: PathNormalization,
         copy outbound_traffic_policy: OutboundTrafficPolicy,
+        /// Whom CUSTOM policies may ask.
+        list providers: Provider,
     }
 }
 
@@ -44,6 +47,11 @@ record! {
 pub const DEFAULT_ROOT_NAMESPACE: &str = "meshwright-system";
 
 impl Mesh {
+    #[must_use]
+    pub fn provider(&self, name: &str) -> Option<&Provider> {
+        self.providers.iter().find(|provider| provider.name() == name)
+    }
+
     pub(crate) fn read(spec: &Reader<'_>) -> Option<Self> {
         let trust_domain = spec.get("trustDomain").required().and_then(|field| read_trust_domain(&field));
         let aliases = spec.get("trustDomainAliases").items().iter().filter_map(read_trust_domain).collect();
@@ -57,12 +65,19 @@ impl Mesh {
             trust_domain: trust_domain?,
             trust_domain_aliases: aliases,
             root_namespace,
-            path_normalization: spec.get("pathNormalization").word(PathNormalization::from_word).unwrap_or(PathNormalization::Base),
+            path_normalization: read_normalization(spec).unwrap_or(PathNormalization::Base),
             outbound_traffic_policy: mode
                 .and_then(|word| OutboundTrafficPolicy::from_word(&word))
                 .unwrap_or(OutboundTrafficPolicy::AllowAny),
+            providers: provider::read_all(&spec.get("extensionProviders")),
         })
     }
+}
+
+/// A word, or Istio's object around it.
+fn read_normalization(spec: &Reader<'_>) -> Option<PathNormalization> {
+    let field = spec.get("pathNormalization");
+    field.word(PathNormalization::from_word).or_else(|| field.get("normalization").word(PathNormalization::from_word))
 }
 
 fn read_trust_domain(field: &Reader<'_>) -> Option<TrustDomain> {

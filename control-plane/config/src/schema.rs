@@ -76,6 +76,8 @@ impl Check<'_> {
         match shape.field.map(|field| (field.status, field.holds)) {
             Some((Status::NotYet, _)) => return self.fail(position, path, "is not supported yet".to_owned()),
             Some((Status::Ignored, _)) | Some((Status::Supported, Holds::Anything)) => return,
+            // A word that may also be written as an object around it.
+            Some((Status::Supported, Holds::Word(..))) if !shape.children.is_empty() && matches!(node.value, Value::Object(_)) => {}
             Some((Status::Supported, holds)) => return self.leaf(node, position, holds, path),
             None => {}
         }

@@ -15,10 +15,12 @@ use crate::virtual_service::VirtualService;
 use crate::workload::Workload;
 
 mod checks;
+mod enforcement;
 mod policies;
 mod routing;
 mod topology;
 
+pub use enforcement::{Enforcements, RuleOnPort};
 pub use routing::GatewayRoute;
 pub use topology::{Endpoint, InboundPort};
 

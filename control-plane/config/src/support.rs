@@ -2,6 +2,7 @@
 
 use crate::key::Kind;
 
+mod mesh;
 mod networking;
 mod security;
 
@@ -88,14 +89,6 @@ pub const COMMON: &[Field] = &[
     ignored("status"),
 ];
 
-const MESH: &[Field] = &[
-    text("spec.trustDomain"),
-    text("spec.trustDomainAliases[]"),
-    text("spec.rootNamespace"),
-    word("spec.pathNormalization", crate::mesh::PathNormalization::WORDS, &[]),
-    word("spec.outboundTrafficPolicy.mode", crate::mesh::OutboundTrafficPolicy::WORDS, &[]),
-];
-
 const SECRET: &[Field] = &[
     word("type", &["kubernetes.io/tls"], &[]),
     text("data.[tls.crt]"),
@@ -111,7 +104,7 @@ const SECRET: &[Field] = &[
 #[must_use]
 pub fn fields(kind: Kind) -> &'static [Field] {
     match kind {
-        Kind::Mesh => MESH,
+        Kind::Mesh => mesh::MESH,
         Kind::AuthorizationPolicy => security::AUTHORIZATION_POLICY,
         Kind::RequestAuthentication => security::REQUEST_AUTHENTICATION,
         Kind::PeerAuthentication => security::PEER_AUTHENTICATION,
@@ -147,7 +140,11 @@ pub fn markdown() -> String {
         let versions = kind.api_versions().join("`, `");
         text.push_str(&format!("\n## {kind}\n\n`apiVersion`: `{versions}`\n\n"));
         if kind == Kind::AuthorizationPolicy {
-            text.push_str("The annotation `istio.io/dry-run` is not supported yet unless it is `\"false\"`.\n\n");
+            text.push_str(
+                "The annotations `istio.io/dry-run` (for ALLOW and DENY) and `meshwright.io/accept-widening` hold a truth\n\
+                 value; one that cannot be read refuses the document. A `targetRefs` entry is a Gateway of `networking.istio.io` in the policy's\n\
+                 own namespace.\n\n",
+            );
         }
         if kind == Kind::RequestAuthentication {
             text.push_str(KEYS);

@@ -54,6 +54,11 @@ fn security() {
 }
 
 #[test]
+fn policies() {
+    check("policies");
+}
+
+#[test]
 fn traffic() {
     check("traffic");
 }

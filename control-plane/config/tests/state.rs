@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
-use meshwright_config::{Host, MtlsMode, RouteNamespace, State, parse_file};
+use meshwright_config::{Host, MtlsMode, PathNormalization, ProviderProtocol, RouteNamespace, State, parse_file};
 
 fn state(text: &str) -> State {
     let documents = parse_file("test.yaml", text).into_iter().map(|parsed| parsed.unwrap_or_else(|error| panic!("{error}"))).collect();
@@ -119,6 +119,105 @@ fn policies_hold_by_namespace_and_selector() {
     assert_eq!(names("shop", "cart-1"), ["root/all", "root/chosen", "shop/namespace"]);
     assert_eq!(names("shop", "cart-2"), ["root/all", "shop/namespace"]);
     assert_eq!(names("elsewhere", "cart-1"), ["elsewhere/namespace", "root/all"]);
+}
+
+#[test]
+fn policies_for_gateways_hold_where_the_gateway_is_served() {
+    let gateway = |name: &str, label: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {{name: {name}, namespace: edge}}\n\
+             spec: {{selector: {{role: {label}}}, servers: [{{port: {{number: 80, name: http, protocol: HTTP}}, hosts: ['*']}}]}}\n---\n"
+        )
+    };
+    let workload = |namespace: &str, label: &str, address: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {{name: {label}, namespace: {namespace}, labels: {{role: {label}}}}}\n\
+             spec: {{address: {address}}}\n---\n"
+        )
+    };
+    let policy = |kind: &str, namespace: &str, name: &str, spec: &str| {
+        format!("apiVersion: security.istio.io/v1\nkind: {kind}\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {spec}\n---\n")
+    };
+    let one = "{targetRefs: [{group: networking.istio.io, kind: Gateway, name: one}]}";
+    let tokens = "{targetRefs: [{group: networking.istio.io, kind: Gateway, name: two, namespace: edge}], jwtRules: []}";
+    let state = with(
+        &[
+            gateway("one", "first"),
+            gateway("two", "second"),
+            workload("edge", "first", "127.0.1.1"),
+            workload("elsewhere", "second", "127.0.1.2"),
+            policy("AuthorizationPolicy", "edge", "for-one", one),
+            policy("AuthorizationPolicy", "edge", "for-all", "{}"),
+            policy("RequestAuthentication", "edge", "for-two", tokens),
+        ]
+        .concat(),
+    );
+    let found = |namespace: &str, name: &str| {
+        let workload = state.workload(namespace, name).unwrap();
+        let policies = state.authorization_for(workload).into_iter().map(|policy| policy.key());
+        let tokens = state.request_authentication_for(workload).into_iter().map(|document| document.key());
+        policies.chain(tokens).map(|key| key.name().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(found("edge", "first"), ["for-all", "for-one"]);
+    assert_eq!(found("elsewhere", "second"), ["for-two"], "a gateway is served from any namespace");
+    assert!(found("shop", "cart-1").is_empty(), "a sidecar is no gateway");
+}
+
+#[test]
+fn a_policy_is_read_whole() {
+    let provider = "
+apiVersion: meshwright.dev/v1alpha1
+kind: Mesh
+metadata: {name: mesh}
+spec:
+  trustDomain: a.example
+  pathNormalization: {normalization: NONE}
+  extensionProviders:
+  - name: opa
+    envoyExtAuthzGrpc: {service: opa.example, port: 9191}
+  - name: legacy
+    envoyExtAuthzHttp:
+      service: shop/opa.example
+      port: 8080
+      timeout: 2s
+      pathPrefix: /check
+      failOpen: false
+      statusOnError: \"503\"
+      headersToUpstreamOnAllow: [X-User, x-auth-*]
+      includeAdditionalHeadersInCheck: {X-From: mesh}
+      includeRequestBodyInCheck: {maxRequestBytes: 4096, allowPartialMessage: true}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: opa, namespace: shop}
+spec:
+  hosts: [opa.example]
+  resolution: DNS
+  ports: [{number: 9191, name: grpc, protocol: GRPC}, {number: 8080, name: http, protocol: HTTP}]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: ask, namespace: shop, annotations: {meshwright.io/accept-widening: \"t\", istio.io/dry-run: \"F\"}}
+spec: {action: CUSTOM, provider: {name: legacy}, rules: [{}]}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: later, namespace: shop, annotations: {istio.io/dry-run: \"True\"}}
+spec: {action: DENY, rules: [{}]}
+";
+    let state = state(provider);
+    let mesh = state.mesh().unwrap();
+    assert_eq!(mesh.path_normalization(), PathNormalization::None);
+    let (opa, legacy) = (mesh.provider("opa").unwrap(), mesh.provider("legacy").unwrap());
+    assert_eq!((opa.is_grpc(), opa.timeout().as_secs(), opa.status_on_error(), opa.body()), (true, 600, 403, None));
+    assert_eq!((legacy.is_grpc(), legacy.timeout().as_secs(), legacy.status_on_error(), legacy.port()), (false, 2, 503, 8080));
+    assert_eq!(legacy.body().map(|body| (body.max_bytes(), body.partial(), body.as_bytes())), Some((4096, true, false)));
+    let ProviderProtocol::Http(check) = legacy.protocol() else { panic!("{legacy:?}") };
+    assert_eq!((check.path_prefix(), check.to_upstream_on_allow()), ("/check", &["x-user".to_owned(), "x-auth-*".to_owned()][..]));
+    assert_eq!(check.additional()["x-from"], "mesh");
+    let [ask, later] = state.authorization_policies() else { panic!("two policies") };
+    assert_eq!((ask.wire().provider.as_deref(), ask.accepts_widening(), ask.wire().dry_run), (Some("legacy"), true, false));
+    assert_eq!((later.wire().provider.as_deref(), later.accepts_widening(), later.wire().dry_run), (None, false, true));
 }
 
 #[test]

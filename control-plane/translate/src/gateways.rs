@@ -138,7 +138,7 @@ fn manager(view: &View<'_>, plugins: &Plugins, port: u16, routes: &str) -> Resul
         position: Position::Gateway,
         path_normalization: path_normalization(view),
         routes: Routes::Discovered(routes.to_owned()),
-        filters: policed(),
+        filters: policed(view),
         access_log: vec![plugins.access_log(wire::Direction::Gateway, wire::Protocol::Http, None)?],
     };
     Ok(vec![manager.build()])

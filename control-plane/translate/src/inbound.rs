@@ -7,6 +7,7 @@ use std::time::Duration;
 use meshwright_config::{Address, MtlsMode, Protocol};
 use meshwright_envoy_config::cluster::{Cluster, Discovery, HttpOptions, HttpVersion};
 use meshwright_envoy_config::endpoint::{Endpoint, EndpointLocality, load_assignment};
+use meshwright_envoy_config::ext_authz::ExtAuthz;
 use meshwright_envoy_config::hcm::{HttpConnectionManager, Position, Routes};
 use meshwright_envoy_config::listener::{ChainMatch, Direction, FilterChain, Inspection, Listener};
 use meshwright_envoy_config::names::MESH_ALPN;
@@ -19,6 +20,7 @@ use meshwright_policy::wire;
 use meshwright_xds::ResourceType;
 
 use crate::TranslateError;
+use crate::authorizers;
 use crate::clusters::base_cluster;
 use crate::names;
 use crate::plugins::Plugins;
@@ -77,7 +79,7 @@ fn add_listener(
     let http = served.is_some_and(|served| served.protocol.is_http());
     let host = served.map(|served| served.host.as_str());
     let mode = view.state.peer_authentication_mode(view.workload, port);
-    let filters = if http { http_filters(view, plugins, port, host)? } else { tcp_filters(plugins, port, host)? };
+    let filters = if http { http_filters(view, plugins, port, host)? } else { tcp_filters(view, plugins, port, host)? };
     let policy = if http { names::HTTP_POLICY } else { names::TCP_POLICY };
     let mut dependencies = Dependencies::from([(ResourceType::ExtensionConfig, policy.to_owned())]);
     if mode != MtlsMode::Disable {
@@ -145,25 +147,36 @@ fn http_filters(view: &View<'_>, plugins: &Plugins, port: u16, host: Option<&str
         position: Position::Inbound,
         path_normalization: path_normalization(view),
         routes: Routes::Inline(Box::new(route_configuration(&name, &[every]))),
-        filters: policed(),
+        filters: policed(view),
         access_log: vec![plugins.access_log(wire::Direction::Inbound, wire::Protocol::Http, host)?],
     };
     Ok(vec![manager.build()])
 }
 
-fn tcp_filters(plugins: &Plugins, port: u16, host: Option<&str>) -> Result<Vec<Filter>, TranslateError> {
+fn tcp_filters(view: &View<'_>, plugins: &Plugins, port: u16, host: Option<&str>) -> Result<Vec<Filter>, TranslateError> {
+    let authorizers = authorizers::of_connections(view, view.state.policy_port(view.workload, port, false));
     let proxy = TcpProxy {
         stat_prefix: format!("inbound_{port}"),
         clusters: vec![(names::inbound_cluster(port), 1)],
         access_log: vec![plugins.access_log(wire::Direction::Inbound, wire::Protocol::Tcp, host)?],
-        connect: Connect::AfterHandshake,
+        // Authorizers are asked at the client's first bytes: until then the app must not speak either.
+        connect: if authorizers.is_empty() { Connect::AfterHandshake } else { Connect::AfterFirstData },
     };
-    Ok(vec![filter::set_peer_state_of_connection(), filter::discovered_network(names::TCP_POLICY), proxy.build()])
+    let mut filters =
+        vec![filter::set_peer_state_of_connection(&authorizers::names(&authorizers)), filter::discovered_network(names::TCP_POLICY)];
+    filters.extend(authorizers.iter().flat_map(ExtAuthz::network_filters));
+    filters.push(proxy.build());
+    Ok(filters)
 }
 
-/// The HTTP filters of every listener that decides.
-pub(crate) fn policed() -> Vec<pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter> {
-    vec![filter::set_peer_state(), filter::discovered_http(names::HTTP_POLICY), filter::router()]
+/// The HTTP filters of every listener that decides. External authorizers come last: they may believe what the policy filter has verified,
+/// and are not asked about what it denies.
+pub(crate) fn policed(view: &View<'_>) -> Vec<pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter> {
+    let authorizers = authorizers::of_requests(view);
+    let mut filters = vec![filter::set_peer_state(&authorizers::names(&authorizers)), filter::discovered_http(names::HTTP_POLICY)];
+    filters.extend(authorizers.iter().map(ExtAuthz::http_filter));
+    filters.push(filter::router());
+    filters
 }
 
 /// The mesh's setting, in Envoy's terms.

@@ -4,6 +4,7 @@
 //! Explicit mode: the inbound listeners bind the workload's own address, in front of the app; outbound calls come to listeners that the
 //! sidecar named. Nothing is redirected.
 
+mod authorizers;
 mod catalog;
 mod clusters;
 mod error;

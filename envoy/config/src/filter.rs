@@ -19,29 +19,38 @@ use crate::source;
 use crate::well_known::pack;
 
 /// Puts the peer's direct address and all its URI SANs where the Wasm filter can read them: Wasm's own attributes have the address after
-/// `x-forwarded-for` and the first SAN only.
+/// `x-forwarded-for` and the first SAN only. `providers`: the external authorizers that stand further down in the chain; the policy filter
+/// denies what it would have to ask others about.
 #[must_use]
-pub fn set_peer_state() -> HttpFilter {
-    let config = http::set_filter_state::v3::Config { on_request_headers: vec![peer_state()], ..Default::default() };
+pub fn set_peer_state(providers: &[String]) -> HttpFilter {
+    let config = http::set_filter_state::v3::Config { on_request_headers: chain_state(providers), ..Default::default() };
     http_filter("envoy.filters.http.set_filter_state", pack(&config))
 }
 
 /// As [`set_peer_state`], for TCP: once the handshake has said who the peer is, or at once where there is no TLS.
 #[must_use]
-pub fn set_peer_state_of_connection() -> listener::Filter {
-    let config = network::set_filter_state::v3::Config { on_downstream_tls_handshake: vec![peer_state()], ..Default::default() };
+pub fn set_peer_state_of_connection(providers: &[String]) -> listener::Filter {
+    let config = network::set_filter_state::v3::Config { on_downstream_tls_handshake: chain_state(providers), ..Default::default() };
     network_filter("envoy.filters.network.set_filter_state", pack(&config))
 }
 
-fn peer_state() -> FilterStateValue {
+fn chain_state(providers: &[String]) -> Vec<FilterStateValue> {
+    let mut values = vec![state(names::PEER_FILTER_STATE, "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%|%DOWNSTREAM_PEER_URI_SAN%")];
+    if !providers.is_empty() {
+        values.push(state(names::PROVIDERS_FILTER_STATE, &format!(",{},", providers.join(","))));
+    }
+    values
+}
+
+fn state(name: &str, text: &str) -> FilterStateValue {
     let format = core::SubstitutionFormatString {
         omit_empty_values: true,
-        format: Some(Format::TextFormatSource(secret::inline("%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%|%DOWNSTREAM_PEER_URI_SAN%"))),
+        format: Some(Format::TextFormatSource(secret::inline(text))),
         ..Default::default()
     };
     let mut value = FilterStateValue {
         factory_key: "envoy.string".to_owned(),
-        key: Some(Key::ObjectKey(names::PEER_FILTER_STATE.to_owned())),
+        key: Some(Key::ObjectKey(name.to_owned())),
         value: Some(Value::FormatString(format)),
         ..Default::default()
     };
@@ -103,7 +112,9 @@ pub(crate) fn network_filter(name: &str, config: Any) -> listener::Filter {
     listener::Filter { name: name.to_owned(), config_type: Some(listener::filter::ConfigType::TypedConfig(config)) }
 }
 
-fn http_filter(name: &str, config: Any) -> HttpFilter {
+/// An HTTP filter with this configuration.
+#[must_use]
+pub(crate) fn http_filter(name: &str, config: Any) -> HttpFilter {
     HttpFilter { name: name.to_owned(), config_type: Some(ConfigType::TypedConfig(config)), ..Default::default() }
 }
 

@@ -6,6 +6,7 @@
 pub mod bootstrap;
 pub mod cluster;
 pub mod endpoint;
+pub mod ext_authz;
 pub mod filter;
 pub mod hcm;
 pub mod listener;

@@ -10,6 +10,10 @@ pub const WORKLOAD_SECRET: &str = "workload";
 pub const TRUST_BUNDLE_SECRET: &str = "trust-bundle";
 /// Filter state object with what Wasm cannot see of the peer.
 pub const PEER_FILTER_STATE: &str = "meshwright.peer";
+/// Filter state object with the external authorizers of a chain, as `,one,two,`; absent where there are none.
+pub const PROVIDERS_FILTER_STATE: &str = "meshwright.providers";
+/// Filter state object with those of them that are to be asked, in the same form. Wasm sets the property without `wasm.` in front.
+pub const CUSTOM_FILTER_STATE: &str = "wasm.meshwright.custom";
 /// The ALPN protocol by which one sidecar recognises another.
 pub const MESH_ALPN: &str = "meshwright";
 /// Key of [`crate::NodeMetadata`] in the node's metadata.

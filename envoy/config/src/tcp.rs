@@ -23,6 +23,9 @@ pub enum Connect {
     /// Not before the peer is known, so that a server that speaks first does not speak to whoever connects. Envoy 1.36 does not know this
     /// and connects at once; there the policy filter holds the bytes back.
     AfterHandshake,
+    /// Not before the client has sent something, and what stands before has let it pass; a server that speaks first cannot be served so.
+    /// Envoy 1.36 does not know this either.
+    AfterFirstData,
 }
 
 impl TcpProxy {
@@ -48,11 +51,12 @@ impl TcpProxy {
             upstream_connect_mode: match self.connect {
                 Connect::AtOnce => pb::UpstreamConnectMode::Immediate,
                 Connect::AfterHandshake => pb::UpstreamConnectMode::OnDownstreamTlsHandshake,
+                Connect::AfterFirstData => pb::UpstreamConnectMode::OnDownstreamData,
             }
             .into(),
             max_early_data_bytes: match self.connect {
                 Connect::AtOnce => None,
-                Connect::AfterHandshake => uint32(0),
+                Connect::AfterHandshake | Connect::AfterFirstData => uint32(0),
             },
             ..Default::default()
         };

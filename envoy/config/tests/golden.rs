@@ -1,6 +1,8 @@
 //! Every shape that the builders make: its golden file, and the real Envoy's word that it is one it accepts.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
+#[path = "support/authorizers.rs"]
+mod authorizers;
 #[path = "support/goldens.rs"]
 mod goldens;
 #[path = "support/routes.rs"]
@@ -105,7 +107,7 @@ fn hcm(position: Position, path_normalization: PathNormalization, routes: Routes
         path_normalization,
         routes,
         filters: vec![
-            filter::set_peer_state(),
+            filter::set_peer_state(&[]),
             filter::discovered_http("meshwright.authz/http"),
             filter::dynamic_forward_proxy(),
             filter::router(),
@@ -147,7 +149,7 @@ fn listener_tcp_permissive() {
         access_log: vec![access_log().access_log()],
         connect: Connect::AfterHandshake,
     };
-    let filters = vec![filter::set_peer_state_of_connection(), filter::discovered_network("meshwright.authz/tcp"), proxy.build()];
+    let filters = vec![filter::set_peer_state_of_connection(&[]), filter::discovered_network("meshwright.authz/tcp"), proxy.build()];
     let mutual = tls::downstream_mutual(&[San::Exact(id("orders")), San::In("old.local".parse().unwrap())], &[names::MESH_ALPN]);
     let listener = Listener {
         name: "inbound|5000".into(),
@@ -165,6 +167,32 @@ fn listener_tcp_permissive() {
     };
     let json = golden("listener-tcp-permissive", &listener.build());
     goldens::accepted("listener-tcp-permissive", &with_static("listeners", vec![json]));
+}
+
+#[test]
+fn listeners_with_external_authorizers() {
+    let [grpc, http] = authorizers::both();
+    let mut requests = hcm(Position::Inbound, PathNormalization::Base, Routes::Discovered("inbound".into()));
+    requests.filters =
+        vec![filter::set_peer_state(&["opa".into(), "legacy".into()]), grpc.http_filter(), http.http_filter(), filter::router()];
+    let proxy = TcpProxy {
+        stat_prefix: "inbound_5000".into(),
+        clusters: vec![(names::XDS_CLUSTER.into(), 1)],
+        access_log: vec![],
+        connect: Connect::AfterFirstData,
+    };
+    let mut connections = vec![filter::set_peer_state_of_connection(&["opa".into()])];
+    connections.extend(grpc.network_filters());
+    connections.push(proxy.build());
+    let listener = Listener {
+        name: "inbound".into(),
+        address: "127.0.0.2:8080".parse().unwrap(),
+        direction: Direction::Inbound,
+        inspection: Inspection::Tls,
+        filter_chains: vec![chain("http", ChainMatch::Plaintext, vec![requests.build()]), chain("tcp", ChainMatch::Tls, connections)],
+    };
+    let json = golden("listener-ext-authz", &listener.build());
+    goldens::accepted("listener-ext-authz", &with_static("listeners", vec![json]));
 }
 
 #[test]

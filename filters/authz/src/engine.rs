@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 
 use meshwright_policy::{
-    AuditRecord, Authentication, Connection, Crypto, CustomCheck, Decision, HeaderChange, HttpRequest, Policy, Reason, Request, TokenCache,
-    Verdict, evaluate,
+    AuditRecord, Authentication, Connection, Crypto, Decision, HeaderChange, HttpRequest, Policy, Reason, Request, TokenCache, Verdict,
+    evaluate,
 };
 
 use crate::connection::UnknownPeer;
@@ -15,6 +15,8 @@ use crate::unknown_keys::UnknownKeys;
 
 const FORBIDDEN: u16 = 403;
 const UNAUTHORIZED: u16 = 401;
+/// The reason in the access log.
+const PROVIDER_MISSING: &str = "provider_missing";
 const ACCESS_DENIED: &str = "RBAC: access denied";
 /// Most records fit, so that writing one allocates once.
 const USUAL_RECORD: usize = 512;
@@ -34,10 +36,10 @@ pub(crate) struct Engine<C = HostCrypto> {
 pub(crate) struct Outcome {
     /// `None` lets it pass.
     pub(crate) denial: Option<Denial>,
+    /// The external authorizers that must agree to what passes.
+    pub(crate) custom: Vec<String>,
     /// What to do to the headers of a request that passes, in order.
     pub(crate) changes: Vec<HeaderChange>,
-    /// The external authorizers that have to agree to what passes, each between commas: `,opa,`.
-    pub(crate) custom: Option<String>,
     /// For the access log: JSON of an [`AuditRecord`].
     pub(crate) record: Vec<u8>,
     /// For the host's log.
@@ -108,15 +110,31 @@ impl<C: Crypto> Engine<C> {
             Verdict::Allow => None,
             Verdict::Deny => Some(denial(&evaluation.decision, http)),
         };
-        let custom = custom(&evaluation.custom);
+        let custom = evaluation.custom.iter().map(|check| check.provider.to_owned()).collect();
         let record = json(&AuditRecord::new(self.policy.version(), evaluation, connection, &authentication));
-        Outcome { denial, changes: authentication.into_changes(), custom, record, unknown_key: None }
+        Outcome { denial, custom, changes: authentication.into_changes(), record, unknown_key: None }
     }
 
     fn unknown_peer(&self, error: UnknownPeer) -> Outcome {
-        self.tally.borrow_mut().refusal(error.reason());
-        let record = json(&AuditRecord::refused(error.reason()));
-        Outcome { denial: Some(Denial::FORBIDDEN), changes: Vec::new(), custom: None, record, unknown_key: None }
+        self.refused(error.reason())
+    }
+
+    /// A denial that no policy made.
+    fn refused(&self, reason: &'static str) -> Outcome {
+        self.tally.borrow_mut().refusal(reason);
+        let record = json(&AuditRecord::refused(reason));
+        Outcome { denial: Some(Denial::FORBIDDEN), custom: Vec::new(), changes: Vec::new(), record, unknown_key: None }
+    }
+
+    /// Denies what somebody has to be asked about whom this chain cannot ask. `providers`: the chain's, as `,one,two,`. A chain that drains
+    /// has the newest policy and its old filters.
+    pub(crate) fn if_askable(&self, outcome: Outcome, providers: impl FnOnce() -> Option<String>) -> Outcome {
+        if outcome.denial.is_some() || outcome.custom.is_empty() {
+            return outcome;
+        }
+        let providers = providers().unwrap_or_default();
+        let can_ask = |name: &String| providers.contains(&framed(std::slice::from_ref(name)));
+        if outcome.custom.iter().all(can_ask) { outcome } else { self.refused(PROVIDER_MISSING) }
     }
 
     /// Gives the host what was counted since the last time.
@@ -135,9 +153,15 @@ fn json(record: &AuditRecord<'_>) -> Vec<u8> {
     }
 }
 
-fn custom(checks: &[CustomCheck<'_>]) -> Option<String> {
-    let names = checks.iter().fold(String::new(), |names, check| names + "," + check.provider);
-    (!names.is_empty()).then(|| names + ",")
+impl Outcome {
+    /// Whom to ask, as `,one,two,`: a comma on both sides of each name, so that none is found in another. `None`: nobody.
+    pub(crate) fn to_ask(&self) -> Option<String> {
+        (self.denial.is_none() && !self.custom.is_empty()).then(|| framed(&self.custom))
+    }
+}
+
+fn framed(names: &[String]) -> String {
+    format!(",{},", names.join(","))
 }
 
 fn denial(decision: &Decision<'_>, http: Option<&HttpRequest<'_>>) -> Denial {
@@ -207,13 +231,6 @@ mod tests {
     }
 
     #[test]
-    fn external_authorizers_are_named_between_commas() {
-        let check = |provider| CustomCheck { provider, rule: meshwright_policy::RuleRef { policy: "n/p", rule: 0 } };
-        assert_eq!(custom(&[check("opa"), check("legacy")]).as_deref(), Some(",opa,legacy,"));
-        assert_eq!(custom(&[]), None);
-    }
-
-    #[test]
     fn an_allowed_request_passes_and_is_recorded() {
         let outcome = engine().request(Ok(connection("orders")), &Received::default(), || 0);
         assert_eq!(outcome.denial, None);
@@ -244,7 +261,7 @@ mod tests {
         let engine = engine();
         // {"alg":"EdDSA","kid":"new"} and {"iss":"https://i"}
         let token = "Bearer eyJhbGciOiJFZERTQSIsImtpZCI6Im5ldyJ9.eyJpc3MiOiJodHRwczovL2kifQ.AAAA";
-        let request = |now| engine.request(Ok(connection("orders")), &received(&[("authorization", token)], &[]), now);
+        let request = |now| engine.request(Ok(connection("orders")), &received(&[("authorization", token)], &[]), || now);
         let outcome = request(100);
         assert_eq!(outcome.denial.map(|denial| denial.status), Some(401));
         assert_eq!(outcome.unknown_key.as_deref(), Some(r#"meshwright-unknown-key {"issuer":"https://i","kid":"new"}"#));
@@ -256,6 +273,35 @@ mod tests {
         for path in [&b"/a\"b"[..], b"/a\\", b"/\xff", b"/a b"] {
             let http = HttpRequest::new(Headers::from_pairs([(&b":path"[..], path)]));
             assert_eq!(challenge(&http), "Bearer error=\"invalid_token\"");
+        }
+    }
+
+    #[test]
+    fn nobody_passes_whom_the_chain_cannot_ask_about() {
+        let custom =
+            |provider: &str| json!({"namespace": "shop", "name": provider, "action": "CUSTOM", "provider": provider, "rules": [{}]});
+        let policy =
+            json!({"version": 1, "protocol": "http", "trust_domain": "mesh.local", "authorization": [custom("opa"), custom("legacy")]});
+        let engine = Engine::new(Policy::from_json(policy.to_string().as_bytes()).unwrap(), SoftwareCrypto);
+        let outcome = || engine.request(Ok(connection("orders")), &Received::default(), || 0);
+        for chain in [None, Some(",opa,"), Some(",opa,legacy2,"), Some("opa,legacy")] {
+            let refused = engine.if_askable(outcome(), || chain.map(str::to_owned));
+            assert_eq!((refused.denial.as_ref(), refused.to_ask()), (Some(&Denial::FORBIDDEN), None), "{chain:?}");
+            let record = record(&refused);
+            assert_eq!((&*record.verdict, &*record.reason), ("DENY", "provider_missing"));
+        }
+        let asked = engine.if_askable(outcome(), || Some(",opa,other,legacy,".to_owned()));
+        assert_eq!((asked.denial.as_ref(), asked.to_ask().as_deref()), (None, Some(",legacy,opa,")));
+    }
+
+    #[test]
+    fn what_is_denied_or_asks_nobody_needs_no_provider() {
+        for account in ["orders", "catalog"] {
+            let engine = engine();
+            let outcome = engine.request(Ok(connection(account)), &Received::default(), || 0);
+            let denied = outcome.denial.clone();
+            let outcome = engine.if_askable(outcome, || panic!("not looked at"));
+            assert_eq!((&outcome.denial, outcome.to_ask()), (&denied, None), "{account}");
         }
     }
 

@@ -10,8 +10,11 @@ use crate::properties::Properties;
 
 /// Filter state `wasm.meshwright.decision`, from which the access log reads what was decided.
 const DECISION: &str = "meshwright.decision";
-/// Filter state `wasm.meshwright.custom`, by which the listener lets external authorizers be asked.
+/// Filter state `wasm.meshwright.custom`, by which the proxy's `ext_authz` filters know whether they are to ask.
 const CUSTOM: &str = "meshwright.custom";
+
+/// Filter state that the control plane sets in chains with `ext_authz` filters.
+const PROVIDERS: &str = "meshwright.providers";
 
 /// The host's own attributes.
 #[derive(Debug)]
@@ -24,13 +27,19 @@ impl Properties for Host {
     }
 }
 
-/// Leaves what was decided to the access log, and to Envoy's own filters whom to ask besides. Only in a callback of a stream (elsewhere there
-/// is no state to write), and once.
-pub(crate) fn record(record: &[u8], custom: Option<&str>) {
+/// Leaves what was decided to the access log. Only in a callback of a stream (elsewhere there is no state to write), and once.
+pub(crate) fn record(record: &[u8]) {
     let _ = hostcalls::set_property(vec![DECISION], Some(record));
-    if let Some(custom) = custom {
-        let _ = hostcalls::set_property(vec![CUSTOM], Some(custom.as_bytes()));
-    }
+}
+
+/// The external authorizers of the chain that this stream is in, as the control plane wrote them there; `None`: it has none.
+pub(crate) fn providers() -> Option<String> {
+    Host.text(&["filter_state", PROVIDERS])
+}
+
+/// Tells the proxy which external authorizers must agree too. Where, and how often, is as for [`record`]; it cannot fail there.
+pub(crate) fn ask(providers: &str) {
+    let _ = hostcalls::set_property(vec![CUSTOM], Some(providers.as_bytes()));
 }
 
 /// Seconds since the epoch. Zero if the host's clock is before it: every token is then not yet valid.

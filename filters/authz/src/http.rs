@@ -35,7 +35,9 @@ impl HttpContext for HttpRequest {
         let received = Received::new(pairs, engine.policy().owned_headers());
         received.forged().iter().for_each(|name| remove(name));
         let outcome = engine.request(connection::of_request(&Host, engine.policy()), &received, host::now);
-        host::record(&outcome.record, outcome.custom.as_deref());
+        let outcome = engine.if_askable(outcome, host::providers);
+        host::record(&outcome.record);
+        outcome.to_ask().iter().for_each(|providers| host::ask(providers));
         outcome.unknown_key.iter().for_each(|line| host::log_warning(line));
         match outcome.denial {
             None => {

@@ -48,8 +48,9 @@ impl Connection {
         // No host makes a stream for a plugin that it could not configure; should one, the connection is closed.
         let Some(engine) = &self.engine else { return deny() };
         let Some(connection) = connection::of_stream(&Host, moment) else { return State::Undecided };
-        let outcome = engine.connection(connection);
-        host::record(&outcome.record, outcome.custom.as_deref());
+        let outcome = engine.if_askable(engine.connection(connection), host::providers);
+        host::record(&outcome.record);
+        outcome.to_ask().iter().for_each(|providers| host::ask(providers));
         if outcome.denial.is_some() { deny() } else { State::Allowed }
     }
 }

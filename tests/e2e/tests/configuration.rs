@@ -55,7 +55,7 @@ async fn broken_documents_are_quarantined_one_by_one() -> anyhow::Result<()> {
             policy("  action: DENY\n  rules:\n  - when:\n    - key: request.teapot\n      values: [x]\n"),
             vec!["rules[0].when[0].key", "request.teapot"],
         ),
-        ("a field not built yet", policy("  action: AUDIT\n  rules:\n  - {}\n"), vec!["action", "not supported yet"]),
+        ("a field not built yet", policy("  targetRef: {}\n"), vec!["targetRef", "not supported yet"]),
         ("a JWKS that is not one", tokens.replace("\"keys\"", "\"locks\"").replace("name: ", "name: broken-"), vec!["broken.yaml", "jwks"]),
         ("a duplicate name", tokens.clone(), vec!["broken.yaml", "tokens.yaml"]),
         ("two meshes", mesh.read("mesh.yaml")?.replace("name: ", "name: second-"), vec!["Mesh"]),

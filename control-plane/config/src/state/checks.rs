@@ -8,8 +8,10 @@ use crate::error::DocumentError;
 use crate::key::{DocumentKey, Kind};
 
 mod edge;
+mod policies;
 mod registry;
 mod routes;
+mod tcp;
 
 /// Documents that are still in, and the state that they make.
 pub(super) struct View<'a> {
@@ -47,6 +49,11 @@ impl<'a> View<'a> {
         self.documents.get(key).map_or_else(|| key.to_string(), |document| format!("{key} in {}", document.origin()))
     }
 
+    /// The `Mesh`, of which there is at most one by now.
+    fn meshes(&self) -> Vec<DocumentKey> {
+        keys_of(self, Kind::Mesh).into_iter().cloned().collect()
+    }
+
     /// The one that was given first, which stays, and the other.
     fn in_order<'k>(&self, a: &'k DocumentKey, b: &'k DocumentKey) -> (&'k DocumentKey, &'k DocumentKey) {
         if self.ranks.get(a) <= self.ranks.get(b) { (a, b) } else { (b, a) }
@@ -67,6 +74,11 @@ const STAGES: &[fn(&View<'_>) -> Vec<DocumentError>] = &[
     routes::gateways_exist,
     routes::one_route_per_host,
     routes::destinations_exist,
+    policies::targets_exist,
+    policies::providers_exist,
+    tcp::nothing_widened,
+    tcp::providers_can_be_asked,
+    policies::providers_are_services,
 ];
 
 /// The documents that fit together, in the order of their keys, and what was wrong with the others.

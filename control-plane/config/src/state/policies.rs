@@ -6,24 +6,30 @@ use crate::authorization_policy::AuthorizationPolicy;
 use crate::key::DocumentKey;
 use crate::peer_authentication::{MtlsMode, PeerAuthentication};
 use crate::request_authentication::RequestAuthentication;
-use crate::workload::{Labels, Workload};
+use crate::scope::Scope;
+use crate::workload::Workload;
 
 impl State {
-    /// Those of the root namespace and of the workload's own whose selector chooses it. Nothing overrides anything: they hold together.
+    /// Those of the root namespace and of the workload's own whose selector chooses it, and those for a gateway that it serves. Nothing
+    /// overrides anything: they hold together.
     #[must_use]
     pub fn authorization_for(&self, workload: &Workload) -> Vec<&AuthorizationPolicy> {
-        self.authorization_policies.iter().filter(|policy| self.holds_for(policy.key(), policy.selector(), workload)).collect()
+        self.authorization_policies.iter().filter(|policy| self.holds_for(policy.key(), policy.scope(), workload)).collect()
     }
 
     /// As [`State::authorization_for`].
     #[must_use]
     pub fn request_authentication_for(&self, workload: &Workload) -> Vec<&RequestAuthentication> {
-        self.request_authentications.iter().filter(|rule| self.holds_for(rule.key(), rule.selector(), workload)).collect()
+        self.request_authentications.iter().filter(|rule| self.holds_for(rule.key(), rule.scope(), workload)).collect()
     }
 
-    fn holds_for(&self, key: &DocumentKey, selector: Option<&Labels>, workload: &Workload) -> bool {
-        (key.namespace() == self.root_namespace() || key.namespace() == workload.namespace())
-            && selector.is_none_or(|wanted| is_subset(wanted, workload.labels()))
+    pub(super) fn holds_for(&self, key: &DocumentKey, scope: &Scope, workload: &Workload) -> bool {
+        let in_reach = key.namespace() == self.root_namespace() || key.namespace() == workload.namespace();
+        match scope {
+            Scope::Everyone => in_reach,
+            Scope::Selected(wanted) => in_reach && is_subset(wanted, workload.labels()),
+            Scope::Gateways(names) => self.gateways_for(workload).iter().any(|gateway| is_one_of(gateway.key(), key.namespace(), names)),
+        }
     }
 
     /// What a workload takes on a port: the port's own mode, else the workload's, else the namespace's, else the mesh's, else both.
@@ -49,6 +55,10 @@ impl State {
     pub(super) fn root_namespace(&self) -> &str {
         self.mesh().map_or(crate::mesh::DEFAULT_ROOT_NAMESPACE, |mesh| mesh.root_namespace())
     }
+}
+
+fn is_one_of(key: &DocumentKey, namespace: &str, names: &[String]) -> bool {
+    key.namespace() == namespace && names.iter().any(|name| name == key.name())
 }
 
 fn mode(policy: Option<&PeerAuthentication>) -> Option<MtlsMode> {

@@ -17,16 +17,25 @@ pub(crate) enum Value<'v> {
 pub(crate) fn of(attribute: &Attribute, request: &Request<'_>, found: &mut dyn FnMut(Value<'_>)) {
     let connection = request.connection;
     let claims = request.authentication.claims();
-    let mut address = |address: Option<IpAddr>| {
-        if let Some(address) = address {
-            found(Value::Address(address.to_canonical()));
-        }
+    let address = match attribute {
+        Attribute::DirectIp => connection.direct_ip,
+        Attribute::RemoteIp => connection.remote_ip,
+        Attribute::DestinationIp => connection.destination.map(|destination| destination.ip()),
+        Attribute::Path
+        | Attribute::Host
+        | Attribute::Method
+        | Attribute::PeerName
+        | Attribute::Namespace
+        | Attribute::Account
+        | Attribute::DestinationPort
+        | Attribute::Sni
+        | Attribute::Issuer
+        | Attribute::Subject
+        | Attribute::Header(_)
+        | Attribute::Claim(_) => None,
     };
-    match attribute {
-        Attribute::DirectIp => return address(connection.direct_ip),
-        Attribute::RemoteIp => return address(connection.remote_ip),
-        Attribute::DestinationIp => return address(connection.destination.map(|destination| destination.ip())),
-        _ => {}
+    if let Some(address) = address {
+        found(Value::Address(address.to_canonical()));
     }
     let mut bytes = |bytes: &[u8]| found(Value::Bytes(bytes));
     match attribute {

@@ -1,0 +1,201 @@
+//! The smallest mesh in which one calls another: `client` and `server` in the namespace `test`. The server has an HTTP port, [`HTTP`], and a
+//! TCP port, [`TCP`]; further documents are the test's own.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use meshwright_demo::bookshop::Network;
+use meshwright_demo::client::Client;
+use meshwright_demo::launcher::{ControlPlane, Environment, Workload, WorkloadSpec};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// The server's HTTP port.
+pub const HTTP: u16 = 8080;
+/// The server's TCP port, which answers each line with `server: <line>`.
+pub const TCP: u16 = 9000;
+/// A port of the server that no ServiceEntry has; behind it is the same app as behind [`TCP`].
+pub const UNDECLARED: u16 = 9001;
+/// The host by which the client calls the server.
+pub const HOST: &str = "server.test.mesh";
+
+const OUTBOUND: u16 = 15_001;
+const LOCAL_TCP: u16 = 15_100;
+const ENFORCED: Duration = Duration::from_secs(20);
+const ANSWERED: Duration = Duration::from_secs(10);
+
+/// A running mesh of two.
+#[derive(Debug)]
+pub struct Pair {
+    pub environment: Environment,
+    pub network: Network,
+    pub control_plane: ControlPlane,
+    pub server: Workload,
+    pub client: Workload,
+}
+
+/// The documents of a mesh of two: `mesh` are lines of the Mesh's `spec`, indented by two; `more` further documents.
+#[must_use]
+pub fn documents(network: Network, mesh: &str, more: &str) -> String {
+    let (server, client) = (network.at(1, 0).ip(), network.at(2, 0).ip());
+    format!(
+        "apiVersion: meshwright.dev/v1alpha1
+kind: Mesh
+metadata:
+  name: mesh
+spec:
+  trustDomain: test.local
+{mesh}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata:
+  name: server
+  namespace: test
+spec:
+  hosts: [{HOST}]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  ports:
+  - {{number: {HTTP}, name: http, protocol: HTTP}}
+  - {{number: {TCP}, name: tcp, protocol: TCP}}
+  workloadSelector:
+    labels: {{app: server}}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata:
+  name: server
+  namespace: test
+spec:
+  address: {server}
+  serviceAccount: server
+  labels: {{app: server}}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata:
+  name: client
+  namespace: test
+spec:
+  address: {client}
+  serviceAccount: client
+  labels: {{app: client}}
+---
+{more}"
+    )
+}
+
+impl Pair {
+    /// Starts the mesh with these documents.
+    ///
+    /// # Errors
+    /// When something does not become ready.
+    pub async fn start(environment: Environment, network: Network, documents: &str) -> anyhow::Result<Self> {
+        crate::configure(&environment, documents)?;
+        let control_plane = ControlPlane::start(&environment, crate::any_ports()).await?;
+        let (app, lines) = (network.at(1, 9_080), network.at(1, 9_081));
+        let echo = ["--name", "server", "--listen", &app.to_string(), "--tcp", &lines.to_string()].map(str::to_owned).to_vec();
+        let server = WorkloadSpec {
+            namespace: "test".to_owned(),
+            name: "server".to_owned(),
+            service_account: "server".to_owned(),
+            outbound: network.at(1, OUTBOUND),
+            apps: vec![(HTTP, app), (TCP, lines), (UNDECLARED, lines)],
+            tcp: Vec::new(),
+            echo: Some(echo),
+            extra: Vec::new(),
+        };
+        let client = WorkloadSpec {
+            name: "client".to_owned(),
+            service_account: "client".to_owned(),
+            outbound: network.at(2, OUTBOUND),
+            apps: Vec::new(),
+            tcp: vec![(format!("{HOST}:{TCP}"), network.at(2, LOCAL_TCP))],
+            echo: None,
+            ..server.clone()
+        };
+        let xds = control_plane.xds();
+        let (server, client) = tokio::try_join!(Workload::start(&environment, xds, server), Workload::start(&environment, xds, client))?;
+        Ok(Self { environment, network, control_plane, server, client })
+    }
+
+    /// Replaces all documents and waits until every proxy enforces them.
+    ///
+    /// # Errors
+    /// When they are quarantined or not enforced in time.
+    pub async fn edit(&self, documents: &str) -> anyhow::Result<()> {
+        let revision = self.control_plane.revision().await?;
+        crate::configure(&self.environment, documents)?;
+        self.control_plane.enforced(revision.saturating_add(1), ENFORCED).await?;
+        let status = self.control_plane.status().await?;
+        anyhow::ensure!(status.get("quarantined").and_then(|list| list.as_array()).is_some_and(Vec::is_empty), "{status}");
+        Ok(())
+    }
+
+    /// Calls as the client's app does.
+    ///
+    /// # Errors
+    /// When it cannot be built.
+    pub fn calls(&self) -> anyhow::Result<Client> {
+        Client::behind(self.outbound())
+    }
+
+    /// Where the client's app sends its requests.
+    #[must_use]
+    pub fn outbound(&self) -> SocketAddr {
+        self.network.at(2, OUTBOUND)
+    }
+
+    /// Where the client's app reaches the server's [`TCP`].
+    #[must_use]
+    pub fn tcp(&self) -> SocketAddr {
+        self.network.at(2, LOCAL_TCP)
+    }
+
+    /// A port of the server's proxy, as who is not in the mesh finds it.
+    #[must_use]
+    pub fn server_port(&self, port: u16) -> SocketAddr {
+        self.network.at(1, port)
+    }
+
+    /// The server's record of each connection and request.
+    #[must_use]
+    pub fn server_log(&self) -> PathBuf {
+        self.server.access_log()
+    }
+
+    /// Stops everything.
+    ///
+    /// # Errors
+    /// When a process does not end in time.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        let (server, client) = (self.server.into_process(), self.client.into_process());
+        tokio::try_join!(server.stop(), client.stop())?;
+        self.control_plane.into_process().stop().await.map(|_| ())
+    }
+}
+
+/// Sends a line over TCP; the line that came back, or `None` when the connection was closed instead.
+///
+/// # Errors
+/// When nothing happens in time.
+pub async fn line(address: SocketAddr, line: &str) -> anyhow::Result<Option<String>> {
+    let exchange = async {
+        let mut stream = TcpStream::connect(address).await?;
+        // The other side may close before it has read the line.
+        let _closed = stream.write_all(format!("{line}\n").as_bytes()).await;
+        let mut answer = Vec::new();
+        let mut piece = [0; 1024];
+        while !answer.ends_with(b"\n") {
+            match stream.read(&mut piece).await {
+                Ok(0) | Err(_) => return anyhow::Ok(None),
+                Ok(length) => answer.extend_from_slice(piece.get(..length).unwrap_or_default()),
+            }
+        }
+        Ok(Some(String::from_utf8(answer)?.trim_end().to_owned()))
+    };
+    tokio::time::timeout(ANSWERED, exchange).await.context("no answer over TCP")?
+}

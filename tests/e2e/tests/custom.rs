@@ -1,0 +1,222 @@
+//! CUSTOM: external authorizers are asked about what the rules say, after tokens are verified, and about nothing else; what they cannot
+//! answer is denied.
+
+use meshwright_demo::bookshop::Network;
+use meshwright_demo::client::{Answer, Client};
+use meshwright_demo::keys::Issuer;
+use meshwright_e2e::authorizer::{Authorizer, Question};
+use meshwright_e2e::pair::{self, HOST, Pair, TCP, UNDECLARED};
+use meshwright_test_support as support;
+
+const ISSUER: &str = "https://issuer.test";
+
+/// Two providers, the services that they are, and the rules that ask them.
+struct Asked {
+    grpc: Authorizer,
+    http: Authorizer,
+    issuer: Issuer,
+    network: Network,
+}
+
+impl Asked {
+    async fn start(network: Network) -> anyhow::Result<Self> {
+        let (grpc, http) = tokio::try_join!(Authorizer::grpc(network.at(9, 9191)), Authorizer::http(network.at(9, 8181)))?;
+        Ok(Self { grpc, http, issuer: Issuer::new(ISSUER)?, network })
+    }
+
+    fn providers() -> String {
+        "  extensionProviders:
+  - name: opa
+    envoyExtAuthzGrpc: {service: opa.test.mesh, port: 9191, timeout: 5s}
+  - name: legacy
+    envoyExtAuthzHttp:
+      service: test/legacy.test.mesh
+      port: 8181
+      timeout: 5s
+      pathPrefix: /check
+      statusOnError: \"503\"
+      headersToUpstreamOnAllow: [x-checked]
+      headersToDownstreamOnDeny: [x-reason]
+      includeRequestHeadersInCheck: [x-user]
+      includeAdditionalHeadersInCheck: {x-mesh: test}"
+            .to_owned()
+    }
+
+    fn services(&self) -> anyhow::Result<String> {
+        let service = |name: &str, authorizer: &Authorizer, protocol: &str| {
+            let address = authorizer.address();
+            format!(
+                "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {name}, namespace: test}}\nspec:\n  hosts: [{name}.test.mesh]\n  \
+                 resolution: STATIC\n  ports: [{{number: {}, name: port, protocol: {protocol}}}]\n  endpoints: [{{address: {}}}]\n---\n",
+                address.port(),
+                address.ip(),
+            )
+        };
+        let tokens = format!(
+            "apiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {{name: tokens, namespace: test}}\nspec:\n  jwtRules:\n  \
+             - issuer: {ISSUER}\n    jwks: '{}'\n    outputClaimToHeaders: [{{header: x-user, claim: sub}}]\n---\n",
+            self.issuer.jwks()?,
+        );
+        Ok(service("opa", &self.grpc, "GRPC") + &service("legacy", &self.http, "HTTP") + &tokens)
+    }
+
+    fn documents(&self, policies: &str) -> anyhow::Result<String> {
+        Ok(pair::documents(self.network, &Self::providers(), &format!("{}{policies}", self.services()?)))
+    }
+
+    /// Paths that were asked about, by gRPC and by HTTP.
+    fn paths(&self) -> (Vec<String>, Vec<String>) {
+        let paths = |asked: Vec<Question>| asked.into_iter().filter_map(|question| question.path).collect();
+        (paths(self.grpc.asked()), paths(self.http.asked()))
+    }
+}
+
+fn policy(name: &str, action: &str, rule: &str) -> String {
+    format!(
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: {name}, namespace: test}}\nspec:\n  \
+         selector: {{matchLabels: {{app: server}}}}\n  action: {action}\n  rules: [{rule}]\n---\n"
+    )
+}
+
+/// A rule for paths on the server's HTTP port.
+fn on_paths(paths: &str) -> String {
+    format!("{{to: [{{operation: {{paths: [{paths}], ports: ['8080']}}}}]}}")
+}
+
+const OPA: &str = "CUSTOM\n  provider: {name: opa}";
+const LEGACY: &str = "CUSTOM\n  provider: {name: legacy}";
+
+async fn get(client: &Client, path: &str) -> anyhow::Result<Answer> {
+    client.get(&format!("http://{HOST}{path}")).await
+}
+
+fn seen(paths: &[&str]) -> Vec<String> {
+    paths.iter().map(|path| (*path).to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_are_asked_about_as_the_rules_say() -> anyhow::Result<()> {
+    let (_folder, environment) = support::environment()?;
+    let asked = Asked::start(support::network()).await?;
+    let policies = [
+        policy("grpc", OPA, &on_paths("/opa/*, /both/*")),
+        policy("http", LEGACY, &on_paths("/legacy/*, /both/*")),
+        policy("closed", "DENY", &on_paths("/opa/closed*")),
+    ];
+    let mesh = Pair::start(environment, asked.network, &asked.documents(&policies.concat())?).await?;
+    let client = mesh.calls()?;
+    for (path, status, grpc, http) in [
+        ("/free", 200, &[][..], &[][..]),
+        ("/opa/yes", 200, &["/opa/yes"], &[]),
+        ("/opa/refuse", 403, &["/opa/refuse"], &[]),
+        // On the same connection as before: what was to be asked then is not to be asked now.
+        ("/free/again", 200, &[], &[]),
+        ("/legacy/yes", 200, &[], &["/check/legacy/yes"]),
+        ("/legacy/refuse", 401, &[], &["/check/legacy/refuse"]),
+        ("/both/yes", 200, &["/both/yes"], &["/check/both/yes"]),
+        ("/both/refuse", 403, &["/both/refuse"], &[]),
+        ("/opa/closed", 403, &[], &[]),
+        ("/free/../opa/refuse", 403, &["/opa/refuse"], &[]),
+    ] {
+        assert_eq!(get(&client, path).await?.status(), Some(status), "{path}");
+        assert_eq!(asked.paths(), (seen(grpc), seen(http)), "{path}");
+    }
+    answers_travel_as_they_should(&asked, &client).await?;
+
+    let Asked { grpc, http, .. } = asked;
+    grpc.stop();
+    http.stop();
+    for (path, status) in [("/free", 200), ("/opa/yes", 403), ("/legacy/yes", 503), ("/both/yes", 403)] {
+        assert_eq!(get(&client, path).await?.status(), Some(status), "{path}, and nobody to ask");
+    }
+    mesh.stop().await
+}
+
+/// Providers see what the token says and who calls; of their answers goes on what is listed.
+async fn answers_travel_as_they_should(asked: &Asked, client: &Client) -> anyhow::Result<()> {
+    let bearer = format!("Bearer {}", asked.issuer.token("ada", &[], 3600)?);
+    let headers = [("authorization", bearer.as_str()), ("x-user", "root"), ("x-other", "1"), ("x-checked", "forged")];
+    let answer = client.send("GET", &format!("http://{HOST}/both/token"), &headers).await?;
+    assert_eq!(answer.status(), Some(200));
+    let received = answer.json();
+    let header =
+        |name: &str| received.get("headers").and_then(|headers| headers.get(name)).and_then(|value| value.as_str()).map(str::to_owned);
+    assert_eq!((header("x-checked").as_deref(), header("x-user").as_deref()), (Some("yes"), Some("ada")), "{received}");
+    let (grpc, http) = (asked.grpc.asked(), asked.http.asked());
+    let ([grpc], [http]) = (&grpc[..], &http[..]) else { anyhow::bail!("asked once each: {grpc:?} {http:?}") };
+    assert_eq!(grpc.headers.get("x-user").map(String::as_str), Some("ada"), "the verified claim, not what the client said");
+    assert_eq!(grpc.principal, "spiffe://test.local/ns/test/sa/client");
+    assert_eq!(http.headers.get("x-user").map(String::as_str), Some("ada"));
+    assert_eq!(http.headers.get("x-mesh").map(String::as_str), Some("test"));
+    assert_eq!(http.headers.get("x-other"), None, "not listed");
+
+    let bad = client.send("GET", &format!("http://{HOST}/both/bad"), &[("authorization", "Bearer bad")]).await?;
+    assert_eq!((bad.status(), asked.paths()), (Some(401), (Vec::new(), Vec::new())), "a bad token is refused before anybody is asked");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edit_never_lets_pass_what_is_to_be_asked_about() -> anyhow::Result<()> {
+    let (_folder, environment) = support::environment()?;
+    let asked = Asked::start(support::network()).await?;
+    let mesh = Pair::start(environment, asked.network, &pair::documents(asked.network, "", &asked.services()?)).await?;
+    let client = mesh.calls()?;
+    assert_eq!(get(&client, "/opa/before").await?.status(), Some(200));
+    // Providers that the mesh did not have: connections of before are in chains without them, and are denied there.
+    let custom = policy("grpc", OPA, &on_paths("/opa/*"));
+    mesh.edit(&asked.documents(&custom)?).await?;
+    for number in 0..30 {
+        let path = format!("/opa/{number}");
+        let status = get(&client, &path).await?.status();
+        let (grpc, _) = asked.paths();
+        match status {
+            Some(200) => assert_eq!(grpc, [path], "it passed"),
+            Some(403) => assert!(grpc.is_empty(), "it was denied and asked about"),
+            other => anyhow::bail!("{path}: {other:?}"),
+        }
+    }
+    // With the filters there, a policy is in force at once, on every connection.
+    mesh.edit(&asked.documents("")?).await?;
+    assert_eq!((get(&client, "/legacy/a").await?.status(), asked.paths()), (Some(200), (Vec::new(), Vec::new())));
+    mesh.edit(&asked.documents(&policy("http", LEGACY, &on_paths("/legacy/*")))?).await?;
+    let fresh = mesh.calls()?;
+    for client in [&client, &fresh] {
+        let refused = get(client, "/legacy/refuse").await?;
+        assert!(matches!(refused.status(), Some(401 | 403)), "{}", refused.summary());
+    }
+    mesh.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_are_asked_about_before_a_byte_passes() -> anyhow::Result<()> {
+    let (_folder, environment) = support::environment()?;
+    let asked = Asked::start(support::network()).await?;
+    let plain = "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: p, namespace: test}\nspec: {mtls: {mode: PERMISSIVE}}\n---\n";
+    let rule = |port: u16| format!("{{to: [{{operation: {{ports: ['{port}']}}}}]}}");
+    let documents = |policies: &str| asked.documents(&format!("{plain}{policies}"));
+    let custom = policy("grpc", OPA, &rule(TCP));
+    let mesh = Pair::start(environment, asked.network, &documents(&custom)?).await?;
+    let from_mesh = || pair::line(mesh.tcp(), "hello");
+    let from_outside = || pair::line(mesh.server_port(TCP), "hello");
+    let hello = Some("server: hello".to_owned());
+
+    assert_eq!(from_mesh().await?, hello);
+    let [question] = &asked.grpc.asked()[..] else { anyhow::bail!("not asked once") };
+    assert_eq!((question.path.as_deref(), question.principal.as_str()), (None, "spiffe://test.local/ns/test/sa/client"));
+    assert_eq!((from_outside().await?, asked.grpc.asked().len()), (hello.clone(), 1));
+    asked.grpc.refuse_connections(true);
+    assert_eq!((from_mesh().await?, from_outside().await?, asked.grpc.asked().len()), (None, None, 2));
+    asked.grpc.refuse_connections(false);
+    assert_eq!((pair::line(mesh.server_port(UNDECLARED), "hello").await?, asked.grpc.asked().len()), (hello.clone(), 0));
+
+    // Nobody can be asked over HTTP about a connection: where the documents could not tell, the proxy denies.
+    mesh.edit(&documents(&policy("http", LEGACY, &rule(UNDECLARED)))?).await?;
+    assert_eq!(pair::line(mesh.server_port(UNDECLARED), "hello").await?, None);
+    assert_eq!((from_mesh().await?, asked.grpc.asked().len()), (hello, 0), "no rule asks any more");
+
+    mesh.edit(&documents(&custom)?).await?;
+    let Asked { grpc, .. } = asked;
+    grpc.stop();
+    assert_eq!((from_mesh().await?, from_outside().await?), (None, None), "nobody to ask");
+    mesh.stop().await
+}
