@@ -1,6 +1,6 @@
 //! `cargo bench -p meshwright-policy`: what the core costs by itself, natively.
 
-#![expect(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
+#![expect(clippy::unwrap_used, reason = "a benchmark")]
 
 use std::hint::black_box;
 

@@ -40,12 +40,12 @@ pub(crate) struct Errors {
 }
 
 impl Errors {
-    pub(crate) fn add(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        self.found.push(Invalid { path: path.into(), message: message.into() });
+    pub(crate) fn add(&mut self, path: impl fmt::Display, message: impl Into<String>) {
+        self.found.push(Invalid { path: path.to_string(), message: message.into() });
     }
 
     /// The value, or nothing and one error more.
-    pub(crate) fn keep<T>(&mut self, path: &str, result: Result<T, String>) -> Option<T> {
+    pub(crate) fn keep<T>(&mut self, path: impl fmt::Display, result: Result<T, String>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
             Err(message) => {

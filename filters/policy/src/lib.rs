@@ -8,6 +8,7 @@ mod check;
 mod decision;
 mod evaluation;
 mod facts;
+mod field_path;
 mod headers;
 mod index;
 mod invalid;

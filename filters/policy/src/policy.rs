@@ -4,6 +4,7 @@ use std::sync::Arc;
 use meshwright_identity::TrustDomain;
 
 use crate::facts::{Fact, Facts};
+use crate::field_path::FieldPath;
 use crate::invalid::{Errors, Invalid, InvalidPolicy};
 use crate::jwt::rule::{JwtRule, KeyOrigin};
 use crate::layer::{Entry, Layer, Origin};
@@ -62,7 +63,7 @@ impl Policy {
         let domains = LocalDomains::new(&trust_domain, &trust_domain_aliases);
         let mut sorted = Sorted::default();
         for (index, policy) in authorization.iter().enumerate() {
-            let entries = compile_policy(policy, protocol, &domains, &format!("authorization[{index}]"), &mut errors);
+            let entries = compile_policy(policy, protocol, &domains, &FieldPath::root("authorization").index(index), &mut errors);
             sorted.add(policy, entries);
         }
         let mut jwt_rules = Vec::new();
@@ -213,14 +214,14 @@ fn compile_policy(
     policy: &wire::AuthorizationPolicy,
     protocol: Protocol,
     domains: &LocalDomains,
-    path: &str,
+    path: &FieldPath<'_>,
     errors: &mut Errors,
 ) -> Vec<Entry> {
     let wire::AuthorizationPolicy { namespace, name, action, provider, dry_run, rules } = policy;
     check_action(policy, path, errors);
-    let rules_path = format!("{path}.rules");
+    let rules_path = path.field("rules");
     if rules.is_empty() && matches!(action, Action::Deny | Action::Custom) {
-        errors.add(rules_path.as_str(), NEVER_MATCHES);
+        errors.add(rules_path, NEVER_MATCHES);
     }
     let compiled = rule::compile_all(rules, Scope { namespace, domains }, &rules_path, errors);
     let origin = Arc::new(Origin { key: format!("{namespace}/{name}"), action: *action, provider: provider.clone(), dry_run: *dry_run });
@@ -228,17 +229,17 @@ fn compile_policy(
     (0_u32..).zip(compiled).filter_map(on_listener).collect()
 }
 
-fn check_action(policy: &wire::AuthorizationPolicy, path: &str, errors: &mut Errors) {
+fn check_action(policy: &wire::AuthorizationPolicy, path: &FieldPath<'_>, errors: &mut Errors) {
     let wire::AuthorizationPolicy { action, provider, dry_run, .. } = policy;
     match (action, provider.as_deref()) {
-        (Action::Custom, None | Some("")) => errors.add(format!("{path}.provider"), "missing; a CUSTOM policy names its provider"),
+        (Action::Custom, None | Some("")) => errors.add(path.field("provider"), "missing; a CUSTOM policy names its provider"),
         (Action::Allow | Action::Deny | Action::Audit, Some(found)) => {
-            errors.add(format!("{path}.provider"), format!("found `{found}`; only a CUSTOM policy has a provider"));
+            errors.add(path.field("provider"), format!("found `{found}`; only a CUSTOM policy has a provider"));
         }
         (Action::Custom, Some(_)) | (Action::Allow | Action::Deny | Action::Audit, None) => {}
     }
     if *dry_run && matches!(action, Action::Audit | Action::Custom) {
-        errors.add(format!("{path}.dry_run"), "found true; dry-run is allowed of ALLOW and DENY policies");
+        errors.add(path.field("dry_run"), "found true; dry-run is allowed of ALLOW and DENY policies");
     }
 }
 
@@ -259,7 +260,12 @@ pub fn validate_rules(namespace: &str, action: Action, rules: &[wire::Rule]) -> 
     if rules.is_empty() && matches!(action, Action::Deny | Action::Custom) {
         errors.add("rules", NEVER_MATCHES);
     }
-    rule::compile_all(rules, Scope { namespace, domains: &LocalDomains::new("cluster.local", &[]) }, "rules", &mut errors);
+    rule::compile_all(
+        rules,
+        Scope { namespace, domains: &LocalDomains::new("cluster.local", &[]) },
+        &FieldPath::root("rules"),
+        &mut errors,
+    );
     if errors.is_empty() { Ok(()) } else { Err(errors.into_found()) }
 }
 

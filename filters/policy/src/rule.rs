@@ -5,6 +5,7 @@ mod operation;
 mod source;
 
 use crate::check::{Check, Test};
+use crate::field_path::FieldPath;
 use crate::invalid::Errors;
 use crate::matcher::identity::LocalDomains;
 use crate::request::Request;
@@ -98,21 +99,22 @@ impl Rule {
 }
 
 /// All rules of a policy; a rule with an error is left out, and then so is the policy.
-pub(crate) fn compile_all(rules: &[wire::Rule], scope: Scope<'_>, path: &str, errors: &mut Errors) -> Vec<Rule> {
+pub(crate) fn compile_all(rules: &[wire::Rule], scope: Scope<'_>, path: &FieldPath<'_>, errors: &mut Errors) -> Vec<Rule> {
     if rules.len() > MOST_RULES {
         errors.add(path, format!("found {} rules; at most {MOST_RULES} are allowed", rules.len()));
     }
-    rules.iter().enumerate().map(|(index, rule)| compile(rule, scope, &format!("{path}[{index}]"), errors)).collect()
+    rules.iter().enumerate().map(|(index, rule)| compile(rule, scope, &path.index(index), errors)).collect()
 }
 
-fn compile(rule: &wire::Rule, scope: Scope<'_>, path: &str, errors: &mut Errors) -> Rule {
+fn compile(rule: &wire::Rule, scope: Scope<'_>, path: &FieldPath<'_>, errors: &mut Errors) -> Rule {
     let wire::Rule { from, to, when } = rule;
     let from = from.as_ref().map(|list| {
-        let path = format!("{path}.from");
+        let path = path.field("from");
         check_length(list.len(), MOST_SOURCES, &path, errors);
         let mut compiled = Vec::new();
         for (index, wire::From { source }) in list.iter().enumerate() {
-            let path = format!("{path}[{index}].source");
+            let item = path.index(index);
+            let path = item.field("source");
             match source {
                 Some(source) => compiled.push(source::compile(source, scope, &path, errors)),
                 None => errors.add(path, "missing; a source with at least one field is allowed"),
@@ -121,11 +123,12 @@ fn compile(rule: &wire::Rule, scope: Scope<'_>, path: &str, errors: &mut Errors)
         compiled
     });
     let to = to.as_ref().map(|list| {
-        let path = format!("{path}.to");
+        let path = path.field("to");
         check_length(list.len(), usize::MAX, &path, errors);
         let mut compiled = Vec::new();
         for (index, wire::To { operation }) in list.iter().enumerate() {
-            let path = format!("{path}[{index}].operation");
+            let item = path.index(index);
+            let path = item.field("operation");
             match operation {
                 Some(operation) => compiled.push(operation::compile(operation, &path, errors)),
                 None => errors.add(path, "missing; an operation with at least one field is allowed"),
@@ -136,16 +139,16 @@ fn compile(rule: &wire::Rule, scope: Scope<'_>, path: &str, errors: &mut Errors)
     let mut checks = Vec::new();
     if let Some(when) = when {
         for (index, condition) in when.iter().enumerate() {
-            checks.extend(condition::compile(condition, scope, &format!("{path}.when[{index}]"), errors));
+            checks.extend(condition::compile(condition, scope, &path.field("when").index(index), errors));
         }
         if when.is_empty() {
-            errors.add(format!("{path}.when"), "found an empty list; leave the field out for no condition");
+            errors.add(path.field("when"), "found an empty list; leave the field out for no condition");
         }
     }
     Rule { from, to, when: checks }
 }
 
-fn check_length(length: usize, most: usize, path: &str, errors: &mut Errors) {
+fn check_length(length: usize, most: usize, path: &FieldPath<'_>, errors: &mut Errors) {
     if length == 0 {
         errors.add(path, "found an empty list; leave the field out for any");
     } else if length > most {
@@ -154,13 +157,17 @@ fn check_length(length: usize, most: usize, path: &str, errors: &mut Errors) {
 }
 
 /// The values of one field, compiled; none when the field is absent or wrong.
-fn values<T>(list: Option<&Vec<String>>, path: &str, errors: &mut Errors, parse: impl Fn(&str) -> Result<T, String>) -> Option<Vec<T>> {
+fn values<T>(
+    list: Option<&Vec<String>>,
+    path: &FieldPath<'_>,
+    errors: &mut Errors,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Option<Vec<T>> {
     let list = list?;
     if list.is_empty() {
         errors.add(path, "found an empty list; leave the field out for any");
         return None;
     }
-    let parsed: Vec<T> =
-        list.iter().enumerate().filter_map(|(index, value)| errors.keep(&format!("{path}[{index}]"), parse(value))).collect();
+    let parsed: Vec<T> = list.iter().enumerate().filter_map(|(index, value)| errors.keep(path.index(index), parse(value))).collect();
     (parsed.len() == list.len()).then_some(parsed)
 }

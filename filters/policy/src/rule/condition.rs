@@ -4,6 +4,7 @@ use ipnet::{IpNet, Ipv4Net};
 
 use super::{Scope, values};
 use crate::check::{Check, Test};
+use crate::field_path::FieldPath;
 use crate::headers::is_token;
 use crate::invalid::Errors;
 use crate::matcher::identity::{NamespaceMatch, PrincipalMatch, ServiceAccountMatch, TrustDomainMatch};
@@ -15,18 +16,17 @@ const ALLOWED: &str = "request.headers[NAME], source.ip, remote.ip, source.names
                        source.principal, request.auth.principal, request.auth.audiences, request.auth.presenter, \
                        request.auth.claims[NAME], destination.ip, destination.port or connection.sni is allowed";
 
-pub(super) fn compile(condition: &wire::Condition, scope: Scope<'_>, path: &str, errors: &mut Errors) -> Vec<Check> {
+pub(super) fn compile(condition: &wire::Condition, scope: Scope<'_>, path: &FieldPath<'_>, errors: &mut Errors) -> Vec<Check> {
     let wire::Condition { key, values: yes, not_values: no } = condition;
     let mut checks = Vec::new();
     if yes.is_none() && no.is_none() {
         errors.add(path, "found neither values nor notValues; at least one of them is allowed");
     }
-    let Some(attribute) = errors.keep(&format!("{path}.key"), Attribute::parse(key)) else { return checks };
-    let (yes_path, no_path) = (format!("{path}.values"), format!("{path}.notValues"));
+    let Some(attribute) = errors.keep(path.field("key"), Attribute::parse(key)) else { return checks };
     pair(
         yes.as_ref(),
         no.as_ref(),
-        [&yes_path, &no_path],
+        [&path.field("values"), &path.field("notValues")],
         errors,
         &|list, path, errors| attribute.compile(list, scope, path, errors),
         &mut checks,
@@ -96,7 +96,7 @@ impl<'a> Attribute<'a> {
         Err(format!("found `{key}`; {ALLOWED}"))
     }
 
-    fn compile(&self, list: &Vec<String>, scope: Scope<'_>, path: &str, errors: &mut Errors) -> Option<Test> {
+    fn compile(&self, list: &Vec<String>, scope: Scope<'_>, path: &FieldPath<'_>, errors: &mut Errors) -> Option<Test> {
         let list = Some(list);
         match self {
             Self::Header(name) => values(list, path, errors, TextMatch::parse).map(|found| Test::Header((*name).to_owned(), found)),
@@ -118,13 +118,13 @@ impl<'a> Attribute<'a> {
 }
 
 /// Makes a test of a field's values; the path is for what is wrong with them.
-pub(super) type Compile<'a> = &'a dyn Fn(&Vec<String>, &str, &mut Errors) -> Option<Test>;
+pub(super) type Compile<'a> = &'a dyn Fn(&Vec<String>, &FieldPath<'_>, &mut Errors) -> Option<Test>;
 
 /// A field and its negation, each a check of its own: both must hold.
 pub(super) fn pair(
     yes: Option<&Vec<String>>,
     no: Option<&Vec<String>>,
-    paths: [&str; 2],
+    paths: [&FieldPath<'_>; 2],
     errors: &mut Errors,
     compile: Compile<'_>,
     checks: &mut Vec<Check>,

@@ -1,6 +1,7 @@
 use super::condition::{Compile, ip_block, pair};
 use super::{Scope, values};
-use crate::check::{Check, Test, negated};
+use crate::check::{Check, Test};
+use crate::field_path::FieldPath;
 use crate::invalid::Errors;
 use crate::matcher::identity::{NamespaceMatch, PrincipalMatch, ServiceAccountMatch, TrustDomainMatch};
 use crate::matcher::principal::RequestPrincipalMatch;
@@ -8,7 +9,7 @@ use crate::wire;
 
 const MOST_SERVICE_ACCOUNTS: usize = 16;
 
-pub(super) fn compile(source: &wire::Source, scope: Scope<'_>, path: &str, errors: &mut Errors) -> Vec<Check> {
+pub(super) fn compile(source: &wire::Source, scope: Scope<'_>, path: &FieldPath<'_>, errors: &mut Errors) -> Vec<Check> {
     let wire::Source {
         principals,
         not_principals,
@@ -34,7 +35,7 @@ pub(super) fn compile(source: &wire::Source, scope: Scope<'_>, path: &str, error
     let domain = |value: &str| TrustDomainMatch::parse(value, scope.domains);
     let mut checks = Vec::new();
     let mut add = |name: &str, yes: &Option<Vec<String>>, no: &Option<Vec<String>>, compile: Compile<'_>| {
-        pair(yes.as_ref(), no.as_ref(), [&format!("{path}.{name}"), &format!("{path}.{}", negated(name))], errors, compile, &mut checks);
+        pair(yes.as_ref(), no.as_ref(), [&path.field(name), &path.negated(name)], errors, compile, &mut checks);
     };
     add("principals", principals, not_principals, &|list, path, errors| values(Some(list), path, errors, principal).map(Test::Principals));
     add("requestPrincipals", request_principals, not_request_principals, &|list, path, errors| {
@@ -56,15 +57,15 @@ pub(super) fn compile(source: &wire::Source, scope: Scope<'_>, path: &str, error
     checks
 }
 
-fn check_accounts(source: &wire::Source, path: &str, errors: &mut Errors) {
+fn check_accounts(source: &wire::Source, path: &FieldPath<'_>, errors: &mut Errors) {
     let accounts = [(&source.service_accounts, "serviceAccounts"), (&source.not_service_accounts, "notServiceAccounts")];
     let others = [&source.principals, &source.not_principals, &source.namespaces, &source.not_namespaces];
     for (list, name) in accounts.into_iter().filter_map(|(list, name)| Some((list.as_ref()?, name))) {
         if others.iter().any(|other| other.is_some()) {
-            errors.add(format!("{path}.{name}"), "found beside principals or namespaces; service accounts are allowed alone");
+            errors.add(path.field(name), "found beside principals or namespaces; service accounts are allowed alone");
         }
         if list.len() > MOST_SERVICE_ACCOUNTS {
-            errors.add(format!("{path}.{name}"), format!("found {} values; at most {MOST_SERVICE_ACCOUNTS} are allowed", list.len()));
+            errors.add(path.field(name), format!("found {} values; at most {MOST_SERVICE_ACCOUNTS} are allowed", list.len()));
         }
     }
 }
