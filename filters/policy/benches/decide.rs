@@ -5,6 +5,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use meshwright_policy::wire::AuthzConfig;
 use meshwright_policy::{
     Algorithm, Authentication, Connection, Crypto, CryptoError, Headers, HttpRequest, Peer, Policy, PublicKey, Request, TokenCache, decide,
     evaluate,
@@ -91,6 +92,9 @@ fn compilations(criterion: &mut Criterion) {
     let config = config(10_000);
     let mut group = criterion.benchmark_group("compile");
     group.sample_size(10);
+    group.bench_function("10000 rules, JSON alone", |bencher| {
+        bencher.iter(|| serde_json::from_slice::<AuthzConfig>(black_box(&config)).unwrap());
+    });
     group.bench_function("10000 rules from JSON", |bencher| bencher.iter(|| Policy::from_json(black_box(&config)).unwrap()));
 }
 

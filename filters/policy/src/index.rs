@@ -10,11 +10,9 @@ mod values;
 
 use std::collections::BTreeMap;
 
-use rustc_hash::FxHashMap;
-
 use crate::request::Request;
 use crate::rule::Rule;
-use key::{Attribute, Key};
+use key::{Attribute, Frequencies, Key};
 pub(crate) use key::{Pattern, text};
 use posting::Postings;
 
@@ -32,13 +30,8 @@ pub(crate) struct Index {
 impl Index {
     /// The rules are known by their places.
     pub(crate) fn new<'r>(rules: impl Iterator<Item = &'r Rule> + Clone) -> Self {
-        let mut frequencies: FxHashMap<Key<'_>, u32> = FxHashMap::default();
-        for rule in rules.clone() {
-            key::all(rule, &mut |key| {
-                let count = frequencies.entry(key).or_default();
-                *count = count.saturating_add(1);
-            });
-        }
+        let mut frequencies = Frequencies::default();
+        rules.clone().for_each(|rule| key::all(rule, &mut |key| frequencies.count(&key)));
         let mut index = Self::default();
         for (number, rule) in (0..).zip(rules) {
             match key::rarest(rule, &frequencies) {

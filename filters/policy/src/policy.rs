@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use meshwright_identity::TrustDomain;
+use rustc_hash::FxHashSet;
 
 use crate::facts::{Fact, Facts};
 use crate::field_path::FieldPath;
@@ -183,21 +184,24 @@ fn check_domains(own: &str, aliases: &[String], errors: &mut Errors) {
 
 /// A decision names the policy that made it, so that no two may have one name.
 fn check_names(authorization: &[wire::AuthorizationPolicy], authentication: &[wire::RequestAuthentication], errors: &mut Errors) {
-    let authorization = authorization.iter().map(|policy| (&policy.namespace, &policy.name)).enumerate();
-    let authentication = authentication.iter().map(|document| (&document.namespace, &document.name)).enumerate();
-    let mut check = |path: &str, index: usize, (namespace, name): (&String, &String), known: &mut BTreeSet<(String, String)>| {
-        let is_name = |text: &str| !text.is_empty() && !text.contains('/');
+    let authorization = authorization.iter().map(|policy| (policy.namespace.as_str(), policy.name.as_str()));
+    let authentication = authentication.iter().map(|document| (document.namespace.as_str(), document.name.as_str()));
+    check_unique("authorization", authorization, errors);
+    check_unique("request_authentication", authentication, errors);
+}
+
+fn check_unique<'n>(list: &str, names: impl Iterator<Item = (&'n str, &'n str)>, errors: &mut Errors) {
+    let is_name = |text: &str| !text.is_empty() && !text.contains('/');
+    let mut known = FxHashSet::default();
+    for (index, (namespace, name)) in names.enumerate() {
+        let path = FieldPath::root(list);
         if !is_name(namespace) || !is_name(name) {
             let message = format!("found namespace `{namespace}` and name `{name}`; names that are not empty, without `/`, are allowed");
-            errors.add(format!("{path}[{index}]"), message);
-        } else if !known.insert((namespace.clone(), name.clone())) {
-            errors.add(format!("{path}[{index}]"), format!("found `{namespace}/{name}` again; each name is allowed once"));
+            errors.add(path.index(index), message);
+        } else if !known.insert((namespace, name)) {
+            errors.add(path.index(index), format!("found `{namespace}/{name}` again; each name is allowed once"));
         }
-    };
-    let mut known = BTreeSet::new();
-    authorization.for_each(|(index, names)| check("authorization", index, names, &mut known));
-    known.clear();
-    authentication.for_each(|(index, names)| check("request_authentication", index, names, &mut known));
+    }
 }
 
 /// The headers that rules set. A request is stripped of them first, so that none may be one from which another rule takes tokens.

@@ -1,9 +1,10 @@
 //! Under what a rule can be filed.
 
 use std::borrow::Cow;
+use std::hash::BuildHasher as _;
 
 use ipnet::IpNet;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use crate::check::{Check, Test};
 use crate::matcher::text::TextMatch;
@@ -86,6 +87,21 @@ pub(crate) struct Key<'r> {
     pub(crate) pattern: Pattern<'r>,
 }
 
+/// How many rules have a key, by the keys' hashes: that two keys have one hash costs nothing but a little speed.
+#[derive(Debug, Default)]
+pub(crate) struct Frequencies(FxHashMap<u64, u32>);
+
+impl Frequencies {
+    pub(crate) fn count(&mut self, key: &Key<'_>) {
+        let count = self.0.entry(FxBuildHasher.hash_one(key)).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    fn of(&self, key: &Key<'_>) -> u64 {
+        self.0.get(&FxBuildHasher.hash_one(key)).copied().unwrap_or(0).into()
+    }
+}
+
 /// Every key of the rule, of all its fields.
 pub(crate) fn all<'r>(rule: &'r Rule, found: &mut impl FnMut(Key<'r>)) {
     rule.checks().for_each(|check| {
@@ -96,8 +112,8 @@ pub(crate) fn all<'r>(rule: &'r Rule, found: &mut impl FnMut(Key<'r>)) {
 }
 
 /// The keys of which a request that matches has one, chosen so that few rules share them; none when there is no such set.
-pub(crate) fn rarest<'r>(rule: &'r Rule, frequencies: &FxHashMap<Key<'_>, u32>) -> Option<Vec<Key<'r>>> {
-    let cost = |keys: &[Key<'r>]| -> u64 { keys.iter().map(|key| u64::from(frequencies.get(key).copied().unwrap_or(0))).sum() };
+pub(crate) fn rarest<'r>(rule: &'r Rule, frequencies: &Frequencies) -> Option<Vec<Key<'r>>> {
+    let cost = |keys: &[Key<'r>]| -> u64 { keys.iter().map(|key| frequencies.of(key)).sum() };
     let of_checks = |checks: &'r [Check]| checks.iter().filter_map(of_check).min_by_key(|keys| cost(keys));
     // One of the alternatives must hold: each must have its keys, or none helps.
     let of_alternatives = |alternatives: &'r [Vec<Check>]| -> Option<Vec<Key<'r>>> {
