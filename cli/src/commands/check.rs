@@ -5,9 +5,10 @@ use serde_json::json;
 
 use crate::output::{self, Format};
 
-/// Validate a directory of documents and print every error.
+/// Validate a directory of documents, print every error, and say of each rule what becomes of it on each port.
 ///
-/// Exit code 0 when all is well, 1 when there are errors.
+/// A rule is enforced on a port as it is written, can never match there, or, where that was accepted, matches more than it says
+/// (docs/tcp-policy.md). Exit code 0 when all is well, 1 when there are errors.
 ///
 /// Example: meshwright check mesh/
 #[derive(Debug, clap::Args)]
@@ -23,10 +24,17 @@ impl Check {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let checked = meshwright_sources::load_once(&self.dir)?;
         match self.output {
-            Format::Json => output::json(&json!({"documents": checked.documents(), "errors": checked.errors()})),
+            Format::Json => output::json(&json!({
+                "documents": checked.documents(),
+                "errors": checked.errors(),
+                "rules": checked.state().rule_statuses(),
+            })),
             Format::Text => {
                 for error in checked.errors() {
                     output::line(&error.to_string());
+                }
+                for line in checked.state().rule_lines() {
+                    output::line(&line);
                 }
                 output::progress(&format!("{} documents, {} errors", checked.documents(), checked.errors().len()));
             }

@@ -11,7 +11,8 @@ use crate::output::{self, Format};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Show the proxies, what each has acknowledged and refused, fetched keys, and the documents that are quarantined.
+/// Show the proxies, what each has acknowledged and refused, fetched keys, the documents that are quarantined, and, with --rules, what
+/// becomes of each rule on each port.
 ///
 /// Exit code 0 also when something is quarantined or refused: read `quarantined` and `nacks` of the JSON output in scripts.
 ///
@@ -21,6 +22,9 @@ pub(crate) struct Status {
     /// The control plane's admin API.
     #[arg(long, value_name = "URL", env = "MESHWRIGHT_ADMIN", default_value = "http://127.0.0.1:15014")]
     admin: String,
+    /// Say of each rule of each AuthorizationPolicy on which ports it is enforced and where it can never match.
+    #[arg(long)]
+    rules: bool,
     /// The form of the answer.
     #[arg(long, value_enum, default_value = "text")]
     output: Format,
@@ -28,16 +32,30 @@ pub(crate) struct Status {
 
 impl Status {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
-        let url = format!("{}/v1/status", self.admin.trim_end_matches('/'));
+        let mut status = self.get("status").await?;
+        let rules = if self.rules { Some(self.get("rules").await?) } else { None };
+        match self.output {
+            Format::Json => {
+                if let (Some(rules), Some(fields)) = (rules, status.as_object_mut()) {
+                    fields.insert("rules".to_owned(), rules["rules"].clone());
+                }
+                output::json(&status);
+            }
+            Format::Text => {
+                print(&status);
+                let rules = rules.unwrap_or_default();
+                rules["lines"].as_array().into_iter().flatten().filter_map(Value::as_str).for_each(output::line);
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn get(&self, what: &str) -> anyhow::Result<Value> {
+        let url = format!("{}/v1/{what}", self.admin.trim_end_matches('/'));
         let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
         let hint = || format!("no answer from `{url}`; is the control plane running, and is --admin its admin address?");
         let response = client.get(&url).send().await.with_context(hint)?;
-        let status: Value = response.error_for_status().with_context(hint)?.json().await.with_context(hint)?;
-        match self.output {
-            Format::Json => output::json(&status),
-            Format::Text => print(&status),
-        }
-        Ok(ExitCode::SUCCESS)
+        response.error_for_status().with_context(hint)?.json().await.with_context(hint)
     }
 }
 

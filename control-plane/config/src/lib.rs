@@ -50,7 +50,7 @@ pub use provider::{CheckedBody, HttpCheck, Provider, ProviderProtocol};
 pub use request_authentication::RequestAuthentication;
 pub use scope::Scope;
 pub use service::{Location, Protocol, Resolution, ServiceEntry, ServicePort};
-pub use state::{Endpoint, Enforcements, GatewayRoute, InboundPort, RuleOnPort, State};
+pub use state::{Endpoint, Enforcements, GatewayRoute, InboundPort, RuleOnPort, RuleStatus, State};
 pub use string_match::StringMatch;
 pub use virtual_service::{
     Destination, GatewayRef, HeaderEdits, HeaderMatch, HeaderOperations, HttpAction, HttpMatch, HttpRoute, Redirect, Retries, Rewrite,

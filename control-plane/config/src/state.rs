@@ -17,10 +17,12 @@ use crate::workload::Workload;
 mod checks;
 mod enforcement;
 mod policies;
+mod report;
 mod routing;
 mod topology;
 
 pub use enforcement::{Enforcements, RuleOnPort};
+pub use report::RuleStatus;
 pub use routing::GatewayRoute;
 pub use topology::{Endpoint, InboundPort};
 

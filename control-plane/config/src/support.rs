@@ -141,7 +141,7 @@ pub fn markdown() -> String {
         text.push_str(&format!("\n## {kind}\n\n`apiVersion`: `{versions}`\n\n"));
         if kind == Kind::AuthorizationPolicy {
             text.push_str(
-                "The annotations `istio.io/dry-run` (for ALLOW and DENY) and `meshwright.io/accept-widening` hold a truth\n\
+                "The annotations `istio.io/dry-run` (for ALLOW and DENY) and `meshwright.io/accept-widening` ([TCP](tcp-policy.md)) hold a truth\n\
                  value; one that cannot be read refuses the document. A `targetRefs` entry is a Gateway of `networking.istio.io` in the policy's\n\
                  own namespace.\n\n",
             );

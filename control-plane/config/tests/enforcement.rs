@@ -258,3 +258,45 @@ fn every_rule_is_answered_for_on_every_port() {
         ]
     );
 }
+
+#[test]
+fn rules_are_told_of_in_lines_and_fields() {
+    let spec = "{rules: [{from: [{source: {namespaces: [a]}}]}, {to: [{operation: {paths: [/a]}}]}]}";
+    let (state, _) = policy("{istio.io/dry-run: \"1\"}", spec);
+    assert_eq!(
+        state.rule_lines(),
+        [
+            "AuthorizationPolicy bank/p rule 0 (ALLOW, dry-run): enforced on 5000 (TCP) of bank/ledger-1, 8080 (HTTP) of bank/ledger-1",
+            "AuthorizationPolicy bank/p rule 1 (ALLOW, dry-run): enforced on 8080 (HTTP) of bank/ledger-1; \
+             can never match on 5000 (TCP) of bank/ledger-1 (`to[0].operation.paths`)",
+        ]
+    );
+    assert_eq!(
+        serde_json::to_value(&state.rule_statuses()[1..2]).unwrap(),
+        json!([{
+            "policy": "bank/p", "action": "ALLOW", "dry_run": true, "rule": 1, "workload": "bank/ledger-1", "port": 5000, "protocol": "tcp",
+            "enforcement": "never_matches", "fields": ["spec.rules[1].to[0].operation.paths"],
+        }]),
+        "{:?}",
+        state.rule_statuses()
+    );
+    let (state, _) = policy("{meshwright.io/accept-widening: \"true\"}", "{action: DENY, rules: [{to: [{operation: {paths: [/a]}}]}]}");
+    assert_eq!(
+        state.rule_lines(),
+        ["AuthorizationPolicy bank/p rule 0 (DENY): enforced on 8080 (HTTP) of bank/ledger-1; \
+          matches more than it says on 5000 (TCP) of bank/ledger-1 (`to[0].operation.paths`)"]
+    );
+    let (state, _) = policy("{}", "{selector: {matchLabels: {app: nobody}}, rules: [{}]}");
+    assert_eq!(state.rule_lines(), ["AuthorizationPolicy bank/p rule 0 (ALLOW): for no port of any workload"]);
+}
+
+#[test]
+fn the_document_shows_what_is_refused_and_what_is_not() {
+    let text = include_str!("../../../docs/tcp-policy.md");
+    let examples: Vec<&str> = text.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    let refused = examples.iter().map(|example| {
+        let parsed = parse_file("test.yaml", &format!("{MESH}---\n{example}")).into_iter().map(Result::unwrap);
+        !State::assemble(parsed.collect()).1.is_empty()
+    });
+    assert_eq!(refused.collect::<Vec<_>>(), [true, false, false]);
+}

@@ -31,11 +31,18 @@ pub(crate) fn router(admin: Admin) -> Router {
         .route("/metrics", get(metrics))
         .route("/v1/status", get(status))
         .route("/v1/enforced", get(enforced))
+        .route("/v1/rules", get(rules))
         .with_state(admin)
 }
 
 async fn status(State(admin): State<Admin>) -> Json<Value> {
     Json(admin.publisher.status(&admin.board.proxies()))
+}
+
+/// What becomes of each rule of the state in force on each port: `rules` for machines, `lines` for people.
+async fn rules(State(admin): State<Admin>) -> Json<Value> {
+    let loaded = admin.publisher.loaded();
+    Json(json!({"rules": loaded.state().rule_statuses(), "lines": loaded.state().rule_lines()}))
 }
 
 async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {

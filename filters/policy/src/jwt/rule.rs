@@ -122,7 +122,7 @@ fn inline_keys(rule: &wire::JwtRule, path: &str, errors: &mut Errors) -> Option<
         errors.add(format!("{path}.jwksUri"), "the module fetches nothing; the control plane puts the keys in `jwks`");
     }
     match &rule.jwks {
-        Some(text) => errors.keep(&format!("{path}.jwks"), jwks::parse_or_none(text)),
+        Some(text) => errors.keep(format!("{path}.jwks"), jwks::parse_or_none(text)),
         None => {
             errors.add(format!("{path}.jwks"), "missing; a JSON Web Key Set is allowed");
             None
@@ -132,14 +132,14 @@ fn inline_keys(rule: &wire::JwtRule, path: &str, errors: &mut Errors) -> Option<
 
 fn checked_keys(rule: &wire::JwtRule, path: &str, errors: &mut Errors) -> Option<Vec<PublicKey>> {
     match (&rule.jwks, &rule.jwks_uri) {
-        (Some(text), _) => errors.keep(&format!("{path}.jwks"), jwks::parse(text)),
-        (None, Some(uri)) => errors.keep(&format!("{path}.jwksUri"), check_key_url(uri)).map(|()| Vec::new()),
+        (Some(text), _) => errors.keep(format!("{path}.jwks"), jwks::parse(text)),
+        (None, Some(uri)) => errors.keep(format!("{path}.jwksUri"), check_key_url(uri)).map(|()| Vec::new()),
         // Said already, and more clearly, that there is no issuer.
         (None, None) if rule.issuer.is_empty() => None,
         (None, None) => {
             let wrong =
                 |error| format!("without `jwks` and `jwksUri` keys are found through the issuer (OpenID Connect Discovery): {error}");
-            errors.keep(&format!("{path}.issuer"), check_issuer(&rule.issuer).map_err(wrong)).map(|()| Vec::new())
+            errors.keep(format!("{path}.issuer"), check_issuer(&rule.issuer).map_err(wrong)).map(|()| Vec::new())
         }
     }
 }
