@@ -1,54 +1,111 @@
-//! An Envoy with one worker on a core of its own, and the CPU time it has used.
+//! An Envoy with one worker on a core of its own, and what the kernel knows of it.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::Request;
+use hyper_util::rt::TokioIo;
 use meshwright_demo::launcher::{Process, STARTUP};
-use nix::unistd::{SysconfVar, sysconf};
+use tokio::net::UnixStream;
 use tokio::process::Command;
 
-use crate::cases::{self, Case};
-use crate::load::to_f64;
+use crate::bootstrap::{Content, bootstrap};
+
+/// The worker has this core for itself; the load has the other.
+const ENVOY_CORE: usize = 0;
+/// Envoy's name for the thread of its first worker.
+const WORKER: &str = "wrk:worker_0";
 
 /// A running Envoy.
 #[derive(Debug)]
 pub(crate) struct Envoy {
     address: SocketAddr,
+    admin: PathBuf,
     process: Process,
 }
 
 impl Envoy {
-    pub(crate) async fn start(binary: &Path, case: &Case, home: &Path, core: usize) -> anyhow::Result<Self> {
+    pub(crate) async fn start(binary: &Path, name: &str, content: &Content, home: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(home)?;
         let address = free_address()?;
-        let bootstrap = home.join("envoy.json");
-        std::fs::write(&bootstrap, cases::bootstrap(case, address.port(), &home.join("admin")).to_string())?;
+        let (file, admin) = (home.join("envoy.json"), home.join("admin"));
+        std::fs::write(&file, bootstrap(content, address.port(), &admin).to_string())?;
         let mut command = Command::new("taskset");
-        command.args(["-c", &core.to_string()]).arg(binary).arg("-c").arg(&bootstrap);
+        command.args(["-c", &ENVOY_CORE.to_string()]).arg(binary).arg("-c").arg(&file);
         command.args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "info"]);
-        let mut process = Process::start(case.name, &mut command, &home.join("envoy.log")).await?;
+        let mut process = Process::start(name, &mut command, &home.join("envoy.log")).await?;
         process.line_with("starting main dispatch loop", STARTUP).await?;
         process.line_with("all dependencies initialized. starting workers", STARTUP).await?;
-        Ok(Self { address, process })
+        Ok(Self { address, admin, process })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// User and system time of all its threads so far (`proc_pid_stat(5)`, fields 14 and 15).
+    /// What all its threads have run so far.
     pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
-        let id = self.process.id().context("Envoy has ended")?;
-        let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
-        let (_, fields) = stat.rsplit_once(')').context("not a stat line")?;
-        let ticks: u64 = fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap_or(0)).sum();
-        let per_second = sysconf(SysconfVar::CLK_TCK)?.and_then(|ticks| u64::try_from(ticks).ok()).context("no clock tick")?;
-        Ok(Duration::from_secs_f64(to_f64(ticks) / to_f64(per_second)))
+        let mut sum = Duration::ZERO;
+        for thread in self.threads()? {
+            sum = sum.saturating_add(run_time(&thread)?);
+        }
+        Ok(sum)
+    }
+
+    /// What its worker has run so far.
+    pub(crate) fn worker_cpu(&self) -> anyhow::Result<Duration> {
+        for thread in self.threads()? {
+            if std::fs::read_to_string(thread.join("comm"))?.trim() == WORKER {
+                return run_time(&thread);
+            }
+        }
+        anyhow::bail!("Envoy has no thread `{WORKER}`")
+    }
+
+    /// Bytes of memory that are resident.
+    pub(crate) fn resident(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(self.proc()?.join("status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("a process has VmRSS")?;
+        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
+        Ok(kilobytes << 10)
+    }
+
+    /// One counter or gauge of the admin interface, which only the main thread serves.
+    pub(crate) async fn stat(&self, name: &str) -> anyhow::Result<u64> {
+        let stream = UnixStream::connect(&self.admin).await?;
+        let (mut sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let driver = tokio::spawn(driver);
+        let request = Request::get(format!("/stats?filter=^{name}$")).header("host", "admin").body(Empty::<Bytes>::new())?;
+        let body = sender.send_request(request).await?.into_body().collect().await?.to_bytes();
+        drop(sender);
+        driver.await??;
+        let text = String::from_utf8_lossy(&body);
+        let (_, value) = text.trim().rsplit_once(": ").with_context(|| format!("Envoy has no statistic `{name}`"))?;
+        Ok(value.parse()?)
+    }
+
+    fn proc(&self) -> anyhow::Result<PathBuf> {
+        Ok(PathBuf::from(format!("/proc/{}", self.process.id().context("Envoy has ended")?)))
+    }
+
+    fn threads(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let threads = std::fs::read_dir(self.proc()?.join("task"))?;
+        threads.map(|thread| Ok(thread?.path())).collect()
     }
 }
 
+/// The first number of a thread's `schedstat`: nanoseconds on a processor.
+fn run_time(thread: &Path) -> anyhow::Result<Duration> {
+    let text = std::fs::read_to_string(thread.join("schedstat"))?;
+    let nanoseconds = text.split(' ').next().context("a schedstat has three numbers")?;
+    Ok(Duration::from_nanos(nanoseconds.parse()?))
+}
+
+/// `1.40.0`.
 pub(crate) async fn version(binary: &Path) -> anyhow::Result<String> {
     let output = Command::new(binary).arg("--version").output().await?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -1,82 +1,152 @@
-//! A closed-loop HTTP/1.1 load: a fixed number of kept-alive connections, each with one request in flight, for a fixed time.
+//! A closed-loop HTTP/1.1 load: a fixed number of kept-alive connections, each with one request in flight. It reports when each request was
+//! sent and how long it took; it never sends a request twice and never ignores an answer.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
-use hyper::Request;
+use hyper::header::{AUTHORIZATION, HOST, HeaderValue};
+use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use crate::latency::Latencies;
+
+/// What every connection sends, over and over.
+#[derive(Debug, Clone)]
+pub(crate) struct Load {
+    pub(crate) connections: usize,
+    pub(crate) path: String,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) bearer: Bearer,
+    /// Every answer must have it: a refused request would make the numbers look good.
+    pub(crate) expected: StatusCode,
+}
+
+/// The token of a request.
+#[derive(Debug, Clone)]
+pub(crate) enum Bearer {
+    None,
+    Same(HeaderValue),
+    /// A new one each time; the load ends when there are no more.
+    Each(Tokens),
+}
+
+/// Tokens that are each used once.
+#[derive(Debug, Clone)]
+pub(crate) struct Tokens {
+    all: Arc<[HeaderValue]>,
+    next: Arc<AtomicUsize>,
+    end: usize,
+}
+
+/// One request that was answered.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Answered {
+    pub(crate) sent: Instant,
+    pub(crate) nanoseconds: u64,
+}
+
 /// What one round measured.
 #[derive(Debug, Clone)]
 pub(crate) struct Round {
-    pub(crate) requests: u64,
     pub(crate) elapsed: Duration,
-    /// Latency of every request, in nanoseconds, sorted.
-    latencies: Vec<u64>,
+    pub(crate) answered: Vec<Answered>,
+}
+
+impl Tokens {
+    /// Those of `all` from `start` to before `end`.
+    pub(crate) fn new(all: &Arc<[HeaderValue]>, start: usize, end: usize) -> Self {
+        Self { all: Arc::clone(all), next: Arc::new(AtomicUsize::new(start)), end }
+    }
+
+    fn take(&self) -> Option<HeaderValue> {
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        if index < self.end { self.all.get(index).cloned() } else { None }
+    }
 }
 
 impl Round {
-    pub(crate) fn per_second(&self) -> f64 {
-        to_f64(self.requests) / self.elapsed.as_secs_f64()
+    pub(crate) fn requests(&self) -> usize {
+        self.answered.len()
     }
 
-    /// Latency in microseconds that `share` (0 to 1) of the requests did not exceed.
-    pub(crate) fn quantile(&self, share: f64) -> f64 {
-        let last = self.latencies.len().saturating_sub(1);
-        let wanted = to_f64(u64::try_from(last).unwrap_or(0)) * share;
-        let index = (0..=last).find(|i| to_f64(u64::try_from(*i).unwrap_or(0)) >= wanted).unwrap_or(last);
-        self.latencies.get(index).map_or(0.0, |nanoseconds| to_f64(*nanoseconds) / 1000.0)
+    pub(crate) fn latencies(&self) -> Latencies {
+        self.answered.iter().map(|answered| answered.nanoseconds).collect()
     }
 }
 
-/// Exact below 2^53, which no count here reaches.
-pub(crate) fn to_f64(count: u64) -> f64 {
-    let (high, low) = (count >> 32, count & u64::from(u32::MAX));
-    f64::from(u32::try_from(high).unwrap_or(u32::MAX)) * 4_294_967_296.0 + f64::from(u32::try_from(low).unwrap_or(u32::MAX))
+impl Load {
+    /// Sends for `time`, or until the tokens are used up.
+    ///
+    /// # Errors
+    /// When a connection breaks or an answer has another status than the expected one.
+    pub(crate) async fn run(&self, address: SocketAddr, time: Duration) -> anyhow::Result<Round> {
+        let begun = Instant::now();
+        let mut connections = JoinSet::new();
+        for _ in 0..self.connections {
+            connections.spawn(self.clone().connection(address, begun + time));
+        }
+        let mut answered = Vec::new();
+        while let Some(done) = connections.join_next().await {
+            answered.extend(done??);
+        }
+        Ok(Round { elapsed: begun.elapsed(), answered })
+    }
+
+    async fn connection(self, address: SocketAddr, end: Instant) -> anyhow::Result<Vec<Answered>> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let (mut sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let driver = tokio::spawn(driver);
+        let mut answered = Vec::new();
+        while Instant::now() < end {
+            let Some(request) = self.request()? else { break };
+            let sent = Instant::now();
+            let response = sender.send_request(request).await?;
+            let status = response.status();
+            response.into_body().collect().await?;
+            answered.push(Answered { sent, nanoseconds: u64::try_from(sent.elapsed().as_nanos())? });
+            anyhow::ensure!(status == self.expected, "`{}` was answered {status}, not {}", self.path, self.expected);
+        }
+        drop(sender);
+        driver.await??;
+        Ok(answered)
+    }
+
+    /// The next request; none when there is no token left for it.
+    fn request(&self) -> anyhow::Result<Option<Request<Empty<Bytes>>>> {
+        let mut request = Request::get(&self.path).header(HOST, "catalog.bookshop.mesh");
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
+        match &self.bearer {
+            Bearer::None => {}
+            Bearer::Same(token) => request = request.header(AUTHORIZATION, token),
+            Bearer::Each(tokens) => match tokens.take() {
+                Some(token) => request = request.header(AUTHORIZATION, token),
+                None => return Ok(None),
+            },
+        }
+        Ok(Some(request.body(Empty::new())?))
+    }
 }
 
-/// Sends `GET path` with `headers` over `connections` connections for `time`.
-///
-/// # Errors
-/// When a connection breaks or any answer is not 200: a refused request would make the numbers look good.
-pub(crate) async fn run(address: SocketAddr, connections: usize, time: Duration, headers: &[(String, String)]) -> anyhow::Result<Round> {
-    let begun = Instant::now();
-    let mut clients = JoinSet::new();
-    for _ in 0..connections {
-        clients.spawn(connection(address, begun + time, headers.to_vec()));
-    }
-    let mut latencies = Vec::new();
-    while let Some(done) = clients.join_next().await {
-        latencies.extend(done??);
-    }
-    let elapsed = begun.elapsed();
-    latencies.sort_unstable();
-    Ok(Round { requests: u64::try_from(latencies.len())?, elapsed, latencies })
-}
-
-async fn connection(address: SocketAddr, end: Instant, headers: Vec<(String, String)>) -> anyhow::Result<Vec<u64>> {
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
+/// The status of one `GET path` over a connection of its own.
+pub(crate) async fn status_of(address: SocketAddr, path: &str) -> anyhow::Result<StatusCode> {
+    let stream = TcpStream::connect(address).await.context("Envoy does not accept connections")?;
     let (mut sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let driver = tokio::spawn(driver);
-    let mut latencies = Vec::new();
-    while Instant::now() < end {
-        let mut request = Request::get("/books/1").header("host", "catalog.bookshop.mesh");
-        for (name, value) in &headers {
-            request = request.header(name, value);
-        }
-        let sent = Instant::now();
-        let response = sender.send_request(request.body(Empty::<Bytes>::new())?).await?;
-        let status = response.status();
-        response.into_body().collect().await?;
-        latencies.push(u64::try_from(sent.elapsed().as_nanos())?);
-        anyhow::ensure!(status == 200, "a request was answered {status}");
-    }
+    let request = Request::get(path).header(HOST, "catalog.bookshop.mesh").body(Empty::<Bytes>::new())?;
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    response.into_body().collect().await?;
     drop(sender);
     driver.await??;
-    Ok(latencies)
+    Ok(status)
 }

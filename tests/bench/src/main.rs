@@ -1,70 +1,93 @@
-//! `make bench`: what policy costs in one Envoy worker. Three configurations take turns in one run, so that the machine's mood touches all
-//! alike: no filter, Envoy's own jwt_authn (with its token cache) and rbac, and our module. Writes docs/benchmarks.md.
+//! meshwright-bench
+//! `make bench`: what policy costs in one Envoy worker, beside Envoy's own jwt_authn and rbac in the same run. Writes docs/benchmarks.md
+//! when all cases were measured in full, and target/bench/filters.json always.
 
+mod bench;
+mod bootstrap;
 mod cases;
 mod envoy;
+mod filters;
+mod latency;
 mod load;
+mod measured;
+mod policies;
 mod report;
+mod rounds;
+mod tokens;
 
-use std::path::Path;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use meshwright_demo::keys::Issuer;
+use clap::{Parser, ValueEnum as _};
 use meshwright_test_support as support;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
-use crate::envoy::Envoy;
-use crate::report::{Measured, Sample};
+use crate::bench::{Bench, CONNECTIONS};
+use crate::cases::Case;
 
-const ROUNDS: usize = 5;
-const CONNECTIONS: usize = 16;
-const WARM_UP: Duration = Duration::from_secs(2);
-const ROUND: Duration = Duration::from_secs(5);
-const HOUR: i64 = 3600;
-/// The worker has one core for itself, the load the other.
-const ENVOY_CORE: usize = 0;
+/// Envoy has the other one.
 const LOAD_CORE: usize = 1;
 
-fn main() -> anyhow::Result<()> {
-    support::install_crypto();
-    pin(LOAD_CORE)?;
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run())
+/// Measures our filter beside Envoy's own, in one Envoy worker
+#[derive(Debug, Parser)]
+#[command(
+    name = "meshwright-bench",
+    after_help = "Example:\n  cargo run --release -p meshwright-bench -- --case warm-token-cpu-per-request --quick\n\n\
+                  Needs two cores, Envoy ($ENVOY, or `make setup`) and the module ($MESHWRIGHT_FILTERS_WASM, or `make module`)."
+)]
+struct Arguments {
+    /// Measure only this case; may be given several times
+    #[arg(long = "case", value_name = "NAME", value_enum)]
+    cases: Vec<Case>,
+    /// Short rounds, to see that everything runs; the numbers mean little
+    #[arg(long)]
+    quick: bool,
 }
 
-async fn run() -> anyhow::Result<()> {
-    let (binary, module) = (support::envoy()?, support::module()?);
-    let issuer = Issuer::new(cases::ISSUER)?;
-    let bearer = format!("Bearer {}", issuer.token("ada", &cases::group(), HOUR)?);
-    let headers = vec![("authorization".to_owned(), bearer)];
-    let folder = tempfile::Builder::new().prefix("mw-bench-").tempdir()?;
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    support::install_crypto();
+    pin(LOAD_CORE)?;
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run(&arguments))
+}
 
-    let mut envoys = Vec::new();
-    for (index, case) in cases::all(&issuer, &module)?.into_iter().enumerate() {
-        eprintln!("bench: starting Envoy: {}", case.name);
-        let home = folder.path().join(index.to_string());
-        envoys.push((Measured::new(case.name), Envoy::start(&binary, &case, &home, ENVOY_CORE).await?));
+async fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let bench = Bench::new(arguments.quick)?;
+    let all = arguments.cases.is_empty();
+    let cases = if all { Case::value_variants() } else { arguments.cases.as_slice() };
+    let mut sections = Vec::new();
+    for (index, case) in cases.iter().enumerate() {
+        eprintln!("bench: case {} of {}: {}", index.saturating_add(1), cases.len(), case.name());
+        sections.push(case.run(&bench).await.with_context(|| case.name())?);
     }
-    for (measured, envoy) in &envoys {
-        eprintln!("bench: warming up: {}", measured.name());
-        load::run(envoy.address(), CONNECTIONS, WARM_UP, &headers).await.with_context(|| measured.name())?;
+    let json = target().join("bench/filters.json");
+    write(&json, &report::filters_json(&sections)?)?;
+    let text = report::document(&sections, &envoy::version(bench.binary()).await?, bench.rounds(), CONNECTIONS)?;
+    eprint!("\n{text}\n");
+    if all && !arguments.quick {
+        write(&root().join("docs/benchmarks.md"), &text)?;
     }
-    for round in 1..=ROUNDS {
-        for (measured, envoy) in &mut envoys {
-            eprintln!("bench: round {round} of {ROUNDS}: {}", measured.name());
-            let before = envoy.cpu()?;
-            let done = load::run(envoy.address(), CONNECTIONS, ROUND, &headers).await?;
-            measured.add(Sample::new(&done, envoy.cpu()?.saturating_sub(before)));
-        }
-    }
-    let version = envoy::version(&binary).await?;
-    let measured: Vec<Measured> = envoys.into_iter().map(|(measured, _)| measured).collect();
-    let text = report::markdown(&measured, &version, ROUNDS, ROUND, CONNECTIONS)?;
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/benchmarks.md");
-    std::fs::write(&file, &text).context("docs/benchmarks.md cannot be written")?;
-    eprintln!("{text}bench: written to docs/benchmarks.md");
     Ok(())
+}
+
+fn write(file: &Path, text: &str) -> anyhow::Result<()> {
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::write(file, text).with_context(|| format!("`{}` cannot be written", file.display()))?;
+    eprintln!("bench: written: {}", file.display());
+    Ok(())
+}
+
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_owned()
+}
+
+/// Where cargo builds.
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 fn pin(core: usize) -> anyhow::Result<()> {

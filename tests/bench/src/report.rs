@@ -1,90 +1,117 @@
-//! Medians, ranges and ratios, as the Markdown of docs/benchmarks.md.
+//! The results as docs/benchmarks.md and as target/bench/filters.json.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use anyhow::Context as _;
+use serde_json::{Value, json};
 
-use crate::load::{Round, to_f64};
+/// A Markdown table.
+#[derive(Debug, Clone)]
+pub(crate) struct Table {
+    columns: usize,
+    text: String,
+}
 
-/// One round of one configuration.
+impl Table {
+    pub(crate) fn new(head: &[&str]) -> Self {
+        let text = format!("| {} |\n|{}\n", head.join(" | "), "---|".repeat(head.len()));
+        Self { columns: head.len(), text }
+    }
+
+    pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
+        debug_assert_eq!(N, self.columns, "a row has as many cells as the head");
+        self.text.push_str(&format!("| {} |\n", cells.join(" | ")));
+    }
+}
+
+/// One number that is compared: ours divided by the peer's.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    pub(crate) case: String,
+    pub(crate) unit: &'static str,
+    pub(crate) ours: f64,
+    pub(crate) peer: f64,
+    pub(crate) target: Target,
+}
+
+/// What a ratio should be.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Sample {
-    per_second: f64,
-    cpu_microseconds: f64,
-    p50: f64,
-    p99: f64,
+pub(crate) enum Target {
+    AtMost(f64),
+    AtLeast(f64),
 }
 
-impl Sample {
-    pub(crate) fn new(round: &Round, cpu: Duration) -> Self {
-        Self {
-            per_second: round.per_second(),
-            cpu_microseconds: cpu.as_secs_f64() * 1e6 / to_f64(round.requests.max(1)),
-            p50: round.quantile(0.5),
-            p99: round.quantile(0.99),
-        }
+impl Row {
+    pub(crate) fn value(&self) -> f64 {
+        self.ours / self.peer
+    }
+
+    fn json(&self) -> Value {
+        json!({"case": self.case, "value": self.value(), "unit": self.unit, "ours": self.ours, "peer": self.peer})
     }
 }
 
-/// Every round of one configuration.
-#[derive(Debug)]
-pub(crate) struct Measured {
-    name: &'static str,
-    samples: Vec<Sample>,
-}
-
-impl Measured {
-    pub(crate) fn new(name: &'static str) -> Self {
-        Self { name, samples: Vec::new() }
-    }
-
-    pub(crate) fn name(&self) -> &'static str {
-        self.name
-    }
-
-    pub(crate) fn add(&mut self, sample: Sample) {
-        self.samples.push(sample);
-    }
-
-    /// Lowest, median, highest.
-    fn range(&self, of: impl Fn(&Sample) -> f64) -> anyhow::Result<(f64, f64, f64)> {
-        let mut values: Vec<f64> = self.samples.iter().map(of).collect();
-        values.sort_by(f64::total_cmp);
-        let middle = values.get(values.len() / 2).copied().context("no round was measured")?;
-        Ok((values.first().copied().unwrap_or(middle), middle, values.last().copied().unwrap_or(middle)))
+impl Target {
+    fn cells(self, value: f64) -> [String; 2] {
+        let (text, met) = match self {
+            Self::AtMost(most) => (format!("≤ {most}"), value <= most),
+            Self::AtLeast(least) => (format!("≥ {least}"), value >= least),
+        };
+        [text, if met { "yes" } else { "no" }.to_owned()]
     }
 }
 
-pub(crate) fn markdown(measured: &[Measured], envoy: &str, rounds: usize, time: Duration, connections: usize) -> anyhow::Result<String> {
-    let mut text = String::from(
-        "# Benchmarks\n\nWritten by `make bench`; every number below is from one run of it.\n\n## One Envoy worker, one token, one policy\n\n",
-    );
+/// What one case found.
+#[derive(Debug, Clone)]
+pub(crate) struct Section {
+    pub(crate) title: String,
+    /// What was done, and what each side does in it.
+    pub(crate) text: String,
+    pub(crate) tables: Vec<Table>,
+    pub(crate) rows: Vec<Row>,
+}
+
+impl Section {
+    pub(crate) fn markdown(&self) -> String {
+        let tables: Vec<&str> = self.tables.iter().map(|table| table.text.as_str()).collect();
+        format!("## {}\n\n{}\n\n{}", self.title, self.text, tables.join("\n"))
+    }
+}
+
+/// The rows of all sections.
+pub(crate) fn filters_json(sections: &[Section]) -> anyhow::Result<String> {
+    let rows: Vec<Value> = sections.iter().flat_map(|section| &section.rows).map(Row::json).collect();
+    Ok(format!("{}\n", serde_json::to_string_pretty(&rows)?))
+}
+
+/// The whole document.
+pub(crate) fn document(sections: &[Section], envoy: &str, rounds: usize, connections: usize) -> anyhow::Result<String> {
+    let mut text = String::from("# Benchmarks\n\nWritten by `make bench`; every number below is from one run of it.\n\n");
     writeln!(
         text,
-        "Envoy {envoy}, one worker on a core of its own, {connections} kept-alive connections from another core, a direct response; {rounds} rounds of {} s for each\nconfiguration in turn. Median, and lowest to highest in brackets. Each request carries the same ES256 token, which both jwt_authn (with its\ntoken cache) and our module have seen before.\n\nMachine: {}.\n",
-        time.as_secs(),
+        "Envoy {envoy}, one worker. All of Envoy's threads have one core for themselves, {connections} kept-alive connections load it from another core, each with one\n\
+         request in flight; the listener answers by itself, so that no app is measured. Configurations take turns in {rounds} rounds, each in an Envoy of\n\
+         its own. Numbers are the median, and lowest to highest in brackets. CPU is what the kernel counted for Envoy's threads (`schedstat`).\n\
+         Our configurations have `set_filter_state` before the module, as a sidecar has. `cargo run --release -p meshwright-bench -- --case NAME` measures one case.\n\n\
+         Machine: {}.\n",
         machine()?,
     )?;
-    text.push_str("| configuration | requests/s | CPU per request, µs | p50, µs | p99, µs |\n|---|---|---|---|---|\n");
-    for case in measured {
-        let cell = |of: fn(&Sample) -> f64, digits: usize| -> anyhow::Result<String> {
-            let (low, middle, high) = case.range(of)?;
-            Ok(format!("{middle:.digits$} ({low:.digits$} to {high:.digits$})"))
-        };
-        let cells = [cell(|s| s.per_second, 0)?, cell(|s| s.cpu_microseconds, 1)?, cell(|s| s.p50, 0)?, cell(|s| s.p99, 0)?];
-        writeln!(text, "| {} | {} |", case.name, cells.join(" | "))?;
+    let mut table = Table::new(&["case", "unit", "ours", "Envoy's own", "ours / Envoy's own", "target", "met"]);
+    for row in sections.iter().flat_map(|section| &section.rows) {
+        let [target, met] = row.target.cells(row.value());
+        table.row([row.case.clone(), row.unit.to_owned(), number(row.ours), number(row.peer), format!("{:.2}", row.value()), target, met]);
     }
-    let (Some(bare), Some(native), Some(ours)) = (measured.first(), measured.get(1), measured.get(2)) else {
-        anyhow::bail!("three configurations are compared, found {}", measured.len());
-    };
-    let ratio = |a: &Measured, b: &Measured, of: fn(&Sample) -> f64| -> anyhow::Result<f64> { Ok(a.range(of)?.1 / b.range(of)?.1) };
-    text.push_str("\n| ratio of medians | requests/s | CPU per request | p99 |\n|---|---|---|---|\n");
-    for (name, a, b) in [("meshwright / (jwt_authn + rbac)", ours, native), ("meshwright / no filter", ours, bare)] {
-        let (rate, cpu, p99) = (ratio(a, b, |s| s.per_second)?, ratio(a, b, |s| s.cpu_microseconds)?, ratio(a, b, |s| s.p99)?);
-        writeln!(text, "| {name} | {rate:.2} | {cpu:.2} | {p99:.2} |")?;
+    text.push_str(&table.text);
+    for section in sections {
+        text.push('\n');
+        text.push_str(&section.markdown());
     }
     Ok(text)
+}
+
+/// Three digits or more.
+fn number(value: f64) -> String {
+    if value < 100.0 { format!("{value:.1}") } else { format!("{value:.0}") }
 }
 
 /// Processor, cores, memory, kernel: what a reader needs to compare.
@@ -98,4 +125,41 @@ fn machine() -> anyhow::Result<String> {
     let cores = std::fs::read_to_string("/proc/cpuinfo")?.lines().filter(|line| line.starts_with("processor")).count();
     let memory: u64 = field("/proc/meminfo", "MemTotal")?.trim_end_matches(" kB").parse()?;
     Ok(format!("{}, {cores} cores, {} GiB, Linux {}", field("/proc/cpuinfo", "model name")?, memory >> 20, kernel.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn section() -> Section {
+        let mut table = Table::new(&["a", "b"]);
+        table.row(["1".to_owned(), "2".to_owned()]);
+        let row = Row { case: "one".to_owned(), unit: "requests/s", ours: 300.0, peer: 100.0, target: Target::AtLeast(4.0) };
+        Section { title: "One".to_owned(), text: "Done.".to_owned(), tables: vec![table], rows: vec![row] }
+    }
+
+    #[test]
+    fn the_document_has_every_row_and_section() {
+        let text = document(&[section()], "1.0.0", 5, 16).unwrap();
+        assert!(text.contains("| one | requests/s | 300 | 100 | 3.00 | ≥ 4 | no |\n"), "{text}");
+        assert!(text.ends_with("\n## One\n\nDone.\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"), "{text}");
+    }
+
+    #[test]
+    fn rows_are_json() {
+        let rows: Value = serde_json::from_str(&filters_json(&[section()]).unwrap()).unwrap();
+        assert_eq!(rows, json!([{"case": "one", "value": 3.0, "unit": "requests/s", "ours": 300.0, "peer": 100.0}]));
+    }
+
+    #[test]
+    fn targets_include_their_bound() {
+        for (target, value, met) in [
+            (Target::AtMost(1.0), 1.0, "yes"),
+            (Target::AtMost(1.0), 1.1, "no"),
+            (Target::AtLeast(2.0), 2.0, "yes"),
+            (Target::AtLeast(2.0), f64::NAN, "no"),
+        ] {
+            assert_eq!(target.cells(value)[1], met, "{target:?} {value}");
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! What every end-to-end test and benchmark needs: the binaries that were built, the Envoy that was set up, and loopback networks that no
 //! other test uses. A missing piece fails the test with the command that makes it; nothing is ever skipped.
 
+pub mod signing;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, Ordering};
 

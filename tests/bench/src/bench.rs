@@ -1,0 +1,81 @@
+//! What every case needs: the Envoy, the module, a folder, and how long to measure.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use meshwright_test_support as support;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::bootstrap::Content;
+use crate::envoy::Envoy;
+use crate::filters::{self, Filter};
+use crate::rounds::Contender;
+
+/// Kept-alive connections of the load.
+pub(crate) const CONNECTIONS: usize = 16;
+
+#[derive(Debug)]
+pub(crate) struct Bench {
+    binary: PathBuf,
+    module: PathBuf,
+    folder: TempDir,
+    envoys: AtomicUsize,
+    quick: bool,
+}
+
+impl Bench {
+    /// # Errors
+    /// When Envoy or the module is missing, or no folder can be made.
+    pub(crate) fn new(quick: bool) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("mw-bench-").tempdir()?;
+        Ok(Self { binary: support::envoy()?, module: support::module()?, folder, envoys: AtomicUsize::new(0), quick })
+    }
+
+    pub(crate) fn binary(&self) -> &Path {
+        &self.binary
+    }
+
+    pub(crate) fn module(&self) -> &Path {
+        &self.module
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn rounds(&self) -> usize {
+        if self.quick { 3 } else { 5 }
+    }
+
+    pub(crate) fn warm_up(&self) -> Duration {
+        self.shortened(Duration::from_secs(1))
+    }
+
+    /// One of the times that a full run takes.
+    pub(crate) fn shortened(&self, time: Duration) -> Duration {
+        if self.quick { time / 5 } else { time }
+    }
+
+    /// One of the numbers that a full run takes.
+    pub(crate) fn fewer(&self, count: usize) -> usize {
+        if self.quick { count / 5 } else { count }
+    }
+
+    pub(crate) async fn start(&self, name: &'static str, content: &Content) -> anyhow::Result<Contender> {
+        eprintln!("bench: starting Envoy: {name}");
+        let home = self.folder.path().join(self.envoys.fetch_add(1, Ordering::Relaxed).to_string());
+        Ok(Contender { name, envoy: Envoy::start(&self.binary, name, content, &home).await? })
+    }
+
+    pub(crate) async fn start_filters(&self, name: &'static str, filters: &[Filter]) -> anyhow::Result<Contender> {
+        let filters = filters.iter().map(Filter::in_listener).collect();
+        self.start(name, &Content { filters, access_log: Vec::new() }).await
+    }
+
+    /// Our filters, as a sidecar has them.
+    pub(crate) fn ours(&self, config: &Value) -> [Filter; 2] {
+        [filters::peer_state(), filters::authz(&self.module, config)]
+    }
+}

@@ -1,0 +1,171 @@
+//! A policy edit while requests are served. The filter comes by ECDS from a file, and the edit is a new file in its place.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use hyper::StatusCode;
+
+use crate::bench::{Bench, CONNECTIONS};
+use crate::bootstrap::{Content, discovered, resource};
+use crate::filters::{self, Filter};
+use crate::latency::Latencies;
+use crate::load::{Answered, Bearer, Load, status_of};
+use crate::measured::Range;
+use crate::policies;
+use crate::report::{Section, Table};
+use crate::rounds::Contender;
+
+const POLICIES: usize = 10_000;
+const NAME: &str = "policy";
+const RELOADS: &str = "extension_config_discovery\\.http_filter\\..*policy\\.config_reload";
+/// Longest wait for an edit to have its effect.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long requests are measured before the first edit.
+const BEFORE: Duration = Duration::from_secs(4);
+const EDITS: usize = 5;
+/// What the module may take to be configured, in milliseconds.
+const MOST: f64 = 50.0;
+
+/// An Envoy whose policy can be edited.
+struct Edited {
+    contender: Contender,
+    file: PathBuf,
+    /// The two contents of the file; they differ in one policy.
+    contents: [String; 2],
+    edits: usize,
+}
+
+/// When an edit was made, and when a request was decided by it.
+#[derive(Clone, Copy)]
+struct Window {
+    begun: Instant,
+    ended: Instant,
+}
+
+pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Section> {
+    let both = [0, 1].map(|version| policies::many(POLICIES - 1, Some(&only(version))));
+    let native = [0, 1].map(|version| both.get(version).map(|policies| filters::rbac(&policies.native)));
+    let ours = [0, 1].map(|version| both.get(version).map(|policies| filters::authz(bench.module(), &policies.ours)));
+    let mut idle = Table::new(&["configuration", "worker CPU for one edit, ms", "target", "met"]);
+    let mut loaded =
+        Table::new(&["configuration", "edit to effect, ms", "requests", "p50, µs", "p99, µs", "slowest, ms", "p99 ÷ p99 before"]);
+    for (name, before, versions) in [("rbac", Vec::new(), native), ("meshwright", vec![filters::peer_state()], ours)] {
+        let mut edited = Edited::start(bench, name, &before, versions).await?;
+        eprintln!("bench: policy-edit: {name}: edits without load");
+        let mut worker = Vec::new();
+        for _ in 0..EDITS {
+            worker.push(edited.alone().await?.as_secs_f64() * 1e3);
+        }
+        let worker = Range::of(worker);
+        let (target, met) =
+            if name == "rbac" { (String::new(), "") } else { (format!("≤ {MOST}"), if worker.median <= MOST { "yes" } else { "no" }) };
+        idle.row([name.to_owned(), worker.cell(1), target, met.to_owned()]);
+        eprintln!("bench: policy-edit: {name}: edits under load");
+        edited.under_load(bench, &mut loaded).await?;
+    }
+    Ok(Section { title: format!("An edit of {POLICIES} rules"), text: TEXT.to_owned(), tables: vec![idle, loaded], rows: Vec::new() })
+}
+
+const TEXT: &str = "The policies of the case above come by ECDS from a file; an edit replaces the file with one in which one policy differs. Configure time in the worker is\n\
+    the CPU time of the worker's thread (`schedstat`) from the edit until a request is decided by it, while nothing else is asked of the worker. Under load,\n\
+    edits follow one another; a request counts as during an edit when it was under way between the new file and the first request that was decided by\n\
+    it. Those requests are allowed by the second policy. Parsing on Envoy's main thread shares the worker's core, as in a sidecar that is given one core.";
+
+/// The path that anyone may GET in one version, and nobody in the other.
+fn only(version: usize) -> String {
+    format!("/version-{version}")
+}
+
+impl Edited {
+    async fn start(bench: &Bench, name: &'static str, before: &[Filter], versions: [Option<Filter>; 2]) -> anyhow::Result<Self> {
+        let file = bench.folder().join(format!("{name}.json"));
+        let [Some(first), Some(second)] = versions else { anyhow::bail!("an edit has two versions") };
+        let contents = [resource(NAME, 0, &first.typed_config).to_string(), resource(NAME, 1, &second.typed_config).to_string()];
+        std::fs::write(&file, &contents[0])?;
+        let mut filters: Vec<_> = before.iter().map(Filter::in_listener).collect();
+        filters.push(discovered(NAME, &file, &first.typed_config));
+        let contender = bench.start(name, &Content { filters, access_log: Vec::new() }).await?;
+        let edited = Self { contender, file, contents, edits: 0 };
+        edited.effective().await?;
+        Ok(edited)
+    }
+
+    /// Puts the other version in the place of this one.
+    fn replace(&mut self) -> anyhow::Result<Instant> {
+        self.edits = self.edits.saturating_add(1);
+        let content = self.contents.get(self.edits % 2).context("there are two versions")?;
+        let new = self.file.with_extension("new");
+        std::fs::write(&new, content)?;
+        let begun = Instant::now();
+        std::fs::rename(&new, &self.file)?;
+        Ok(begun)
+    }
+
+    /// Returns when a request is decided by the present version.
+    async fn effective(&self) -> anyhow::Result<()> {
+        let path = only(self.edits % 2);
+        let asked = async {
+            while status_of(self.contender.envoy.address(), &path).await? != StatusCode::OK {}
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(PATIENCE, asked).await.context("an edit has no effect")?
+    }
+
+    /// One edit, and the worker's CPU time for it.
+    async fn alone(&mut self) -> anyhow::Result<Duration> {
+        let envoy = &self.contender.envoy;
+        let (reloads, before) = (envoy.stat(RELOADS).await?, envoy.worker_cpu()?);
+        self.replace()?;
+        let envoy = &self.contender.envoy;
+        // The main thread answers this; the worker is left alone until there is something to see.
+        let reloaded = async {
+            while envoy.stat(RELOADS).await? == reloads {}
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(PATIENCE, reloaded).await.context("Envoy does not take the edit")??;
+        self.effective().await?;
+        Ok(envoy.worker_cpu()?.saturating_sub(before))
+    }
+
+    /// Requests before and during edits.
+    async fn under_load(&mut self, bench: &Bench, table: &mut Table) -> anyhow::Result<()> {
+        // Allowed by the second policy: what is measured is the edit, not the search of a list.
+        let load =
+            Load { connections: CONNECTIONS, path: policies::path(1), headers: Vec::new(), bearer: Bearer::None, expected: StatusCode::OK };
+        let (address, before) = (self.contender.envoy.address(), bench.shortened(BEFORE));
+        let quiet = load.run(address, before).await?;
+        let busy = tokio::spawn(async move { load.run(address, before).await });
+        let mut windows = Vec::new();
+        while !busy.is_finished() {
+            let begun = self.replace()?;
+            self.effective().await?;
+            windows.push(Window { begun, ended: Instant::now() });
+        }
+        let during: Latencies =
+            busy.await??.answered.iter().filter(|one| windows.iter().any(|window| window.has(one))).map(|one| one.nanoseconds).collect();
+        let effect = Range::of(windows.iter().map(|window| window.ended.duration_since(window.begun).as_secs_f64() * 1e3));
+        let quiet = quiet.latencies();
+        let mut row = |what: &str, effect: String, latencies: &Latencies, ratio: String| {
+            table.row([
+                format!("{}, {what}", self.contender.name),
+                effect,
+                latencies.count().to_string(),
+                format!("{:.0}", latencies.percentile(50)),
+                format!("{:.0}", latencies.percentile(99)),
+                format!("{:.1}", latencies.slowest() / 1e3),
+                ratio,
+            ]);
+        };
+        row("before", String::new(), &quiet, String::new());
+        row("during", effect.cell(0), &during, format!("{:.2}", during.percentile(99) / quiet.percentile(99)));
+        Ok(())
+    }
+}
+
+impl Window {
+    /// Whether a request was under way in it.
+    fn has(&self, answered: &Answered) -> bool {
+        answered.sent <= self.ended && answered.sent + Duration::from_nanos(answered.nanoseconds) >= self.begun
+    }
+}

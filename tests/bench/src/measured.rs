@@ -1,0 +1,98 @@
+//! Rounds of one configuration, and their medians and ranges.
+
+use std::time::Duration;
+
+use crate::latency::to_f64;
+use crate::load::Round;
+use crate::report::Table;
+
+/// One round of one configuration.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sample {
+    pub(crate) per_second: f64,
+    /// Of all of Envoy's threads.
+    pub(crate) cpu_microseconds: f64,
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+}
+
+impl Sample {
+    pub(crate) fn new(round: &Round, cpu: Duration) -> Self {
+        let latencies = round.latencies();
+        Self {
+            per_second: to_f64(round.requests()) / round.elapsed.as_secs_f64(),
+            cpu_microseconds: cpu.as_secs_f64() * 1e6 / to_f64(round.requests().max(1)),
+            p50: latencies.percentile(50),
+            p99: latencies.percentile(99),
+        }
+    }
+}
+
+/// Lowest, median, highest.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Range {
+    pub(crate) low: f64,
+    pub(crate) median: f64,
+    pub(crate) high: f64,
+}
+
+impl Range {
+    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Self {
+        let mut values: Vec<f64> = values.into_iter().collect();
+        values.sort_by(f64::total_cmp);
+        let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
+        Self { low: at(0), median: at(values.len() / 2), high: at(values.len().saturating_sub(1)) }
+    }
+
+    pub(crate) fn cell(self, digits: usize) -> String {
+        let Self { low, median, high } = self;
+        format!("{median:.digits$} ({low:.digits$} to {high:.digits$})")
+    }
+}
+
+/// Every round of one configuration.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    pub(crate) name: String,
+    pub(crate) samples: Vec<Sample>,
+}
+
+impl Measured {
+    pub(crate) fn range(&self, of: impl Fn(&Sample) -> f64) -> Range {
+        Range::of(self.samples.iter().map(of))
+    }
+
+    pub(crate) fn per_second(&self) -> f64 {
+        self.range(|sample| sample.per_second).median
+    }
+
+    pub(crate) fn cpu(&self) -> f64 {
+        self.range(|sample| sample.cpu_microseconds).median
+    }
+}
+
+pub(crate) fn table(measured: &[&Measured]) -> Table {
+    let mut table = Table::new(&["configuration", "requests/s", "CPU per request, µs", "p50, µs", "p99, µs"]);
+    for one in measured {
+        table.row([
+            one.name.clone(),
+            one.range(|sample| sample.per_second).cell(0),
+            one.range(|sample| sample.cpu_microseconds).cell(1),
+            one.range(|sample| sample.p50).cell(0),
+            one.range(|sample| sample.p99).cell(0),
+        ]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_lowest_median_highest() {
+        assert_eq!(Range::of([3.0, 1.0, 2.0]).cell(1), "2.0 (1.0 to 3.0)");
+        assert_eq!(Range::of([5.0]).cell(0), "5 (5 to 5)");
+        assert!(Range::of([]).median.is_nan());
+    }
+}
