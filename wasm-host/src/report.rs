@@ -249,3 +249,18 @@ pub enum Misuse {
     #[error("`proxy_continue_stream(RESPONSE)` in `proxy_on_response_headers`, which then continues: the headers are sent twice")]
     ResponseHeadersTwice,
 }
+
+impl Misuse {
+    /// Every kind there is.
+    pub const ALL: [Self; 3] = [Self::ResumeResponseInRequest, Self::ReplyInLog, Self::ResponseHeadersTwice];
+
+    /// A short name that does not change.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ResumeResponseInRequest => "resume_response_in_request",
+            Self::ReplyInLog => "reply_in_log",
+            Self::ResponseHeadersTwice => "response_headers_twice",
+        }
+    }
+}

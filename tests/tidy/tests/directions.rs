@@ -23,6 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("meshwright-envoy-config", &["identity"]),
     ("meshwright-sidecar", &["envoy-config", "ca", "identity", "xds"]),
     ("meshwright-wasm-host", &[]),
+    ("meshwright-filter-test", &["wasm-host"]),
     ("meshwright-echo", &[]),
     ("meshwright-demo", &["*"]),
     ("meshwright", &["*"]),

@@ -6,6 +6,7 @@ mod access_log;
 mod buffers;
 mod calls;
 mod headers;
+mod inspect;
 mod loading;
 mod metrics;
 mod properties;

@@ -1,0 +1,264 @@
+//! From what a file says to what the host is given. What a type cannot say (one of three, not both) is checked here.
+
+use std::time::Duration;
+
+use meshwright_wasm_host::{Answer, Host, Limits, LogLevel, Plugin, Request, Response, Shared, StreamInfo, Tcp, Upstream};
+
+use crate::wire::{
+    AnswerWire, Bytes, HeaderMap, Level, LogWire, ModuleWire, RequestWire, ScenarioWire, TcpStepWire, TcpWire, UpstreamWire, WorldWire,
+};
+
+/// A field's path and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wrong {
+    pub(crate) path: String,
+    pub(crate) message: String,
+}
+
+fn wrong<T>(path: impl Into<String>, message: impl Into<String>) -> Result<T, Wrong> {
+    Err(Wrong { path: path.into(), message: message.into() })
+}
+
+/// What happens to the filter.
+#[derive(Debug, Clone)]
+pub(crate) enum Input {
+    Request(Box<Request>),
+    Tcp(Tcp),
+    Log(StreamInfo),
+}
+
+/// A plugin that is not bound to a module yet.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    module: ModuleWire,
+    world: WorldWire,
+    upstreams: Vec<(String, Upstream)>,
+}
+
+impl Setup {
+    pub(crate) fn new(module: ModuleWire, world: WorldWire) -> Result<Self, Wrong> {
+        let mut upstreams = Vec::new();
+        for (cluster, answers) in &world.clusters {
+            if let Some(answers) = answers {
+                upstreams.push((cluster.clone(), upstream(&format!("world.clusters.{cluster}"), answers)?));
+            }
+        }
+        if world.limits.memory.is_some_and(|memory| usize::try_from(memory).is_err()) {
+            return wrong("world.limits.memory", "is more than this machine can address");
+        }
+        Ok(Self { module, world, upstreams })
+    }
+
+    pub(crate) fn plugin(&self, host: &Host) -> Plugin {
+        let Self { module, world, upstreams } = self;
+        let bytes = |configuration: &Option<crate::wire::Configuration>| configuration.clone().map(|bytes| bytes.0).unwrap_or_default();
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let vm_id = text(&module.vm_id);
+        let shared = Shared::new();
+        for (key, value) in given(&world.shared_data) {
+            shared.set(&vm_id, key, value.0.clone());
+        }
+        let mut plugin = host
+            .plugin(text(&module.root_id), bytes(&module.configuration))
+            .name(text(&module.name))
+            .vm_id(vm_id)
+            .vm_configuration(bytes(&module.vm_configuration))
+            .shared(&shared)
+            .seed(world.seed.unwrap_or_default())
+            .limits(limits(world));
+        if let Some(level) = module.log_level {
+            plugin = plugin.log_level(log_level(level));
+        }
+        if let Some(now) = world.now {
+            plugin = plugin.now(now.0);
+        }
+        for (name, value) in given(&module.environment) {
+            plugin = plugin.environment(name, value);
+        }
+        for (path, value) in given(&world.properties) {
+            plugin = plugin.property(path, value.0.clone());
+        }
+        for (cluster, upstream) in upstreams {
+            plugin = plugin.upstream(cluster, upstream.clone());
+        }
+        plugin
+    }
+}
+
+fn limits(world: &WorldWire) -> Limits {
+    let standard = Limits::default();
+    Limits {
+        memory: world.limits.memory.and_then(|memory| usize::try_from(memory).ok()).unwrap_or(standard.memory),
+        callback: world.limits.callback_milliseconds.map_or(standard.callback, Duration::from_millis),
+    }
+}
+
+/// What is not null.
+fn given<T>(map: &std::collections::BTreeMap<String, Option<T>>) -> impl Iterator<Item = (&str, &T)> {
+    map.iter().filter_map(|(key, value)| Some((key.as_str(), value.as_ref()?)))
+}
+
+pub(crate) const fn log_level(level: Level) -> LogLevel {
+    match level {
+        Level::Trace => LogLevel::Trace,
+        Level::Debug => LogLevel::Debug,
+        Level::Info => LogLevel::Info,
+        Level::Warn => LogLevel::Warn,
+        Level::Error => LogLevel::Error,
+        Level::Critical => LogLevel::Critical,
+    }
+}
+
+fn upstream(path: &str, answers: &[AnswerWire]) -> Result<Upstream, Wrong> {
+    let mut built = answers.iter().enumerate().map(|(index, wire)| answer(&format!("{path}[{index}]"), wire));
+    let Some(first) = built.next() else {
+        return wrong(path, "has no answers (allowed: one or more)");
+    };
+    built.try_fold(Upstream::new(first?), |upstream, answer| Ok(upstream.then(answer?)))
+}
+
+fn answer(path: &str, wire: &AnswerWire) -> Result<Answer, Wrong> {
+    let failures = [wire.reset, wire.connection_failure, wire.never];
+    let says_response = wire.status.is_some() || wire.body.is_some() || !wire.headers.is_empty() || !wire.trailers.is_empty();
+    if failures.into_iter().filter(|failure| *failure).count() + usize::from(says_response) > 1 {
+        return wrong(path, "is more than one answer (allowed: a response, or one of `reset`, `connection_failure`, `never`)");
+    }
+    let answer = match failures {
+        [true, ..] => Answer::reset(),
+        [_, true, _] => Answer::connection_failure(),
+        [.., true] => Answer::never(),
+        [false, false, false] => {
+            Answer::response(response(path, wire.status, &wire.headers, wire.body.clone().into_iter().collect(), &wire.trailers)?)
+        }
+    };
+    Ok(answer.after(Duration::from_millis(wire.after_milliseconds)))
+}
+
+fn response(path: &str, status: Option<u16>, headers: &HeaderMap, chunks: Vec<Bytes>, trailers: &HeaderMap) -> Result<Response, Wrong> {
+    let status = status.unwrap_or(200);
+    if !(100..=599).contains(&status) {
+        return wrong(format!("{path}.status"), format!("found {status} (allowed: 100 to 599)"));
+    }
+    let mut response = Response::new(status);
+    for (name, value) in pairs(&format!("{path}.headers"), headers, false)? {
+        response = response.header(name, value);
+    }
+    for chunk in chunks {
+        response = response.chunk(chunk.0);
+    }
+    for (name, value) in pairs(&format!("{path}.trailers"), trailers, false)? {
+        response = response.trailer(name, value);
+    }
+    Ok(response)
+}
+
+/// One pair for each value. Pseudo headers have fields of their own where they may be set.
+fn pairs<'a>(path: &str, headers: &'a HeaderMap, pseudo: bool) -> Result<Vec<(&'a str, Vec<u8>)>, Wrong> {
+    let mut pairs = Vec::new();
+    for (name, values) in given(headers) {
+        if name.is_empty() || (name.starts_with(':') && !pseudo) {
+            return wrong(path, format!("`{name}` is no name of a header that can be set here"));
+        }
+        pairs.extend(values.0.iter().map(|value| (name, value.clone())));
+    }
+    Ok(pairs)
+}
+
+pub(crate) fn input(scenario: &ScenarioWire) -> Result<Input, Wrong> {
+    let reply = scenario.upstream.as_ref();
+    match (&scenario.request, &scenario.tcp, &scenario.log) {
+        (Some(wire), None, None) => Ok(Input::Request(Box::new(with_reply(request(wire)?, reply)?))),
+        (None, Some(_), None) | (None, None, Some(_)) if reply.is_some() => {
+            wrong("upstream", "is the answer to a request, and there is none (TCP: a step `upstream`)")
+        }
+        (None, Some(wire), None) => Ok(Input::Tcp(tcp(wire))),
+        (None, None, Some(wire)) => log(wire).map(Input::Log),
+        _ => wrong("", "exactly one of `request`, `tcp` and `log` is needed"),
+    }
+}
+
+fn with_reply(request: Request, reply: Option<&UpstreamWire>) -> Result<Request, Wrong> {
+    let Some(UpstreamWire { status, headers, body, chunks, trailers, reset }) = reply else {
+        return Ok(request);
+    };
+    if *reset {
+        let says_more = status.is_some() || !headers.is_empty() || body.is_some() || chunks.is_some() || !trailers.is_empty();
+        return if says_more { wrong("upstream", "is a reset and a response at once") } else { Ok(request.upstream_reset()) };
+    }
+    Ok(request.upstream(response("upstream", *status, headers, pieces("upstream", body.as_ref(), chunks.as_ref())?, trailers)?))
+}
+
+fn pieces(path: &str, body: Option<&Bytes>, chunks: Option<&Vec<Bytes>>) -> Result<Vec<Bytes>, Wrong> {
+    match (body, chunks) {
+        (Some(_), Some(_)) => wrong(path, "has both `body` and `chunks`"),
+        (Some(body), None) => Ok(vec![body.clone()]),
+        (None, chunks) => Ok(chunks.cloned().unwrap_or_default()),
+    }
+}
+
+fn request(wire: &RequestWire) -> Result<Request, Wrong> {
+    let mut request = Request::new(wire.method.as_deref().unwrap_or("GET"), wire.path.as_deref().unwrap_or("/"));
+    for (name, value) in [(":authority", &wire.authority), (":scheme", &wire.scheme)] {
+        if let Some(value) = value {
+            request = request.header(name, value.as_str());
+        }
+    }
+    for (name, value) in pairs("request.headers", &wire.headers, true)? {
+        request = request.header(name, value);
+    }
+    for (name, _) in wire.headers.iter().filter(|(name, value)| name.starts_with(':') && value.is_none()) {
+        request = request.without_header(name);
+    }
+    for chunk in pieces("request", wire.body.as_ref(), wire.chunks.as_ref())? {
+        request = request.chunk(chunk.0);
+    }
+    for (name, value) in pairs("request.trailers", &wire.trailers, false)? {
+        request = request.trailer(name, value);
+    }
+    for (path, value) in given(&wire.properties) {
+        request = request.property(path, value.0.clone());
+    }
+    for (name, value) in given(&wire.filter_state) {
+        request = request.filter_state(name, value.0.clone());
+    }
+    Ok(request)
+}
+
+fn tcp(wire: &TcpWire) -> Tcp {
+    let mut tcp = Tcp::new();
+    for step in &wire.steps {
+        tcp = match step {
+            TcpStepWire::Downstream(data) => tcp.downstream(data.0.clone()),
+            TcpStepWire::Upstream(data) => tcp.upstream(data.0.clone()),
+            TcpStepWire::DownstreamClose => tcp.downstream_close(),
+            TcpStepWire::UpstreamClose => tcp.upstream_close(),
+        };
+    }
+    for (path, value) in given(&wire.properties) {
+        tcp = tcp.property(path, value.0.clone());
+    }
+    for (name, value) in given(&wire.filter_state) {
+        tcp = tcp.filter_state(name, value.0.clone());
+    }
+    tcp
+}
+
+fn log(wire: &LogWire) -> Result<StreamInfo, Wrong> {
+    let mut stream = StreamInfo::new();
+    for (name, value) in pairs("log.request_headers", &wire.request_headers, true)? {
+        stream = stream.request_header(name, value);
+    }
+    for (name, value) in pairs("log.response_headers", &wire.response_headers, true)? {
+        stream = stream.response_header(name, value);
+    }
+    for (name, value) in pairs("log.response_trailers", &wire.response_trailers, false)? {
+        stream = stream.response_trailer(name, value);
+    }
+    for (path, value) in given(&wire.properties) {
+        stream = stream.property(path, value.0.clone());
+    }
+    for (name, value) in given(&wire.filter_state) {
+        stream = stream.filter_state(name, value.0.clone());
+    }
+    Ok(stream)
+}

@@ -1,0 +1,124 @@
+//! Looks into a module without running it: what it needs, what it offers, and what Envoy would say to it. Nothing is compiled but to learn the
+//! latter.
+
+use wasmparser::{BinaryReaderError, ExternalKind, Parser, Payload, TypeRef};
+
+use crate::abi::AbiVersion;
+use crate::host::Host;
+
+/// What a module is made of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Inspection {
+    /// The ABI versions whose markers it exports; the last is taken.
+    pub abi_versions: Vec<AbiVersion>,
+    /// Bytes of the file.
+    pub size: usize,
+    /// Each as `module.name`, sorted.
+    pub imports: Vec<String>,
+    /// Names of the exported functions, sorted, but for the markers.
+    pub exports: Vec<String>,
+    /// Name and bytes, in order.
+    pub custom_sections: Vec<(String, usize)>,
+    /// Number of functions with a body.
+    pub functions: u32,
+    /// Bytes of code.
+    pub code_size: usize,
+    /// Bytes of memory at the start.
+    pub initial_memory: u64,
+    /// The most memory that the module itself allows, in bytes.
+    pub maximum_memory: Option<u64>,
+    /// Why Envoy would not load it.
+    pub refused: Option<String>,
+    /// What a test would run into: things that load and then do harm.
+    pub warnings: Vec<String>,
+}
+
+const PAGE: u64 = 64 << 10;
+/// Envoy's own limit of a VM's memory.
+const MOST_MEMORY: u64 = 1 << 30;
+
+impl Inspection {
+    /// Looks into the bytes of a module. What cannot be read is in [`refused`](Self::refused); the rest is as far as it was read.
+    #[must_use]
+    pub fn of(wasm: &[u8]) -> Self {
+        let mut found = Self { size: wasm.len(), ..Self::default() };
+        if let Err(error) = found.read(wasm) {
+            found.refused = Some(format!("not a valid WebAssembly module: {error}"));
+            return found;
+        }
+        found.imports.sort();
+        found.exports.sort();
+        found.refused = Host::load(wasm).err().map(|error| error.to_string());
+        found.warnings = found.warnings();
+        found
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "sections that say nothing about what the host has to give")]
+    fn read(&mut self, wasm: &[u8]) -> Result<(), BinaryReaderError> {
+        for payload in Parser::new(0).parse_all(wasm) {
+            match payload? {
+                Payload::ImportSection(section) => {
+                    for import in section.into_imports() {
+                        let import = import?;
+                        if let TypeRef::Memory(memory) = import.ty {
+                            self.memory(memory.initial, memory.maximum);
+                        }
+                        self.imports.push(format!("{}.{}", import.module, import.name));
+                    }
+                }
+                Payload::MemorySection(section) => {
+                    for memory in section {
+                        let memory = memory?;
+                        self.memory(memory.initial, memory.maximum);
+                    }
+                }
+                Payload::ExportSection(section) => {
+                    for export in section {
+                        let export = export?;
+                        match AbiVersion::ALL.into_iter().find(|version| version.marker() == export.name) {
+                            Some(version) => self.abi_versions.push(version),
+                            None if export.kind == ExternalKind::Func => self.exports.push(export.name.to_owned()),
+                            None => {}
+                        }
+                    }
+                }
+                Payload::CodeSectionStart { count, range, .. } => {
+                    self.functions = count;
+                    self.code_size = range.len();
+                }
+                Payload::CustomSection(section) => self.custom_sections.push((section.name().to_owned(), section.data().len())),
+                _ => {}
+            }
+        }
+        self.abi_versions.sort();
+        Ok(())
+    }
+
+    fn memory(&mut self, initial: u64, maximum: Option<u64>) {
+        self.initial_memory = initial.saturating_mul(PAGE);
+        self.maximum_memory = maximum.map(|pages| pages.saturating_mul(PAGE));
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let has_export = |name: &str| self.exports.iter().any(|export| export == name);
+        let has_section = |name: &str| self.custom_sections.iter().any(|(section, _)| section.starts_with(name));
+        let legacy = self.abi_versions.last() == Some(&AbiVersion::V0_1_0);
+        let all = [
+            (self.abi_versions.len() > 1, "more than one ABI version is exported; the last is taken".to_owned()),
+            (
+                legacy,
+                "ABI 0.1.0 answers a missing header with OK and nothing, and does not tell when a stream ends with its headers".to_owned(),
+            ),
+            (!has_section("name"), "there is no `name` section: Envoy's backtraces will have no names".to_owned()),
+            (has_section(".debug_"), "there are debug sections: every worker of Envoy loads them".to_owned()),
+            (self.initial_memory > MOST_MEMORY, "the memory at the start is more than the 1 GiB that Envoy gives".to_owned()),
+            (
+                !self.exports.iter().any(|export| export.starts_with("proxy_on_")),
+                "no callback is exported: the module does nothing".to_owned(),
+            ),
+            (has_export("_start") && has_export("_initialize"), "`_start` is not called beside `_initialize`".to_owned()),
+        ];
+        all.into_iter().filter_map(|(applies, text)| applies.then_some(text)).collect()
+    }
+}
