@@ -12,6 +12,9 @@ pub(crate) struct Received {
 impl Received {
     /// `owned` are the names, in lower case as Envoy's are, that only the policy may set.
     pub(crate) fn new(pairs: Vec<(String, Vec<u8>)>, owned: &[String]) -> Self {
+        if owned.is_empty() {
+            return Self { kept: pairs, forged: Vec::new() };
+        }
         let (forged, kept): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(name, _)| owned.contains(name));
         Self { kept, forged: forged.into_iter().map(|(name, _)| name).collect() }
     }

@@ -40,12 +40,35 @@ pub enum Peer {
 #[derive(Debug, Clone)]
 pub struct HttpRequest<'a> {
     headers: Headers<'a>,
+    method: &'a [u8],
+    authority: &'a [u8],
+    path: &'a [u8],
+    query: &'a [u8],
 }
 
 impl<'a> HttpRequest<'a> {
     #[must_use]
     pub fn new(headers: Headers<'a>) -> Self {
-        Self { headers }
+        let (mut method, mut authority, mut target) = (None, None, None);
+        // One pass, since every rule asks for these.
+        for (name, value) in headers.iter().filter(|(name, _)| name.starts_with(b":")) {
+            let found = match *name {
+                b":method" => &mut method,
+                b":authority" => &mut authority,
+                b":path" => &mut target,
+                _ => continue,
+            };
+            found.get_or_insert(*value);
+        }
+        let target: &[u8] = target.unwrap_or_default();
+        let end = target.iter().position(|byte| *byte == b'#').unwrap_or(target.len());
+        let target = target.get(..end).unwrap_or_default();
+        let question = target.iter().position(|byte| *byte == b'?');
+        let (path, query) = match question.and_then(|question| target.split_at_checked(question)) {
+            Some((path, query)) => (path, query.get(1..).unwrap_or_default()),
+            None => (target, &[][..]),
+        };
+        Self { headers, method: method.unwrap_or_default(), authority: authority.unwrap_or_default(), path, query }
     }
 
     #[must_use]
@@ -55,12 +78,12 @@ impl<'a> HttpRequest<'a> {
 
     #[must_use]
     pub fn method(&self) -> &'a [u8] {
-        self.headers.first(":method").unwrap_or_default()
+        self.method
     }
 
     #[must_use]
     pub fn authority(&self) -> &'a [u8] {
-        self.headers.first(":authority").unwrap_or_default()
+        self.authority
     }
 
     /// As sent: with query.
@@ -72,17 +95,12 @@ impl<'a> HttpRequest<'a> {
     /// Without query and fragment.
     #[must_use]
     pub fn path(&self) -> &'a [u8] {
-        let target = self.target();
-        let end = target.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(target.len());
-        target.get(..end).unwrap_or_default()
+        self.path
     }
 
     /// Behind the first `?`, without fragment; empty when there is none.
     #[must_use]
     pub fn query(&self) -> &'a [u8] {
-        let target = self.target();
-        let target = target.split(|byte| *byte == b'#').next().unwrap_or_default();
-        let start = target.iter().position(|byte| *byte == b'?').map_or(target.len(), |question| question.saturating_add(1));
-        target.get(start..).unwrap_or_default()
+        self.query
     }
 }
