@@ -262,6 +262,19 @@ fn of_two_on_one_level_the_oldest_counts() {
     assert_eq!(mode(&[policy("a", old, "STRICT"), policy("b", young, "DISABLE")]), MtlsMode::Disable, "times are compared, not texts");
     assert_eq!(mode(&[policy("a", "null", "STRICT"), policy("b", young, "DISABLE")]), MtlsMode::Disable, "no time is younger than any");
     assert_eq!(mode(&[policy("b", "null", "STRICT"), policy("a", "null", "DISABLE")]), MtlsMode::Disable, "then the name");
+    // On the workload's level it counts with its ports; the others count for nothing, not even for other ports.
+    let chosen = |name: &str, created: &str, ports: &str| {
+        let spec = format!("{{selector: {{matchLabels: {{app: cart}}}}, mtls: {{mode: UNSET}}, portLevelMtls: {ports}}}");
+        policy(name, created, "UNSET").replace("namespace: root", "namespace: shop").replace("{mtls: {mode: UNSET}}", &spec)
+    };
+    let documents = [
+        chosen("a", old, "{1: {mode: DISABLE}, 2: {mode: DISABLE}}"),
+        chosen("b", young, "{1: {mode: STRICT}}"),
+        policy("m", old, "STRICT"),
+    ];
+    let state = with(&documents.concat());
+    let cart = state.workload("shop", "cart-1").unwrap();
+    assert_eq!((state.peer_authentication_mode(cart, 1), state.peer_authentication_mode(cart, 2)), (MtlsMode::Strict, MtlsMode::Strict));
 }
 
 #[test]

@@ -136,7 +136,9 @@ impl Store {
             let (state, errors) = assemble(&candidates.chosen);
             // First the documents that do not fit; where those are unchanged, what they depend on was changed, and is put back.
             let own = errors.iter().filter(|error| error.key().is_some_and(|key| self.put_back(candidates, &key, error))).count();
-            let put_back = own > 0 || errors.iter().any(|error| error.related().iter().any(|key| self.put_back(candidates, key, error)));
+            let put_back = own > 0
+                || errors.iter().any(|error| error.related().iter().any(|key| self.put_back(candidates, key, error)))
+                || errors.iter().any(|error| self.take_back(candidates, error));
             if !put_back {
                 leave_out(candidates, errors);
                 return state;
@@ -158,6 +160,27 @@ impl Store {
         let refusal = candidates.refused.entry(chosen.found).or_default();
         refusal.errors.push(error.clone());
         refusal.last_good = true;
+        true
+    }
+
+    /// A document in force that no longer fits because of new ones stays, and they are left out: a policy is not lost to a service that was
+    /// added. All of the first one's kind at once; what is still wrong then is for the next round.
+    fn take_back(&self, candidates: &mut Candidates, error: &DocumentError) -> bool {
+        let in_force = |chosen: &Chosen| error.key().as_ref() == Some(chosen.good.document.key()) && self.is_in_force(&chosen.good);
+        if !candidates.chosen.iter().any(in_force) {
+            return false;
+        }
+        let is_new =
+            |key: &&DocumentKey| !self.good.contains_key(*key) && candidates.chosen.iter().any(|chosen| chosen.good.document.key() == *key);
+        let new: Vec<&DocumentKey> = error.related().iter().filter(is_new).collect();
+        let Some(kind) = new.first().map(|key| key.kind()) else { return false };
+        let is_meant = |chosen: &Chosen| {
+            let key = chosen.good.document.key();
+            key.kind() == kind && new.contains(&key)
+        };
+        for chosen in candidates.chosen.extract_if(.., |chosen| is_meant(chosen)) {
+            candidates.refused.entry(chosen.found).or_default().errors.push(error.clone());
+        }
         true
     }
 }

@@ -273,3 +273,37 @@ fn check_reports_every_error_in_order() {
     std::fs::remove_file(dir.path().join("a.yaml")).unwrap();
     assert!(load_once(dir.path()).unwrap().errors().iter().any(|error| error.message().contains("kind `Mesh`")));
 }
+
+/// A DENY rule with a path, and then workloads with a TCP port: without the path it would deny more than it says there.
+#[tokio::test]
+async fn a_policy_is_not_lost_to_services_that_are_added() {
+    let tcp = |name: &str, protocol: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {name}}}\nspec: {{hosts: [{name}.example], location: MESH_INTERNAL, \
+             resolution: STATIC, ports: [{{number: 90, name: port, protocol: {protocol}}}], workloadSelector: {{labels: {{app: {name}}}}}}}\n---\n\
+             apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {{name: {name}, labels: {{app: {name}}}}}\nspec: {{address: 127.0.0.{}}}\n---\n",
+            name.trim_start_matches("s")
+        )
+    };
+    let many = |protocol: &str| (1..=40).map(|number| tcp(&format!("s{number}"), protocol)).collect::<String>();
+    let mut mesh = Mesh::start(&[("mesh.yaml", MESH), ("policy.yaml", &policy("a", "DENY", "/1"))]);
+    mesh.until(|loaded| policies(loaded) == ["a /1"]).await;
+    mesh.write("services.yaml", &many("TCP"));
+    let loaded = mesh.until(|loaded| !quarantined(loaded).is_empty()).await;
+    assert_eq!((policies(&loaded), loaded.state().services().len()), (vec!["a /1".to_owned()], 0));
+    let quarantined_now = quarantined(&loaded);
+    assert_eq!(quarantined_now.len(), 40, "the services, and not their workloads");
+    let (error, last_good) = &quarantined_now[0];
+    assert!(error.contains("AuthorizationPolicy default/a") && error.contains("port 90 (TCP)") && !last_good, "{error}");
+    mesh.write("services.yaml", &many("HTTP"));
+    mesh.until(|loaded| quarantined(loaded).is_empty() && loaded.state().services().len() == 40).await;
+    // A service in force that changes is put back as it was.
+    mesh.write("services.yaml", &many("HTTP").replacen("protocol: HTTP", "protocol: TCP", 1));
+    let loaded = mesh.until(|loaded| !quarantined(loaded).is_empty()).await;
+    assert_eq!((policies(&loaded), loaded.state().services().len()), (vec!["a /1".to_owned()], 40));
+    assert!(matches!(&quarantined(&loaded)[..], [(_, true)]), "{:?}", quarantined(&loaded));
+    // Whoever comes with both at once is told of the policy.
+    let fresh = Mesh::start(&[("mesh.yaml", MESH), ("policy.yaml", &policy("a", "DENY", "/1")), ("services.yaml", &tcp("s1", "TCP"))]);
+    let loaded = Arc::clone(&fresh.loaded.borrow());
+    assert_eq!((policies(&loaded).len(), loaded.state().services().len(), quarantined(&loaded).len()), (0, 1, 1));
+}

@@ -18,11 +18,14 @@ pub const HTTP: u16 = 8080;
 pub const TCP: u16 = 9000;
 /// A port of the server that no ServiceEntry has; behind it is the same app as behind [`TCP`].
 pub const UNDECLARED: u16 = 9001;
+/// The port of the app behind [`HTTP`], on the server's address.
+pub const APP: u16 = 9_080;
 /// The host by which the client calls the server.
 pub const HOST: &str = "server.test.mesh";
 
 const OUTBOUND: u16 = 15_001;
 const LOCAL_TCP: u16 = 15_100;
+const LINES: u16 = 9_081;
 const ENFORCED: Duration = Duration::from_secs(20);
 const ANSWERED: Duration = Duration::from_secs(10);
 
@@ -94,10 +97,23 @@ impl Pair {
     /// # Errors
     /// When something does not become ready.
     pub async fn start(environment: Environment, network: Network, documents: &str) -> anyhow::Result<Self> {
+        let (app, lines) = (network.at(1, APP), network.at(1, LINES));
+        let echo = ["--name", "server", "--listen", &app.to_string(), "--tcp", &lines.to_string()].map(str::to_owned).to_vec();
+        Self::start_with(environment, network, documents, Some(echo)).await
+    }
+
+    /// As [`Pair::start`], with the app behind [`HTTP`] being the test's own.
+    ///
+    /// # Errors
+    /// When something does not become ready.
+    pub async fn start_without_app(environment: Environment, network: Network, documents: &str) -> anyhow::Result<Self> {
+        Self::start_with(environment, network, documents, None).await
+    }
+
+    async fn start_with(environment: Environment, network: Network, documents: &str, echo: Option<Vec<String>>) -> anyhow::Result<Self> {
         crate::configure(&environment, documents)?;
         let control_plane = ControlPlane::start(&environment, crate::any_ports()).await?;
-        let (app, lines) = (network.at(1, 9_080), network.at(1, 9_081));
-        let echo = ["--name", "server", "--listen", &app.to_string(), "--tcp", &lines.to_string()].map(str::to_owned).to_vec();
+        let (app, lines) = (network.at(1, APP), network.at(1, LINES));
         let server = WorkloadSpec {
             namespace: "test".to_owned(),
             name: "server".to_owned(),
@@ -105,7 +121,7 @@ impl Pair {
             outbound: network.at(1, OUTBOUND),
             apps: vec![(HTTP, app), (TCP, lines), (UNDECLARED, lines)],
             tcp: Vec::new(),
-            echo: Some(echo),
+            echo,
             extra: Vec::new(),
         };
         let client = WorkloadSpec {

@@ -1,5 +1,7 @@
 //! AuthorizationPolicies on ports without requests: what would match more than it says, and what nobody can be asked about.
 
+use std::collections::BTreeSet;
+
 use meshwright_policy::wire::Action;
 
 use super::View;
@@ -21,15 +23,18 @@ pub(super) fn nothing_widened(view: &View<'_>) -> Vec<DocumentError> {
         let more = if action == Action::Deny { "deny" } else { "ask about" };
         let on_ports = enforcements.of(policy);
         for (rule, _) in policy.wire().rules.iter().enumerate() {
+            let is_widened = |on_port: &&RuleOnPort<'_>| on_port.rule == rule && matches!(on_port.enforcement, Enforcement::Widened(_));
+            let widened: Vec<&RuleOnPort<'_>> = on_ports.iter().filter(is_widened).collect();
             // One port is enough to say it.
-            let widened = on_ports.iter().find(|on_port| on_port.rule == rule && matches!(on_port.enforcement, Enforcement::Widened(_)));
-            let Some((found, field)) = widened.and_then(|found| Some((found, found.enforcement.fields().first()?))) else { continue };
+            let Some((found, field)) = widened.first().and_then(|found| Some((found, found.enforcement.fields().first()?))) else {
+                continue;
+            };
             let message = format!(
                 "cannot be seen on {}, and without it the rule would {more} more than it says; give the rule the `ports` that speak HTTP, or \
                  the policy the annotation `{ACCEPT_WIDENING}: \"true\"`",
                 place(view, found)
             );
-            errors.extend(view.error_with(policy.key(), &format!("spec.rules[{rule}].{field}"), message, related(view, found)));
+            errors.extend(view.error_with(policy.key(), &format!("spec.rules[{rule}].{field}"), message, related(view, &widened)));
         }
     }
     errors
@@ -43,13 +48,14 @@ pub(super) fn providers_can_be_asked(view: &View<'_>) -> Vec<DocumentError> {
     for policy in view.state.authorization_policies() {
         let Some(name) = policy.wire().provider.as_deref().filter(|name| is_http(name)) else { continue };
         let on_ports = enforcements.of(policy);
-        let Some(asked) = on_ports.iter().find(|on_port| !on_port.port.http && can_match(on_port)) else { continue };
+        let on_ports: Vec<&RuleOnPort<'_>> = on_ports.iter().filter(|on_port| !on_port.port.http && can_match(on_port)).collect();
+        let Some(asked) = on_ports.first() else { continue };
         let message = format!(
             "`{name}` is asked over HTTP, and there are no requests on {}; give the rules the `ports` that speak HTTP, or name a provider with \
              `envoyExtAuthzGrpc`",
             place(view, asked)
         );
-        let mut related = related(view, asked);
+        let mut related = related(view, &on_ports);
         related.extend(view.meshes());
         errors.extend(view.error_with(policy.key(), "spec.provider.name", message, related));
     }
@@ -65,8 +71,10 @@ fn place(view: &View<'_>, on_port: &RuleOnPort<'_>) -> String {
 }
 
 /// Whose change may be the cause, beside the policy's own.
-fn related(view: &View<'_>, on_port: &RuleOnPort<'_>) -> Vec<DocumentKey> {
-    let mut keys = view.state.services_on(on_port.workload, on_port.port.number);
-    keys.push(on_port.workload.key().clone());
+fn related(view: &View<'_>, on_ports: &[&RuleOnPort<'_>]) -> Vec<DocumentKey> {
+    let services = on_ports.iter().flat_map(|on_port| view.state.services_on(on_port.workload, on_port.port.number));
+    let mut keys: Vec<DocumentKey> = services.chain(on_ports.iter().map(|on_port| on_port.workload.key().clone())).collect();
+    let mut seen = BTreeSet::new();
+    keys.retain(|key| seen.insert(key.clone()));
     keys
 }
