@@ -1,0 +1,43 @@
+mod inspect;
+mod run;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+/// Test any proxy-wasm filter without Envoy, as Envoy would run it.
+///
+/// Scenario files and answers are described in docs/filter-testing.md.
+///
+/// Exit codes: 0 all is as expected; 1 an expectation failed, or Envoy would refuse the inspected module; 2 the input is wrong: a file
+/// cannot be read, a scenario is not valid, the module cannot be loaded.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Filter {
+    #[command(subcommand)]
+    command: FilterCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum FilterCommand {
+    Test(test::Test),
+    Run(run::Run),
+    Inspect(inspect::Inspect),
+}
+
+impl Filter {
+    pub(crate) fn run(self) -> ExitCode {
+        let answered = match self.command {
+            FilterCommand::Test(command) => command.run(),
+            FilterCommand::Run(command) => command.run(),
+            FilterCommand::Inspect(command) => command.run(),
+        };
+        answered.unwrap_or_else(|error| {
+            crate::output::error(&error);
+            ExitCode::from(BAD_INPUT)
+        })
+    }
+}
+
+/// As for a wrong command line.
+const BAD_INPUT: u8 = 2;
