@@ -2,6 +2,7 @@ mod inspect;
 mod run;
 mod test;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -37,6 +38,13 @@ impl Filter {
             ExitCode::from(BAD_INPUT)
         })
     }
+}
+
+/// Compiled modules are kept for the next time, but not where the environment names no home.
+fn cache(wanted: bool) -> Option<PathBuf> {
+    let below = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let caches = below("XDG_CACHE_HOME").or_else(|| below("HOME").map(|home| home.join(".cache")));
+    caches.filter(|_| wanted).map(|caches| caches.join("meshwright").join("modules"))
 }
 
 /// As for a wrong command line.

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use meshwright_filter_test::{load, load_module};
+use meshwright_filter_test::{Compile, load, load_module};
 use serde_json::json;
 
 use crate::output;
@@ -23,6 +23,9 @@ pub(crate) struct Run {
     /// Only this case of its matrix.
     #[arg(long, value_name = "CASE")]
     case: Option<String>,
+    /// Compile the module anew, and do not keep it below $XDG_CACHE_HOME/meshwright.
+    #[arg(long)]
+    no_cache: bool,
     /// The form of the answer: JSON is the only one.
     #[arg(long, value_enum, default_value = "json")]
     output: Form,
@@ -37,7 +40,7 @@ enum Form {
 impl Run {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let scenarios = load(&[self.scenario])?;
-        let host = load_module(&self.module)?;
+        let host = load_module(&self.module, &Compile { metered: true, cache: super::cache(!self.no_cache) })?;
         let Form::Json = self.output;
         if let Some(name) = &self.case {
             let all: Vec<&str> = scenarios.iter().filter_map(|scenario| scenario.case()).collect();

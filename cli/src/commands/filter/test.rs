@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use meshwright_filter_test::{CaseResult, failed, human, json, junit, load, load_module, run_all};
+use meshwright_filter_test::{CaseResult, Compile, Scenario, failed, human, json, junit, load, load_module, run_all};
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
@@ -34,6 +34,9 @@ pub(crate) struct Test {
     /// The form of the answer.
     #[arg(long, value_enum, default_value = "human")]
     output: Form,
+    /// Compile the module anew, and do not keep it below $XDG_CACHE_HOME/meshwright.
+    #[arg(long)]
+    no_cache: bool,
     /// Run again whenever a scenario or the module changes, until Ctrl-C.
     #[arg(long, conflicts_with = "update")]
     watch: bool,
@@ -79,7 +82,8 @@ impl Test {
         }
         let start = Instant::now();
         let progress = Progress::start(scenarios.len());
-        let host = load_module(module)?;
+        let compile = Compile { metered: scenarios.iter().any(Scenario::needs_fuel), cache: super::cache(!self.no_cache) };
+        let host = load_module(module, &compile)?;
         progress.compiled.store(true, Ordering::Relaxed);
         let results = run_all(&host, &scenarios, self.update, &|done| progress.done.store(done, Ordering::Relaxed));
         drop(progress);
