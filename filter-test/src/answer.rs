@@ -44,7 +44,14 @@ impl Ran {
         let report = self.report();
         let mut answer = self.outcome();
         answer.extend(about(report));
-        answer.insert("cost".to_owned(), json!({"hostcalls": report.hostcalls, "memory": report.memory}));
+        answer.insert(
+            "cost".to_owned(),
+            json!({
+                "hostcalls": report.hostcalls, "memory": report.cost.memory, "fuel": report.cost.fuel,
+                "bytes_from_guest": report.cost.bytes_from_guest, "bytes_to_guest": report.cost.bytes_to_guest,
+                "allocations": report.cost.allocations,
+            }),
+        );
         serde_json::Value::Object(answer)
     }
 

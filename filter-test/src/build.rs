@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use meshwright_wasm_host::{Answer, Host, Limits, LogLevel, Plugin, Request, Response, Shared, StreamInfo, Tcp, Upstream};
+use meshwright_wasm_host::{Answer, Fault, Host, Limits, LogLevel, Plugin, Request, Response, Shared, Status, StreamInfo, Tcp, Upstream};
 
 use crate::wire::{
-    AnswerWire, Bytes, HeaderMap, Level, LogWire, ModuleWire, RequestWire, ScenarioWire, TcpStepWire, TcpWire, UpstreamWire, WorldWire,
+    AnswerWire, Bytes, FaultWire, HeaderMap, Level, LogWire, ModuleWire, RequestWire, ScenarioWire, StatusWire, TcpStepWire, TcpWire,
+    UpstreamWire, WorldWire,
 };
 
 /// A field's path and what is wrong with it.
@@ -33,6 +34,7 @@ pub(crate) struct Setup {
     module: ModuleWire,
     world: WorldWire,
     upstreams: Vec<(String, Upstream)>,
+    faults: Vec<Fault>,
 }
 
 impl Setup {
@@ -46,11 +48,13 @@ impl Setup {
         if world.limits.memory.is_some_and(|memory| usize::try_from(memory).is_err()) {
             return wrong("world.limits.memory", "is more than this machine can address");
         }
-        Ok(Self { module, world, upstreams })
+        let faults = world.faults.iter().enumerate().map(|(index, wire)| fault(&format!("world.faults[{index}]"), wire));
+        let faults = faults.collect::<Result<_, _>>()?;
+        Ok(Self { module, world, upstreams, faults })
     }
 
     pub(crate) fn plugin(&self, host: &Host) -> Plugin {
-        let Self { module, world, upstreams } = self;
+        let Self { module, world, upstreams, faults } = self;
         let bytes = |configuration: &Option<crate::wire::Configuration>| configuration.clone().map(|bytes| bytes.0).unwrap_or_default();
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let vm_id = text(&module.vm_id);
@@ -81,7 +85,33 @@ impl Setup {
         for (cluster, upstream) in upstreams {
             plugin = plugin.upstream(cluster, upstream.clone());
         }
+        for fault in faults {
+            plugin = plugin.fault(fault.clone());
+        }
+        if let Some(names) = &module.allowed_capabilities {
+            plugin = plugin.allowed_capabilities(names);
+        }
         plugin
+    }
+}
+
+fn fault(path: &str, wire: &FaultWire) -> Result<Fault, Wrong> {
+    let status = match wire.status {
+        StatusWire::NotFound => Status::NotFound,
+        StatusWire::BadArgument => Status::BadArgument,
+        StatusWire::SerializationFailure => Status::SerializationFailure,
+        StatusWire::ParseFailure => Status::ParseFailure,
+        StatusWire::InvalidMemoryAccess => Status::InvalidMemoryAccess,
+        StatusWire::Empty => Status::Empty,
+        StatusWire::CasMismatch => Status::CasMismatch,
+        StatusWire::InternalFailure => Status::InternalFailure,
+        StatusWire::Unimplemented => Status::Unimplemented,
+    };
+    let fault = Fault::new(&wire.function, status).map_err(|error| Wrong { path: path.to_owned(), message: error.to_string() })?;
+    match wire.call {
+        Some(0) => wrong(format!("{path}.call"), "calls are counted from 1"),
+        Some(call) => Ok(fault.at_call(call)),
+        None => Ok(fault),
     }
 }
 

@@ -152,5 +152,9 @@ fn cost(expected: &CostExpectation, report: &Report, failures: &mut Vec<Failure>
         let found = report.hostcalls.get(function.as_str()).copied().unwrap_or_default();
         at_most(format!("max_hostcalls_of.{function}"), *most, found);
     }
-    at_most("max_memory".to_owned(), expected.max_memory, report.memory);
+    at_most("max_memory".to_owned(), expected.max_memory, report.cost.memory);
+    at_most("max_allocations".to_owned(), expected.max_allocations, report.cost.allocations);
+    at_most("max_bytes_copied".to_owned(), expected.max_bytes_copied, report.cost.bytes_from_guest + report.cost.bytes_to_guest);
+    // An engine that does not count has no fuel to compare; the runner takes one that counts wherever it is expected.
+    at_most("max_fuel".to_owned(), expected.max_fuel, report.cost.fuel.unwrap_or(u64::MAX));
 }

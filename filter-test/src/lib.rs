@@ -32,7 +32,7 @@ mod wire;
 pub use failure::Failure;
 pub use load::{LoadError, load};
 pub use meshwright_wasm_host::Inspection;
-pub use module::{ModuleError, load_module, read_module};
+pub use module::{Compile, ModuleError, load_module, read_module};
 pub use read::ScenarioError;
 pub use report::{failed, human, json, junit};
 pub use run::{CaseResult, run_all};

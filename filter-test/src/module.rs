@@ -1,8 +1,8 @@
 //! Reads a module: WebAssembly, or its text form.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use meshwright_wasm_host::{Host, LoadError};
+use meshwright_wasm_host::{Engine, Host, LoadError};
 
 /// Why a module cannot be tested.
 #[derive(Debug, thiserror::Error)]
@@ -47,11 +47,27 @@ pub fn read_module(file: &Path) -> Result<Vec<u8>, ModuleError> {
     wat::parse_bytes(&bytes).map(std::borrow::Cow::into_owned).map_err(|error| ModuleError::Text { file: name, reason: error.to_string() })
 }
 
+/// How a module is compiled.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Compile {
+    /// Count what the guest executes: fuel.
+    pub metered: bool,
+    /// Keep compiled modules in this folder, which nobody else may write to.
+    pub cache: Option<PathBuf>,
+}
+
 /// Reads and compiles a module.
 ///
 /// # Errors
 /// When it cannot be read, or Envoy would refuse it.
-pub fn load_module(file: &Path) -> Result<Host, ModuleError> {
+pub fn load_module(file: &Path, compile: &Compile) -> Result<Host, ModuleError> {
     let bytes = read_module(file)?;
-    Host::load(&bytes).map_err(|error| ModuleError::Refused { file: file.display().to_string(), error })
+    let engine = if compile.metered { Engine::metered() } else { Engine::new() };
+    let engine = engine.and_then(|engine| match &compile.cache {
+        Some(folder) => engine.cached(folder),
+        None => Ok(engine),
+    });
+    engine
+        .and_then(|engine| Host::load_on(&engine, &bytes))
+        .map_err(|error| ModuleError::Refused { file: file.display().to_string(), error })
 }

@@ -59,6 +59,12 @@ impl Scenario {
         }
     }
 
+    /// Whether it expects a cost that only a metered engine knows.
+    #[must_use]
+    pub const fn needs_fuel(&self) -> bool {
+        self.expected.cost.max_fuel.is_some()
+    }
+
     /// The file that it is from.
     #[must_use]
     pub fn file(&self) -> &Path {

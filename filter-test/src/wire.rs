@@ -59,6 +59,8 @@ pub(crate) struct ModuleWire {
     pub(crate) environment: BTreeMap<String, Option<String>>,
     /// Lines below this level are not kept: trace (the default), debug, info, warn, error, critical.
     pub(crate) log_level: Option<Level>,
+    /// Restricts the module to these capabilities, as Envoy's `capability_restriction_config`: names of host functions and callbacks.
+    pub(crate) allowed_capabilities: Option<Vec<String>>,
 }
 
 /// What surrounds the filter.
@@ -77,6 +79,35 @@ pub(crate) struct WorldWire {
     /// Clusters that the filter can call: each a list of answers in order, of which the last is given again to every later call.
     pub(crate) clusters: BTreeMap<String, Option<Vec<AnswerWire>>>,
     pub(crate) limits: LimitsWire,
+    /// Host functions that fail instead of doing anything.
+    pub(crate) faults: Vec<FaultWire>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Fault")]
+pub(crate) struct FaultWire {
+    /// Such as `proxy_get_property`.
+    pub(crate) function: String,
+    /// One that the function can answer in Envoy.
+    pub(crate) status: StatusWire,
+    /// Only this call since the module started, from 1; every call if not said.
+    pub(crate) call: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "Status")]
+pub(crate) enum StatusWire {
+    NotFound,
+    BadArgument,
+    SerializationFailure,
+    ParseFailure,
+    InvalidMemoryAccess,
+    Empty,
+    CasMismatch,
+    InternalFailure,
+    Unimplemented,
 }
 
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]

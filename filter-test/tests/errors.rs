@@ -51,6 +51,15 @@ fn errors_have_line_path_and_what_is_allowed() {
 #[test]
 fn what_does_not_fit_together_is_an_error() {
     for (text, expected) in [
+        (
+            "request: {}\nworld: {faults: [{function: proxy_logs, status: empty}]}\n",
+            "world.faults[0]: `proxy_logs` is no host function of the ABI",
+        ),
+        ("request: {}\nworld: {faults: [{function: proxy_log, status: empty}]}\n", "world.faults[0]: `proxy_log` never answers Empty"),
+        (
+            "request: {}\nworld: {faults: [{function: proxy_log, status: bad_argument, call: 0}]}\n",
+            "world.faults[0].call: calls are counted from 1",
+        ),
         ("request: {}\ntcp: {}\n", "exactly one of `request`, `tcp` and `log` is needed"),
         ("tcp: {}\nupstream: {status: 200}\n", "upstream: is the answer to a request, and there is none"),
         ("tcp: {}\nexpect: {client: {status: 200}}\n", "expect.client: cannot be expected of what this scenario does"),

@@ -5,10 +5,12 @@
 use std::path::Path;
 use std::sync::LazyLock;
 
-use meshwright_filter_test::{CaseResult, Scenario, failed, human, json, junit, load_module, run_all};
+use meshwright_filter_test::{CaseResult, Compile, Scenario, failed, human, json, junit, load_module, run_all};
 use meshwright_wasm_host::Host;
 
-static HOST: LazyLock<Host> = LazyLock::new(|| load_module(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/actions.wat")).unwrap());
+static HOST: LazyLock<Host> = LazyLock::new(|| {
+    load_module(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/actions.wat"), &Compile { metered: true, cache: None }).unwrap()
+});
 
 fn run(text: &str) -> Vec<CaseResult> {
     let scenarios = Scenario::parse(Path::new("a.yaml"), text).unwrap_or_else(|error| panic!("{text}\n{error}"));
@@ -24,6 +26,15 @@ fn failures(input: &str, expect: &str) -> Vec<String> {
 #[test]
 fn what_is_met_passes() {
     for (input, expect) in [
+        ("request: {path: /}", "{cost: {max_allocations: 1, max_bytes_copied: 200, max_fuel: 1000}}"),
+        (
+            "request: {path: /}\nworld: {faults: [{function: proxy_add_header_map_value, status: bad_argument}]}",
+            "{upstream: {headers: {x-seen: {absent: true}}}}",
+        ),
+        (
+            "request: {path: /}\nmodule: {allowed_capabilities: [proxy_log]}",
+            "{upstream: {headers: {x-seen: {absent: true}}}, logs: [{level: info, absent: true}]}",
+        ),
         ("request: {path: /}", "{}"),
         (
             "request: {path: /x, headers: {a: [b, c]}, body: hi}",
@@ -69,6 +80,9 @@ fn what_is_met_passes() {
 #[test]
 fn what_is_not_met_fails_with_both_sides() {
     for (input, expect, failure) in [
+        ("request: {path: /}", "{cost: {max_allocations: 0}}", "expect.cost.max_allocations: expected at most 0, found 1"),
+        ("request: {path: /}", "{cost: {max_bytes_copied: 1}}", "expect.cost.max_bytes_copied: expected at most 1, found "),
+        ("request: {path: /}", "{cost: {max_fuel: 1}}", "expect.cost.max_fuel: expected at most 1, found "),
         ("request: {path: /d}", "{client: {status: 200}}", "expect.client.status: expected 200, found 403 (denied_by_letter)"),
         (
             "request: {path: /d}",

@@ -39,7 +39,8 @@ pub(crate) fn hostcall(caller: Caller<'_, State>, name: &'static str, body: impl
         return Err(wasmtime::Error::new(Restricted { hostcall: name, place }));
     }
     let mut call = Call(caller);
-    let status = match body(&mut call) {
+    let prevented = call.state_mut().prevented(name);
+    let status = match prevented.map_or_else(|| body(&mut call), |status| Err(status.into())) {
         Ok(()) => Status::Ok,
         Err(Failure::Status(status)) => status,
         Err(Failure::Trap(error)) => return Err(error),
@@ -64,7 +65,9 @@ impl Call<'_> {
         }
         let memory = self.memory()?;
         let range = range(pointer, len)?;
-        memory.data(&self.0).get(range).map(<[u8]>::to_vec).ok_or(Status::InvalidMemoryAccess)
+        let bytes = memory.data(&self.0).get(range).map(<[u8]>::to_vec).ok_or(Status::InvalidMemoryAccess)?;
+        self.state_mut().recorder.copied.from_guest += u64::from(len);
+        Ok(bytes)
     }
 
     /// What is no UTF-8 is replaced: for names, which are compared with names of ours.
@@ -77,6 +80,7 @@ impl Call<'_> {
         let range = range(pointer, length(bytes.len()))?;
         let target = memory.data_mut(&mut self.0).get_mut(range).ok_or(Status::InvalidMemoryAccess)?;
         target.copy_from_slice(bytes);
+        self.state_mut().recorder.copied.to_guest += u64::from(length(bytes.len()));
         Ok(())
     }
 
@@ -98,6 +102,7 @@ impl Call<'_> {
 
     fn allocate(&mut self, bytes: &[u8]) -> Result<u32, Failure> {
         let allocator = self.state().allocator.clone().ok_or(Status::InternalFailure)?;
+        self.state_mut().recorder.copied.allocations += 1;
         let before = self.state_mut().restricted.replace("the guest's allocator");
         let allocated = allocator.call(&mut self.0, length(bytes.len()));
         self.state_mut().restricted = before;

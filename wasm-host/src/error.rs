@@ -39,6 +39,14 @@ pub enum LoadError {
     /// An import's type is not the host function's.
     #[error("the module cannot be linked: {0}")]
     Link(String),
+    /// Compiled modules cannot be kept there.
+    #[error("the cache `{}` cannot be used: {reason}", folder.display())]
+    Cache {
+        /// Which folder.
+        folder: std::path::PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// The host itself cannot run WebAssembly here.
     #[error("the WebAssembly engine cannot be started: {0}")]
     Engine(String),

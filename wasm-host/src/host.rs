@@ -43,7 +43,7 @@ impl Host {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn load_on(engine: &Engine, wasm: &[u8]) -> Result<Self, LoadError> {
-        let module = Module::from_binary(&engine.inner, wasm).map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
+        let module = engine.compile(wasm)?;
         let abi = callbacks::abi_of(&module)?;
         callbacks::check_exports(&module, abi)?;
         let linker = linker(engine, abi).map_err(|error| LoadError::Engine(format!("{error:#}")))?;
@@ -66,6 +66,10 @@ impl Host {
 
     pub(crate) fn engine(&self) -> &wasmtime::Engine {
         &self.0.engine.inner
+    }
+
+    pub(crate) fn is_metered(&self) -> bool {
+        self.0.engine.metered
     }
 
     pub(crate) fn instance(&self) -> &InstancePre<State> {

@@ -17,6 +17,8 @@ use phases::Which;
 /// How long a paused stream is waited for: Envoy's default for idle streams.
 const IDLE: Duration = Duration::from_secs(300);
 
+const RESET: &str = "upstream_reset_before_response_started{connection_termination}";
+
 /// Why a phase does not lead to the next.
 #[derive(Debug)]
 enum Stop {
@@ -64,13 +66,32 @@ pub(crate) fn exchange(vm: &mut Vm, root: u32, request: Request) -> (Outcome, St
     (outcome, stream)
 }
 
+/// What comes of a request when there is no filter.
+pub(crate) fn bypass(request: Request) -> Outcome {
+    let Request { headers, chunks, trailers, reply, .. } = request;
+    if let Some((status, details)) = refused_by_router(&headers) {
+        let client_response = Some(reply::own(status, ""));
+        return Outcome { client_response, code_details: Some(details.to_owned()), ..Outcome::default() };
+    }
+    let (client_response, details) = match reply {
+        UpstreamReply::Response(response) => (reply::message(response), "via_upstream"),
+        UpstreamReply::Reset => (reply::own(503, ""), RESET),
+    };
+    Outcome {
+        upstream_request: Some(crate::calls::message(headers, &chunks, trailers)),
+        client_response: Some(client_response),
+        code_details: Some(details.to_owned()),
+        ..Outcome::default()
+    }
+}
+
 impl Exchange<'_> {
     fn run(&mut self, chunks: Vec<Vec<u8>>, reply: UpstreamReply) -> Result<(), Stop> {
         let grpc = self.is_grpc();
         let stop = match self.decode(chunks) {
             Ok(()) => match reply {
                 UpstreamReply::Response(response) => return self.encode(response, "via_upstream", false),
-                UpstreamReply::Reset => Stop::Envoy(503, "upstream_reset_before_response_started{connection_termination}"),
+                UpstreamReply::Reset => Stop::Envoy(503, RESET),
             },
             Err(stop) => stop,
         };

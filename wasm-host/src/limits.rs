@@ -19,6 +19,23 @@ pub struct Limits {
     pub callback: Duration,
 }
 
+/// What Envoy does with streams after the VM trapped. The stream in which it trapped gets 503 in any case.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FailurePolicy {
+    /// 503 for every request, a close for every connection.
+    #[default]
+    Closed,
+    /// They pass as if there were no filter.
+    Open,
+    /// The next request starts a new VM, but not sooner than this after the last start; until then 503. Envoy's own default is a second,
+    /// to which it adds jitter; here there is none.
+    Reload {
+        /// `reload_config.backoff.base_interval`
+        base_interval: Duration,
+    },
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { memory: 1 << 30, callback: Duration::from_secs(10) }

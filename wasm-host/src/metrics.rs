@@ -30,6 +30,17 @@ impl Metrics {
         Ok(index << 2 | low_bits)
     }
 
+    /// Statistics outlive the VM that defined them; ids do not.
+    pub(crate) fn keep_values_of(&mut self, before: Self) {
+        for (name, mut metric) in before.stats {
+            if let Some(new) = self.stats.get(&name).filter(|new| new.kind == metric.kind) {
+                metric.value = metric.value.saturating_add(new.value);
+                metric.records.extend(&new.records);
+            }
+            self.stats.insert(name, metric);
+        }
+    }
+
     pub(crate) fn get(&mut self, id: u32) -> Result<i64, Status> {
         let metric = self.find(id)?;
         match metric.kind {

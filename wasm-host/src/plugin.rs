@@ -1,15 +1,16 @@
 //! A plugin: a module with its configuration and the world it runs in. Starting it makes a worker; each start is a fresh VM.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::abi::{LogLevel, Status};
 use crate::attributes::{AttributePath, Attributes};
 use crate::error::StartError;
+use crate::fault::Fault;
 use crate::foreign::ForeignFunction;
 use crate::host::Host;
-use crate::limits::Limits;
+use crate::limits::{FailurePolicy, Limits};
 use crate::message::Request;
 use crate::report::{Outcome, Report, TcpOutcome};
 use crate::script::{StreamInfo, Tcp};
@@ -38,6 +39,10 @@ pub(crate) struct Settings {
     pub(crate) now: Duration,
     pub(crate) seed: u64,
     pub(crate) limits: Limits,
+    pub(crate) failure_policy: FailurePolicy,
+    /// What the guest may call and be called by; `None` is everything.
+    pub(crate) capabilities: Option<BTreeSet<String>>,
+    pub(crate) faults: Vec<Fault>,
 }
 
 impl Default for Settings {
@@ -57,6 +62,9 @@ impl Default for Settings {
             now: DEFAULT_NOW,
             seed: 0,
             limits: Limits::default(),
+            failure_policy: FailurePolicy::default(),
+            capabilities: None,
+            faults: Vec::new(),
         }
     }
 }
@@ -159,6 +167,29 @@ impl Plugin {
     #[must_use]
     pub const fn limits(mut self, limits: Limits) -> Self {
         self.settings.limits = limits;
+        self
+    }
+
+    /// What happens to streams after a trap.
+    #[must_use]
+    pub const fn failure_policy(mut self, policy: FailurePolicy) -> Self {
+        self.settings.failure_policy = policy;
+        self
+    }
+
+    /// Restricts the guest to these capabilities, as Envoy's `capability_restriction_config`: names of host functions (`proxy_log`,
+    /// `fd_write`) and of callbacks (`proxy_on_log`). No names at all are no restriction, as in Envoy.
+    #[must_use]
+    pub fn allowed_capabilities<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        let names: BTreeSet<String> = names.into_iter().map(Into::into).collect();
+        self.settings.capabilities = (!names.is_empty()).then_some(names);
+        self
+    }
+
+    /// Lets a host function fail.
+    #[must_use]
+    pub fn fault(mut self, fault: Fault) -> Self {
+        self.settings.faults.push(fault);
         self
     }
 

@@ -8,6 +8,14 @@ use crate::report::{HttpCall, LogLine, Misuse, TraceEvent, Trap};
 const MOST_EVENTS: usize = 100_000;
 const MOST_LOG_BYTES: usize = 16 << 20;
 
+/// What went between host and guest.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Copied {
+    pub(crate) from_guest: u64,
+    pub(crate) to_guest: u64,
+    pub(crate) allocations: u64,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
     pub(crate) logs: Vec<LogLine>,
@@ -18,6 +26,7 @@ pub(crate) struct Recorder {
     pub(crate) misuse: Vec<Misuse>,
     pub(crate) properties: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(crate) dropped: u64,
+    pub(crate) copied: Copied,
     log_bytes: usize,
 }
 

@@ -90,8 +90,8 @@ pub struct Report {
     pub traps: Vec<Trap>,
     /// What a filter must not do, because of what Envoy makes of it.
     pub misuse: Vec<Misuse>,
-    /// Size of the guest's memory at the end, in bytes; it never shrinks.
-    pub memory: u64,
+    /// What it cost.
+    pub cost: Cost,
 }
 
 impl Report {
@@ -128,6 +128,22 @@ impl Report {
         let line = self.logs.iter().rfind(|line| line.level >= LogLevel::Warn);
         line.map_or_else(String::new, |line| format!("; it logged: {}", line.message))
     }
+}
+
+/// What a filter used, beside the calls that are counted in [`Report::hostcalls`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Cost {
+    /// Size of the guest's memory at the end, in bytes; it never shrinks.
+    pub memory: u64,
+    /// About one for each WebAssembly instruction, the same on every machine; `None` unless the engine is [metered](crate::Engine::metered).
+    pub fuel: Option<u64>,
+    /// Bytes that the host read of the guest's memory.
+    pub bytes_from_guest: u64,
+    /// Bytes that the host wrote into the guest's memory.
+    pub bytes_to_guest: u64,
+    /// How often the host called the guest's allocator.
+    pub allocations: u64,
 }
 
 /// A reply that the filter sent itself.

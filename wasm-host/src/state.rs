@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use wasmtime::{Memory, StoreLimits, StoreLimitsBuilder, TypedFunc};
 
-use crate::abi::AbiVersion;
+use crate::abi::{AbiVersion, LogLevel, Status};
 use crate::calls::Calls;
 use crate::metrics::Metrics;
 use crate::plugin::Settings;
 use crate::random::Random;
-use crate::recorder::Recorder;
-use crate::report::Report;
+use crate::recorder::{Copied, Recorder};
+use crate::report::{Cost, Report};
 use crate::stream::Stream;
 use crate::timeline::Timeline;
 
@@ -44,6 +44,8 @@ pub(crate) struct State {
     pub(crate) metrics: Metrics,
     pub(crate) calls: Calls,
     pub(crate) recorder: Recorder,
+    /// Calls of functions that have faults, since the VM started.
+    counted: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Debug, Default)]
@@ -78,6 +80,7 @@ impl State {
             metrics: Metrics::default(),
             calls: Calls::default(),
             recorder: Recorder::default(),
+            counted: BTreeMap::new(),
             settings,
         }
     }
@@ -107,10 +110,33 @@ impl State {
         self.streams.get_mut(&context)
     }
 
+    /// Whether the guest has the capability: a host function or a callback, by its name.
+    pub(crate) fn may(&self, name: &str) -> bool {
+        self.settings.capabilities.as_ref().is_none_or(|allowed| allowed.contains(name))
+    }
+
+    /// What a host function answers instead of being called: it is restricted, or told to fail.
+    pub(crate) fn prevented(&mut self, name: &'static str) -> Option<Status> {
+        if !self.may(name) {
+            let message = format!("Attempted call to restricted proxy-wasm capability: {name}");
+            self.recorder.log(LogLevel::Error, self.context(), message.as_bytes());
+            return Some(Status::InternalFailure);
+        }
+        if self.settings.faults.is_empty() {
+            return None;
+        }
+        let call = self.counted.entry(name).or_default();
+        *call += 1;
+        self.settings.faults.iter().find_map(|fault| fault.answers(name, *call))
+    }
+
     /// The report so far; recording starts anew. Metrics and memory go on.
-    pub(crate) fn take_report(&mut self, memory: u64) -> Report {
-        let Recorder { logs, calls, trace, hostcalls, traps, misuse, properties, dropped, .. } = std::mem::take(&mut self.recorder);
+    pub(crate) fn take_report(&mut self, memory: u64, fuel: Option<u64>) -> Report {
+        let Recorder { logs, calls, trace, hostcalls, traps, misuse, properties, dropped, copied, .. } = std::mem::take(&mut self.recorder);
         let metrics = self.metrics.snapshot();
-        Report { logs, metrics, properties, filter_state: BTreeMap::new(), calls, trace, dropped, hostcalls, traps, misuse, memory }
+        let filter_state = BTreeMap::new();
+        let Copied { from_guest, to_guest, allocations } = copied;
+        let cost = Cost { memory, fuel, bytes_from_guest: from_guest, bytes_to_guest: to_guest, allocations };
+        Report { logs, metrics, properties, filter_state, calls, trace, dropped, hostcalls, traps, misuse, cost }
     }
 }

@@ -49,6 +49,19 @@ pub(crate) fn connection(vm: &mut Vm, root: u32, script: Tcp) -> (TcpOutcome, St
     (outcome, stream)
 }
 
+/// What comes of a connection when there is no filter.
+pub(crate) fn bypass(script: Tcp) -> TcpOutcome {
+    let mut outcome = TcpOutcome { upstream_connected: true, ..TcpOutcome::default() };
+    for step in script.steps {
+        match step {
+            TcpStep::Downstream(data) => outcome.to_upstream.extend(data),
+            TcpStep::Upstream(data) => outcome.to_downstream.extend(data),
+            TcpStep::DownstreamClose | TcpStep::UpstreamClose => break,
+        }
+    }
+    outcome
+}
+
 impl Connection<'_> {
     fn run(&mut self, steps: Vec<TcpStep>) -> Result<(), Stop> {
         let action = self.call("proxy_on_new_connection", &[])?;

@@ -29,6 +29,8 @@ pub(crate) struct Vm {
     callbacks: BTreeMap<&'static str, Func>,
     deadline: u64,
     failed: bool,
+    /// Fuel that was left at the last report, when it is counted.
+    fuel: Option<u64>,
 }
 
 impl fmt::Debug for Vm {
@@ -43,12 +45,19 @@ impl Vm {
         let mut store = Store::new(host.engine(), State::new(host.abi_version(), settings));
         store.limiter(|state| &mut state.limiter);
         store.set_epoch_deadline(deadline);
+        let fuel = host.is_metered().then_some(u64::MAX);
+        if let Some(fuel) = fuel {
+            store.set_fuel(fuel)?;
+        }
         store.data_mut().restricted = Some("the module's start function");
         let instance = host.instance().instantiate(&mut store)?;
         store.data_mut().restricted = None;
         let memory = instance.get_memory(&mut store, "memory");
         let mut callbacks = BTreeMap::new();
         for (name, ..) in CALLBACKS {
+            if name.starts_with("proxy_on_") && name != "proxy_on_memory_allocate" && !store.data().may(name) {
+                continue;
+            }
             if let Some(function) = instance.get_func(&mut store, name) {
                 callbacks.insert(name, function);
             }
@@ -58,7 +67,7 @@ impl Vm {
         let state = store.data_mut();
         state.memory = memory;
         state.allocator = allocator;
-        Ok(Self { store, callbacks, deadline, failed: false })
+        Ok(Self { store, callbacks, deadline, failed: false, fuel })
     }
 
     pub(crate) fn state(&self) -> &State {
@@ -182,7 +191,12 @@ impl Vm {
 
     pub(crate) fn take_report(&mut self) -> Report {
         let memory = self.state().memory.map_or(0, |memory| memory.data_size(&self.store));
-        self.state_mut().take_report(u64::try_from(memory).unwrap_or(u64::MAX))
+        let used = self.fuel.map(|before| {
+            let left = self.store.get_fuel().unwrap_or_default();
+            self.fuel = Some(left);
+            before.saturating_sub(left)
+        });
+        self.state_mut().take_report(u64::try_from(memory).unwrap_or(u64::MAX), used)
     }
 }
 

@@ -16,6 +16,7 @@ const EINVAL: u32 = 28;
 const ENOENT: u32 = 44;
 const ENOSYS: u32 = 52;
 const ENOTSUP: u32 = 58;
+const ENOTCAPABLE: u32 = 76;
 
 const LONGEST_RANDOM: u32 = 64 << 10;
 
@@ -63,7 +64,8 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         for (name, parameters, answer) in WITHOUT_EFFECT {
             let parameters = parameters.chars().map(|kind| if kind == 'I' { ValType::I64 } else { ValType::I32 });
             let kind = FuncType::new(linker.engine(), parameters, [ValType::I32]);
-            linker.func_new(module, name, kind, move |_, _, results| {
+            linker.func_new(module, name, kind, move |mut caller, _, results| {
+                let answer = if restricted(caller.data_mut(), name) { ENOTCAPABLE } else { answer };
                 if let Some(result) = results.first_mut() {
                     *result = Val::I32(answer.cast_signed());
                 }
@@ -72,9 +74,10 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         }
         for (name, parameters) in [("sock_shutdown", 2), ("sock_accept", 3)] {
             let kind = FuncType::new(linker.engine(), (0..parameters).map(|_| ValType::I32), [ValType::I32]);
-            linker.func_new(module, name, kind, |_, _, results| {
+            linker.func_new(module, name, kind, move |mut caller, _, results| {
+                let answer = if restricted(caller.data_mut(), name) { ENOTCAPABLE } else { ENOTSUP };
                 if let Some(result) = results.first_mut() {
-                    *result = Val::I32(ENOTSUP.cast_signed());
+                    *result = Val::I32(answer.cast_signed());
                 }
                 Ok(())
             })?;
@@ -85,48 +88,73 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 
 fn link_effects(linker: &mut Linker<State>, module: &str) -> wasmtime::Result<()> {
     linker.func_wrap(module, "fd_write", |caller: Caller<'_, State>, fd: u32, vectors: u32, count: u32, written_out: u32| {
-        fd_write(&mut Call(caller), fd, vectors, count, written_out).unwrap_or_else(errno)
+        answer(caller, "fd_write", |call| fd_write(call, fd, vectors, count, written_out))
     })?;
     linker.func_wrap(module, "fd_fdstat_get", |caller: Caller<'_, State>, fd: u32, stat_out: u32| {
-        fd_fdstat_get(&mut Call(caller), fd, stat_out).unwrap_or_else(errno)
+        answer(caller, "fd_fdstat_get", |call| fd_fdstat_get(call, fd, stat_out))
     })?;
     linker.func_wrap(module, "environ_sizes_get", |caller: Caller<'_, State>, count_out: u32, size_out: u32| {
-        environ_sizes_get(&mut Call(caller), count_out, size_out).unwrap_or_else(errno)
+        answer(caller, "environ_sizes_get", |call| environ_sizes_get(call, count_out, size_out))
     })?;
     linker.func_wrap(module, "environ_get", |caller: Caller<'_, State>, pointers: u32, texts: u32| {
-        environ_get(&mut Call(caller), pointers, texts).unwrap_or_else(errno)
+        answer(caller, "environ_get", |call| environ_get(call, pointers, texts))
     })?;
     linker.func_wrap(module, "args_sizes_get", |caller: Caller<'_, State>, count_out: u32, size_out: u32| {
-        let mut call = Call(caller);
-        call.write_u32(count_out, 0).and_then(|()| call.write_u32(size_out, 0)).map_or_else(errno, |()| SUCCESS)
+        answer(caller, "args_sizes_get", |call| {
+            call.write_u32(count_out, 0)?;
+            call.write_u32(size_out, 0).map(|()| SUCCESS)
+        })
     })?;
-    linker.func_wrap(module, "args_get", |_: Caller<'_, State>, _: u32, _: u32| SUCCESS)?;
+    linker.func_wrap(module, "args_get", |caller: Caller<'_, State>, _: u32, _: u32| answer(caller, "args_get", |_| Ok(SUCCESS)))?;
     linker.func_wrap(module, "clock_time_get", |caller: Caller<'_, State>, clock: u32, _precision: u64, time_out: u32| {
-        let mut call = Call(caller);
-        if clock > 1 {
-            return ENOTSUP;
-        }
-        let now = call.state().timeline.nanoseconds();
-        call.write_u64(time_out, now).map_or_else(errno, |()| SUCCESS)
+        answer(caller, "clock_time_get", |call| clock_time_get(call, clock, time_out))
     })?;
     linker.func_wrap(module, "random_get", |caller: Caller<'_, State>, buffer: u32, len: u32| {
-        let mut call = Call(caller);
-        if len > LONGEST_RANDOM {
-            return EINVAL;
-        }
-        let bytes = call.state_mut().random.bytes(usize::try_from(len).unwrap_or_default());
-        call.write(buffer, &bytes).map_or_else(errno, |()| SUCCESS)
+        answer(caller, "random_get", |call| random_get(call, buffer, len))
     })?;
     linker.func_wrap(module, "poll_oneoff", |caller: Caller<'_, State>, _: u32, _: u32, _: u32, count_out: u32| {
-        Call(caller).write_u32(count_out, 0).map_or_else(errno, |()| SUCCESS)
+        answer(caller, "poll_oneoff", |call| call.write_u32(count_out, 0).map(|()| SUCCESS))
     })?;
     // Envoy does not end anything here either; a guest that expects not to return traps by itself.
-    linker.func_wrap(module, "proc_exit", |mut caller: Caller<'_, State>, code: u32| {
-        let state = caller.data_mut();
-        let context = state.context();
-        state.recorder.log(LogLevel::Error, context, format!("proc_exit({code})").as_bytes());
+    linker.func_wrap(module, "proc_exit", |caller: Caller<'_, State>, code: u32| {
+        answer(caller, "proc_exit", |call| {
+            let state = call.state_mut();
+            state.recorder.log(LogLevel::Error, state.context(), format!("proc_exit({code})").as_bytes());
+            Ok(SUCCESS)
+        });
     })?;
     Ok(())
+}
+
+fn answer(caller: Caller<'_, State>, name: &str, body: impl FnOnce(&mut Call<'_>) -> Result<u32, Status>) -> u32 {
+    let mut call = Call(caller);
+    if restricted(call.state_mut(), name) { ENOTCAPABLE } else { body(&mut call).unwrap_or_else(errno) }
+}
+
+/// True, with a line in the log as Envoy writes it, when the guest may not call this.
+fn restricted(state: &mut State, name: &str) -> bool {
+    let restricted = !state.may(name);
+    if restricted {
+        let message = format!("Attempted call to restricted WASI capability: {name}");
+        state.recorder.log(LogLevel::Error, state.context(), message.as_bytes());
+    }
+    restricted
+}
+
+fn clock_time_get(call: &mut Call<'_>, clock: u32, time_out: u32) -> Result<u32, Status> {
+    if clock > 1 {
+        return Ok(ENOTSUP);
+    }
+    let now = call.state().timeline.nanoseconds();
+    call.write_u64(time_out, now).map(|()| SUCCESS)
+}
+
+fn random_get(call: &mut Call<'_>, buffer: u32, len: u32) -> Result<u32, Status> {
+    if len > LONGEST_RANDOM {
+        return Ok(EINVAL);
+    }
+    let bytes = call.state_mut().random.bytes(usize::try_from(len).unwrap_or_default());
+    call.write(buffer, &bytes).map(|()| SUCCESS)
 }
 
 /// The only failure there is: memory that the guest does not have.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::error::StartError;
 use crate::host::Host;
+use crate::limits::FailurePolicy;
 use crate::message::Request;
 use crate::plugin::Settings;
 use crate::report::{Outcome, Report, TcpOutcome};
@@ -13,7 +14,7 @@ use crate::stream::{Side, Stream};
 use crate::vm::{Trapped, Vm};
 use crate::{http, tcp};
 
-/// A running VM with one plugin. After a trap it is lost: requests are answered 503 and nothing else happens, as by Envoy's default policy.
+/// A running VM with one plugin. After a trap it is lost, and [`FailurePolicy`] says what becomes of streams.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -31,21 +32,65 @@ use crate::{http, tcp};
 pub struct Worker {
     vm: Vm,
     root: u32,
+    host: Host,
+    settings: Arc<Settings>,
+    /// When the VM was started, on the virtual clock.
+    started: Duration,
 }
 
 impl Worker {
     pub(crate) fn start(host: &Host, settings: Arc<Settings>) -> Result<Self, StartError> {
-        let mut vm = Vm::new(host, settings.clone()).map_err(|error| StartError::Instantiate(format!("{error:#}")))?;
-        match configure(&mut vm, &settings) {
-            Ok(Started::Yes(root)) => Ok(Self { vm, root }),
-            Ok(Started::VmStartRefused) => Err(StartError::VmStartRefused(Box::new(vm.take_report()))),
-            Ok(Started::ConfigureRefused) => Err(StartError::ConfigureRefused(Box::new(vm.take_report()))),
-            Err(Trapped) => Err(StartError::Trapped(Box::new(vm.take_report()))),
+        let started = settings.now;
+        let (vm, root) = start_vm(host, &settings)?;
+        Ok(Self { vm, root, host: host.clone(), settings, started })
+    }
+
+    /// After a trap, where the policy says so and enough time is over: a new VM for the next stream.
+    fn reload_if_due(&mut self) {
+        let FailurePolicy::Reload { base_interval } = self.settings.failure_policy else { return };
+        let now = self.vm.state().timeline.now();
+        if !self.vm.failed() || now < self.started.saturating_add(base_interval) {
+            return;
+        }
+        self.started = now;
+        let settings = Settings { now, ..Settings::clone(&self.settings) };
+        // A VM that does not start again stays lost until the next try.
+        if let Ok((mut vm, root)) = start_vm(&self.host, &Arc::new(settings)) {
+            let before = std::mem::take(&mut self.vm.state_mut().metrics);
+            vm.state_mut().metrics.keep_values_of(before);
+            (self.vm, self.root) = (vm, root);
         }
     }
 
+    /// Whether streams pass as if there were no filter.
+    fn is_open(&self) -> bool {
+        self.vm.failed() && self.settings.failure_policy == FailurePolicy::Open
+    }
+
+    /// Whether the VM is lost.
+    #[must_use]
+    pub const fn has_failed(&self) -> bool {
+        self.vm.failed()
+    }
+}
+
+fn start_vm(host: &Host, settings: &Arc<Settings>) -> Result<(Vm, u32), StartError> {
+    let mut vm = Vm::new(host, settings.clone()).map_err(|error| StartError::Instantiate(format!("{error:#}")))?;
+    match configure(&mut vm, settings) {
+        Ok(Started::Yes(root)) => Ok((vm, root)),
+        Ok(Started::VmStartRefused) => Err(StartError::VmStartRefused(Box::new(vm.take_report()))),
+        Ok(Started::ConfigureRefused) => Err(StartError::ConfigureRefused(Box::new(vm.take_report()))),
+        Err(Trapped) => Err(StartError::Trapped(Box::new(vm.take_report()))),
+    }
+}
+
+impl Worker {
     /// Drives an HTTP request to its end.
     pub fn request(&mut self, request: Request) -> Outcome {
+        self.reload_if_due();
+        if self.is_open() {
+            return http::bypass(request);
+        }
         let (outcome, stream) = http::exchange(&mut self.vm, self.root, request);
         self.report(outcome, stream)
     }
@@ -59,6 +104,10 @@ impl Worker {
 
     /// Drives a TCP connection to its end.
     pub fn tcp(&mut self, connection: Tcp) -> TcpOutcome {
+        self.reload_if_due();
+        if self.is_open() {
+            return tcp::bypass(connection);
+        }
         let (outcome, stream) = tcp::connection(&mut self.vm, self.root, connection);
         let filter_state = stream.attributes.filter_state;
         TcpOutcome { report: Report { filter_state, ..self.vm.take_report() }, ..outcome }

@@ -138,4 +138,10 @@ pub(crate) struct CostExpectation {
     pub(crate) max_hostcalls_of: BTreeMap<String, Option<u64>>,
     /// Bytes of the guest's memory at the end.
     pub(crate) max_memory: Option<u64>,
+    /// Calls of the guest's allocator by the host.
+    pub(crate) max_allocations: Option<u64>,
+    /// Bytes that went between host and guest, either way.
+    pub(crate) max_bytes_copied: Option<u64>,
+    /// What the guest executed, about one for each instruction: the same on every machine.
+    pub(crate) max_fuel: Option<u64>,
 }

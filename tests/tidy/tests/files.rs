@@ -74,6 +74,14 @@ fn every_source_file_is_a_module_of_its_crate() {
     );
 }
 
+/// Only reading compiled modules back needs it.
+#[test]
+fn unsafe_code_is_where_it_is_expected() {
+    let unsafe_word = ["expect(unsafe", "_code"].concat();
+    let found: Vec<PathBuf> = rust_files().filter(|p| read(p).contains(&unsafe_word)).collect();
+    assert_eq!(found, [Path::new("wasm-host/src/engine/cache.rs")]);
+}
+
 #[test]
 fn source_files_are_short() {
     let long = |p: &PathBuf| {

@@ -5,6 +5,9 @@
 mod access_log;
 mod buffers;
 mod calls;
+mod capabilities;
+mod cost;
+mod failure;
 mod headers;
 mod inspect;
 mod loading;

@@ -55,7 +55,7 @@ fn memory_and_stack_have_an_end() {
     // Grows until it is refused.
     let filter = Filter::on("proxy_on_request_headers", "(loop $l (br_if $l (i32.ge_s (memory.grow #1) #0))) #0");
     let outcome = filter.plugin().limits(limits).request(Request::get("/")).run().unwrap();
-    assert_eq!((outcome.ended, outcome.report.memory), (Ended::Completed, 8 << 20));
+    assert_eq!((outcome.ended, outcome.report.cost.memory), (Ended::Completed, 8 << 20));
     let start = filter.plugin().limits(Limits { memory: 1 << 16, ..Limits::default() }).start().unwrap_err();
     assert!(matches!(start, StartError::Instantiate(_)), "{start}");
     let recursive = r#"(module (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1"))

@@ -1,0 +1,51 @@
+mod inspect;
+mod run;
+mod test;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+/// Test any proxy-wasm filter without Envoy, as Envoy would run it.
+///
+/// Scenario files and answers are described in docs/filter-testing.md.
+///
+/// Exit codes: 0 all is as expected; 1 an expectation failed, or Envoy would refuse the inspected module; 2 the input is wrong: a file
+/// cannot be read, a scenario is not valid, the module cannot be loaded.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Filter {
+    #[command(subcommand)]
+    command: FilterCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum FilterCommand {
+    Test(test::Test),
+    Run(run::Run),
+    Inspect(inspect::Inspect),
+}
+
+impl Filter {
+    pub(crate) fn run(self) -> ExitCode {
+        let answered = match self.command {
+            FilterCommand::Test(command) => command.run(),
+            FilterCommand::Run(command) => command.run(),
+            FilterCommand::Inspect(command) => command.run(),
+        };
+        answered.unwrap_or_else(|error| {
+            crate::output::error(&error);
+            ExitCode::from(BAD_INPUT)
+        })
+    }
+}
+
+/// Compiled modules are kept for the next time, but not where the environment names no home.
+fn cache(wanted: bool) -> Option<PathBuf> {
+    let below = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let caches = below("XDG_CACHE_HOME").or_else(|| below("HOME").map(|home| home.join(".cache")));
+    caches.filter(|_| wanted).map(|caches| caches.join("meshwright").join("modules"))
+}
+
+/// As for a wrong command line.
+const BAD_INPUT: u8 = 2;
