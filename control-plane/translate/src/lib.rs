@@ -4,6 +4,7 @@
 //! Explicit mode: the inbound listeners bind the workload's own address, in front of the app; outbound calls come to listeners that the
 //! sidecar named. Nothing is redirected.
 
+mod authorization;
 mod catalog;
 mod clusters;
 mod error;
@@ -19,6 +20,7 @@ mod routes;
 use meshwright_config::State;
 use meshwright_xds::Resource;
 
+pub use authorization::authorization;
 pub use error::TranslateError;
 pub use meshwright_envoy_config::{InvalidNodeMetadata, NodeMetadata};
 pub use proxy::{MeshInputs, Proxy};

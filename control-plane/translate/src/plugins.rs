@@ -65,7 +65,7 @@ impl Plugins {
 }
 
 /// Also without any policy: the filter then allows, and says so in the access log.
-fn policy(view: &View<'_>, protocol: wire::Protocol) -> Result<String, TranslateError> {
+pub(crate) fn policy(view: &View<'_>, protocol: wire::Protocol) -> Result<String, TranslateError> {
     let authorization = view.state.authorization_for(view.workload).into_iter().map(|policy| policy.wire().clone());
     let request_authentication = view.state.request_authentication_for(view.workload).into_iter().map(|document| document.wire().clone());
     let mut config = wire::AuthzConfig {

@@ -22,6 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("meshwright-envoy-config", &["identity"]),
     ("meshwright-sidecar", &["envoy-config", "ca", "identity", "xds"]),
     ("meshwright-wasm-host", &[]),
+    ("meshwright-explain", &["config", "identity", "policy", "sources", "translate", "wasm-host"]),
     ("meshwright-echo", &[]),
     ("meshwright-demo", &["*"]),
     ("meshwright", &["*"]),
