@@ -3,6 +3,7 @@ mod completions;
 mod control_plane;
 mod demo;
 mod echo;
+mod explain;
 mod sidecar;
 mod status;
 mod token;
@@ -16,7 +17,7 @@ use clap::{Parser, Subcommand};
 /// Meshwright: a service mesh whose policies are portable WebAssembly.
 ///
 /// Exit codes: 0 success; 1 the command failed, or `check` found errors, or `demo` had a step that went otherwise than expected;
-/// 2 the command line is wrong. `sidecar … -- COMMAND` ends with COMMAND's code.
+/// 2 the command line is wrong, or the question of `explain`; 3 `explain` found a denial. `sidecar … -- COMMAND` ends with COMMAND's code.
 #[derive(Debug, Parser)]
 #[command(name = "meshwright", version, arg_required_else_help = true)]
 pub(crate) struct Arguments {
@@ -40,6 +41,7 @@ enum Command {
     Token(token::Token),
     Status(status::Status),
     Check(check::Check),
+    Explain(Box<explain::Explain>),
     Demo(demo::Demo),
     Echo(echo::Echo),
     Completions(completions::Completions),
@@ -52,6 +54,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Token(command) => command.run(),
         Command::Status(command) => on_one_core(command.run()),
         Command::Check(command) => command.run(),
+        Command::Explain(command) => command.run(),
         Command::Demo(command) => on_all_cores(command.run()),
         Command::Echo(command) => on_one_core(command.run()),
         Command::Completions(command) => Ok(command.run()),

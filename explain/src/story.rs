@@ -22,8 +22,9 @@ pub struct Story {
     /// `<namespace>/<name>:<port>`, and what it takes there.
     workload: String,
     mtls_mode: Option<&'static str>,
-    /// Of the request as it goes on, with the query; none when it does not.
+    /// Of the request as the app receives it, with the query; none when it does not.
     target: Option<String>,
+    host: Option<String>,
     /// What the app receives and the client did not send.
     headers_added: Vec<(String, String)>,
     /// Names of what the client sent and the app does not receive.
@@ -108,6 +109,7 @@ impl Story {
             workload: format!("{}/{}:{}", case.workload.namespace, case.workload.name, case.connection.port),
             mtls_mode: None,
             target: None,
+            host: None,
             headers_added: Vec::new(),
             headers_removed: Vec::new(),
             rules: Vec::new(),
@@ -133,7 +135,7 @@ impl Story {
         self.headers_added = received.iter().filter(|(name, value)| !sent.contains(&(name.clone(), value.as_str()))).cloned().collect();
         let gone = sent.iter().map(|(name, _)| name).filter(|name| *name != "host" && !received.iter().any(|(known, _)| known == *name));
         self.headers_removed = gone.cloned().collect::<BTreeSet<_>>().into_iter().collect();
-        self.target = head.map(|head| head.target);
+        (self.target, self.host) = head.map(|head| (head.target, head.authority)).unzip();
     }
 }
 

@@ -162,7 +162,7 @@ fn of_this_hop(headers: &mut Pairs) -> Result<(), Refused> {
     let upgrades = upgrade.as_deref() == Some("websocket");
     headers.retain_mut(|(name, value)| match name.as_str() {
         "connection" | "upgrade" => upgrades,
-        "te" => {
+        "te" if !value.is_empty() => {
             let trailers = value.split(',').any(|coding| coding.trim() == "trailers");
             "trailers".clone_into(value);
             trailers
