@@ -8,7 +8,9 @@ use crate::answer::Answer;
 use crate::explainer::Explainer;
 
 /// Longer lines are answered with an error.
-const LONGEST_LINE: usize = 16 << 20;
+const LONGEST_LINE: u64 = 16 << 20;
+/// How much of a line that is too long is held at once.
+const PIECE: u64 = 1 << 16;
 const BUFFER: usize = 64 << 10;
 
 /// What came in.
@@ -50,33 +52,23 @@ impl Explainer {
 /// Reads to the end of the line, keeping no more of it than may be used.
 fn next(input: &mut BufReader<impl Read>, line: &mut Vec<u8>) -> io::Result<Line> {
     line.clear();
+    if input.by_ref().take(LONGEST_LINE).read_until(b'\n', line)? == 0 {
+        return Ok(Line::End);
+    }
+    if line.pop_if(|last| *last == b'\n').is_some() || input.fill_buf()?.is_empty() {
+        return Ok(Line::Whole);
+    }
     let mut too_long = false;
-    let mut read = 0_usize;
+    // Either just the end of the line is left, or it is too long and thrown away piece by piece.
     loop {
-        let available = match input.fill_buf() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            available => available?,
-        };
-        if available.is_empty() {
-            return Ok(if read == 0 { Line::End } else { ended(too_long) });
+        let mut rest = Vec::new();
+        if input.by_ref().take(PIECE).read_until(b'\n', &mut rest)? == 0 {
+            return Ok(Line::TooLong);
         }
-        let end = available.iter().position(|byte| *byte == b'\n');
-        let piece = end.and_then(|end| available.get(..end)).unwrap_or(available);
-        too_long |= line.len().saturating_add(piece.len()) > LONGEST_LINE;
-        if too_long {
-            line.clear();
-        } else {
-            line.extend_from_slice(piece);
-        }
-        let used = piece.len().saturating_add(usize::from(end.is_some()));
-        read = read.saturating_add(used);
-        input.consume(used);
-        if end.is_some() {
-            return Ok(ended(too_long));
+        let ended = rest.pop_if(|last| *last == b'\n').is_some();
+        too_long |= !rest.is_empty();
+        if ended {
+            return Ok(if too_long { Line::TooLong } else { Line::Whole });
         }
     }
-}
-
-const fn ended(too_long: bool) -> Line {
-    if too_long { Line::TooLong } else { Line::Whole }
 }

@@ -104,7 +104,7 @@ impl Explainer {
         }
     }
 
-    fn decide(&mut self, case: &Case, now: u64) -> Result<(Option<Head>, Decided), Stop> {
+    pub(crate) fn decide(&mut self, case: &Case, now: u64) -> Result<(Option<Head>, Decided), Stop> {
         let set = self.set(case)?;
         let head = set.admit(case)?;
         let stream = set.stream(case, head.as_ref(), now)?;

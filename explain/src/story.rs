@@ -10,8 +10,7 @@ use serde::Serialize;
 use crate::answer::{Answer, Verdict};
 use crate::case::Case;
 use crate::engine::Judge;
-use crate::explainer::{Explainer, Stop};
-use crate::hcm::Head;
+use crate::explainer::{self, Explainer, Stop};
 
 /// An answer with all that led to it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -76,8 +75,14 @@ struct Shadow {
 impl Explainer {
     /// The answer to a case, as [`answer`](Self::answer) gives it, and how it came about.
     pub fn story(&mut self, case: &Case, now: u64) -> Story {
-        let answer = self.answer(case, now);
-        let mut story = Story::of(case, answer);
+        let mut story = match self.decide(case, now) {
+            Ok((head, decided)) => {
+                let received = |wanted: &str| decided.headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone());
+                let (target, host) = (received(":path"), received(":authority"));
+                Story { target, host, ..Story::of(case, explainer::answer(case, head.as_ref(), decided)) }
+            }
+            Err(stop) => Story::of(case, stop.answer(case)),
+        };
         // Where there is no policy to ask, the answer has said why.
         let _ = self.tell(case, now, &mut story);
         story
@@ -96,7 +101,9 @@ impl Explainer {
         story.audit = judged.evaluation.audit.map(Place::from);
         story.shadow = judged.evaluation.shadow.map(Shadow::from);
         if story.answer.decision == Verdict::Allow {
-            story.passes_on(case, head);
+            story.compare_headers(case);
+        } else {
+            (story.target, story.host) = (None, None);
         }
         Ok(())
     }
@@ -124,7 +131,7 @@ impl Story {
         &self.answer
     }
 
-    fn passes_on(&mut self, case: &Case, head: Option<Head>) {
+    fn compare_headers(&mut self, case: &Case) {
         let sent: BTreeSet<(String, &str)> = case
             .request
             .iter()
@@ -135,7 +142,6 @@ impl Story {
         self.headers_added = received.iter().filter(|(name, value)| !sent.contains(&(name.clone(), value.as_str()))).cloned().collect();
         let gone = sent.iter().map(|(name, _)| name).filter(|name| *name != "host" && !received.iter().any(|(known, _)| known == *name));
         self.headers_removed = gone.cloned().collect::<BTreeSet<_>>().into_iter().collect();
-        (self.target, self.host) = head.map(|head| (head.target, head.authority)).unzip();
     }
 }
 

@@ -41,6 +41,24 @@ fn every_line_has_its_answer_in_order_and_a_bad_one_stops_nothing() {
     assert_eq!(answers(&mut native(), b""), Vec::<Value>::new());
 }
 
+#[test]
+fn a_line_of_just_the_longest_length_is_taken() {
+    let line = |length: usize| {
+        let frame = case("").to_string();
+        // White space around JSON is nothing.
+        format!("{frame}{}", " ".repeat(length - frame.len()))
+    };
+    let longest = 16 << 20;
+    let decision = |answer: &Value| answer["decision"].as_str().unwrap().to_owned();
+    for end in ["", "\n", "\n{}"] {
+        let input = format!("{}{end}", line(longest));
+        assert_eq!(decision(&answers(&mut native(), input.as_bytes())[0]), "allow", "{end:?}");
+        let input = format!("{}{end}", line(longest + 1));
+        let found = answers(&mut native(), input.as_bytes());
+        assert_eq!((decision(&found[0]).as_str(), found.len()), ("error", if end.ends_with('}') { 2 } else { 1 }), "{end:?}");
+    }
+}
+
 /// Gives one line at a time, each only after the answer to the last one came.
 struct Conversation<'a> {
     lines: std::vec::IntoIter<String>,

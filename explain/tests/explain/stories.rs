@@ -73,3 +73,14 @@ fn what_no_policy_sees_is_told_with_its_reason() {
     let story = native().story(&Case::from_json(case.to_string().as_bytes()).unwrap(), NOW);
     assert!(story.to_string().starts_with("ERROR: invalid_documents\n  documents:1:1: document 1 (Teapot): kind: "), "{story}");
 }
+
+#[test]
+fn a_token_in_the_query_is_not_in_what_the_app_receives() {
+    let mut case = case(&(mesh("") + &tokens(&json!({"fromParams": ["t"]}))));
+    case["request"]["path"] = json!(format!("/a/../b?t={}&c=1", token(&json!({"sub": "alice"}))));
+    let case = Case::from_json(case.to_string().as_bytes()).unwrap();
+    for mut explainer in [native(), wasm()] {
+        let json = serde_json::to_value(explainer.story(&case, NOW)).unwrap();
+        assert_eq!((&json["path"], &json["target"], &json["host"]), (&json!("/b"), &json!("/b?c=1"), &json!("cart.shop")));
+    }
+}
