@@ -143,7 +143,7 @@ impl Explainer {
 impl Set {
     fn new(state: Arc<State>, case: &Case, engine: &dyn Engine) -> Result<Self, Stop> {
         let (workload, address) = documents::workload(&state, &case.workload).map_err(|error| Stop::error("invalid_case", error))?;
-        let configuration = meshwright_translate::authorization(&state, &workload, case.connection.protocol)
+        let configuration = meshwright_translate::workload_policy(&state, &workload, case.connection.protocol)
             .map_err(|error| Stop::error("invalid_documents", error))?;
         let decider = engine.start(&configuration).map_err(|error| Stop::error("invalid_documents", error))?;
         let normalization = state.mesh().map_or(PathNormalization::Base, |mesh| mesh.path_normalization());

@@ -4,7 +4,6 @@
 //! Explicit mode: the inbound listeners bind the workload's own address, in front of the app; outbound calls come to listeners that the
 //! sidecar named. Nothing is redirected.
 
-mod authorization;
 mod catalog;
 mod clusters;
 mod error;
@@ -16,14 +15,15 @@ mod plugins;
 mod proxy;
 mod resources;
 mod routes;
+mod workload_policy;
 
 use meshwright_config::State;
 use meshwright_xds::Resource;
 
-pub use authorization::authorization;
 pub use error::TranslateError;
 pub use meshwright_envoy_config::{InvalidNodeMetadata, NodeMetadata};
 pub use proxy::{MeshInputs, Proxy};
+pub use workload_policy::workload_policy;
 
 use crate::catalog::Catalog;
 use crate::plugins::Plugins;

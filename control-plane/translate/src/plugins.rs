@@ -65,7 +65,7 @@ impl Plugins {
 }
 
 /// Also without any policy: the filter then allows, and says so in the access log.
-pub(crate) fn policy(view: &View<'_>, protocol: wire::Protocol) -> Result<String, TranslateError> {
+fn policy(view: &View<'_>, protocol: wire::Protocol) -> Result<String, TranslateError> {
     let authorization = view.state.authorization_for(view.workload).into_iter().map(|policy| policy.wire().clone());
     let request_authentication = view.state.request_authentication_for(view.workload).into_iter().map(|document| document.wire().clone());
     let mut config = wire::AuthzConfig {
@@ -85,4 +85,9 @@ pub(crate) fn policy(view: &View<'_>, protocol: wire::Protocol) -> Result<String
 fn version(config: &[u8]) -> String {
     const BYTES: usize = 6;
     Sha256::digest(config).iter().take(BYTES).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// As [`Plugins::new`] makes it, for whoever has no proxy.
+pub(crate) fn policy_alone(view: &View<'_>, protocol: wire::Protocol) -> Result<String, TranslateError> {
+    policy(view, protocol)
 }

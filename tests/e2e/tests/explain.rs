@@ -18,9 +18,9 @@ fn of(language: &str) -> Vec<&'static str> {
     blocks().into_iter().filter(|(found, _)| *found == language).map(|(_, text)| text).collect()
 }
 
-/// A folder with the guide's mesh in it.
-fn folder() -> anyhow::Result<tempfile::TempDir> {
-    let folder = tempfile::tempdir()?;
+/// A folder with the guide's mesh in it, as long as the value lives.
+fn folder() -> anyhow::Result<impl AsRef<Path>> {
+    let (folder, _) = support::environment()?;
     std::fs::create_dir(folder.path().join("mesh"))?;
     std::fs::write(folder.path().join("mesh/mesh.yaml"), of("yaml").concat())?;
     Ok(folder)
@@ -50,7 +50,7 @@ fn the_examples_of_the_guide_print_what_it_says() -> anyhow::Result<()> {
     assert_eq!((commands.len(), answers.len()), (2, 2));
     for (command, answer) in commands.iter().zip(answers) {
         let arguments: Vec<&str> = command.trim().strip_prefix("meshwright explain ").unwrap_or_default().split(' ').collect();
-        let output = explain(folder.path(), &arguments, "")?;
+        let output = explain(folder.as_ref(), &arguments, "")?;
         assert_eq!(String::from_utf8_lossy(&output.stdout), answer, "{command}{}", String::from_utf8_lossy(&output.stderr));
         assert_eq!(output.status.code(), Some(if answer.starts_with("ALLOW") { 0 } else { 3 }), "{command}");
     }
@@ -63,12 +63,12 @@ fn the_batch_of_the_guide_is_answered_as_it_says_by_both_engines() -> anyhow::Re
     let lines = of("jsonl");
     let [cases, answers] = lines.as_slice() else { anyhow::bail!("the guide has {} batches", lines.len()) };
     for engine in ["wasm", "native"] {
-        let output = explain(folder.path(), &["--batch", "-", "--engine", engine], cases)?;
+        let output = explain(folder.as_ref(), &["--batch", "-", "--engine", engine], cases)?;
         assert_eq!(String::from_utf8_lossy(&output.stdout), *answers, "{engine}");
         assert_eq!(output.status.code(), Some(0));
     }
-    std::fs::write(folder.path().join("cases.jsonl"), cases)?;
-    let output = explain(folder.path(), &["--batch", "cases.jsonl"], "")?;
+    std::fs::write(folder.as_ref().join("cases.jsonl"), cases)?;
+    let output = explain(folder.as_ref(), &["--batch", "cases.jsonl"], "")?;
     assert_eq!((String::from_utf8_lossy(&output.stdout).as_ref(), output.status.code()), (*answers, Some(0)));
     Ok(())
 }
@@ -76,8 +76,8 @@ fn the_batch_of_the_guide_is_answered_as_it_says_by_both_engines() -> anyhow::Re
 #[test]
 fn what_is_wrong_has_an_exit_code_of_its_own() -> anyhow::Result<()> {
     let folder = folder()?;
-    std::fs::create_dir(folder.path().join("broken"))?;
-    std::fs::write(folder.path().join("broken/mesh.yaml"), "kind: Teapot")?;
+    std::fs::create_dir(folder.as_ref().join("broken"))?;
+    std::fs::write(folder.as_ref().join("broken/mesh.yaml"), "kind: Teapot")?;
     let good = ["--config", "mesh/", "--workload", "shop/catalog"];
     for (arguments, code, message) in [
         (&["--config", "broken", "--workload", "shop/catalog"][..], 2, "Teapot"),
@@ -87,7 +87,7 @@ fn what_is_wrong_has_an_exit_code_of_its_own() -> anyhow::Result<()> {
         (&["--batch", "nowhere.jsonl"], 1, "nowhere.jsonl"),
         (&["--batch", "-", "--config", "mesh/"], 2, "--config"),
     ] {
-        let output = explain(folder.path(), arguments, "")?;
+        let output = explain(folder.as_ref(), arguments, "")?;
         let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {printed}");
         assert!(printed.contains(message), "{arguments:?}: {printed}");
@@ -95,7 +95,7 @@ fn what_is_wrong_has_an_exit_code_of_its_own() -> anyhow::Result<()> {
     for (more, message) in
         [(&["--principal", "a b"][..], "tls.principal"), (&["--now", "yesterday"], "now: "), (&["--token-file", "x"], "`x`")]
     {
-        let output = explain(folder.path(), &[&good[..], more].concat(), "")?;
+        let output = explain(folder.as_ref(), &[&good[..], more].concat(), "")?;
         assert_eq!(output.status.code(), Some(2), "{more:?}");
         assert!(String::from_utf8_lossy(&output.stderr).contains(message), "{more:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
@@ -105,16 +105,16 @@ fn what_is_wrong_has_an_exit_code_of_its_own() -> anyhow::Result<()> {
 #[test]
 fn every_option_of_a_question_counts() -> anyhow::Result<()> {
     let folder = folder()?;
-    std::fs::write(folder.path().join("token"), "a.b.c\n")?;
+    std::fs::write(folder.as_ref().join("token"), "a.b.c\n")?;
     let arguments = "--config mesh/ --workload shop/catalog --service-account catalog --label app=other --label v=1 --method GET --path /x --host h \
         --header a:b --token-file token --principal spiffe://shop.test/ns/shop/sa/web --sni s --source-ip 10.0.0.1 --remote-ip 192.0.2.1 \
         --destination-ip 10.0.0.2 --port 81 --now 2026-01-01T00:00:00Z --engine native --output json";
-    let output = explain(folder.path(), &arguments.split_whitespace().collect::<Vec<_>>(), "")?;
+    let output = explain(folder.as_ref(), &arguments.split_whitespace().collect::<Vec<_>>(), "")?;
     let story: serde_json::Value = serde_json::from_slice(&output.stdout)?;
     let field = |name: &str| story.get(name).cloned().unwrap_or_default();
     assert_eq!(field("requestHeaders"), serde_json::json!([["a", "b"], ["authorization", "Bearer a.b.c"]]));
     assert_eq!((field("workload"), field("host"), field("reason")), ("shop/catalog:81".into(), "h".into(), "no_allow_policy".into()));
-    let output = explain(folder.path(), &["--config", "mesh/", "--workload", "shop/catalog", "--tcp", "--label", "app=catalog"], "")?;
+    let output = explain(folder.as_ref(), &["--config", "mesh/", "--workload", "shop/catalog", "--tcp", "--label", "app=catalog"], "")?;
     assert_eq!(output.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&output.stdout).starts_with("DENY: no_allow_rule_matched\n"));
     Ok(())
@@ -124,7 +124,7 @@ fn every_option_of_a_question_counts() -> anyhow::Result<()> {
 fn a_reader_that_goes_away_ends_the_batch_quietly() -> anyhow::Result<()> {
     let folder = folder()?;
     let mut child = Command::new(support::binary()?)
-        .current_dir(folder.path())
+        .current_dir(folder.as_ref())
         .args(["explain", "--engine", "native", "--batch", "-"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

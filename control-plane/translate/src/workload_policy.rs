@@ -13,7 +13,7 @@ use crate::proxy::View;
 ///
 /// # Errors
 /// [`TranslateError::NoMesh`], and whatever [`translate`](crate::translate) would refuse of the policies.
-pub fn authorization(state: &State, workload: &Workload, protocol: wire::Protocol) -> Result<String, TranslateError> {
+pub fn workload_policy(state: &State, workload: &Workload, protocol: wire::Protocol) -> Result<String, TranslateError> {
     // Policies depend on nothing that a proxy says of itself.
     let metadata = NodeMetadata {
         namespace: workload.namespace().to_owned(),
@@ -27,5 +27,5 @@ pub fn authorization(state: &State, workload: &Workload, protocol: wire::Protoco
         envoy_version: String::new(),
     };
     let mesh = state.mesh().ok_or(TranslateError::NoMesh)?;
-    plugins::policy(&View { state, mesh, metadata: &metadata, workload }, protocol)
+    plugins::policy_alone(&View { state, mesh, metadata: &metadata, workload }, protocol)
 }
