@@ -52,6 +52,11 @@ impl Plugins {
         Ok(plugin.access_log())
     }
 
+    /// One policy without its proxy.
+    pub(crate) fn policy_alone(view: &View<'_>, protocol: wire::Protocol) -> Result<String, TranslateError> {
+        policy(view, protocol)
+    }
+
     /// The policies that listeners wait for.
     pub(crate) fn add_used(&self, resources: &mut Resources) {
         let plugin = |configuration: &String| Plugin { role: Role::Authz, module: &self.module, configuration: configuration.clone() };
@@ -85,9 +90,4 @@ fn policy(view: &View<'_>, protocol: wire::Protocol) -> Result<String, Translate
 fn version(config: &[u8]) -> String {
     const BYTES: usize = 6;
     Sha256::digest(config).iter().take(BYTES).map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// As [`Plugins::new`] makes it, for whoever has no proxy.
-pub(crate) fn policy_alone(view: &View<'_>, protocol: wire::Protocol) -> Result<String, TranslateError> {
-    policy(view, protocol)
 }

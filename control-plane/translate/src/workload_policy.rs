@@ -5,7 +5,7 @@ use meshwright_envoy_config::NodeMetadata;
 use meshwright_policy::wire;
 
 use crate::TranslateError;
-use crate::plugins;
+use crate::plugins::Plugins;
 use crate::proxy::View;
 
 /// The authz plugin's configuration for `workload` on ports of `protocol`. The workload need not be one of the state's: its namespace and
@@ -27,5 +27,5 @@ pub fn workload_policy(state: &State, workload: &Workload, protocol: wire::Proto
         envoy_version: String::new(),
     };
     let mesh = state.mesh().ok_or(TranslateError::NoMesh)?;
-    plugins::policy_alone(&View { state, mesh, metadata: &metadata, workload }, protocol)
+    Plugins::policy_alone(&View { state, mesh, metadata: &metadata, workload }, protocol)
 }
