@@ -3,6 +3,7 @@ mod completions;
 mod control_plane;
 mod demo;
 mod echo;
+mod explain;
 mod filter;
 mod sidecar;
 mod status;
@@ -17,7 +18,8 @@ use clap::{Parser, Subcommand};
 /// Meshwright: a service mesh whose policies are portable WebAssembly.
 ///
 /// Exit codes: 0 success; 1 the command failed, or `check` found errors, or `demo` had a step that went otherwise than expected;
-/// 2 the command line is wrong, or what `filter` was given. `sidecar … -- COMMAND` ends with COMMAND's code.
+/// 2 the command line is wrong, or what `filter` or `explain` was given; 3 `explain` found a denial. `sidecar … -- COMMAND` ends with
+/// COMMAND's code.
 #[derive(Debug, Parser)]
 #[command(name = "meshwright", version, arg_required_else_help = true)]
 pub(crate) struct Arguments {
@@ -41,6 +43,7 @@ enum Command {
     Token(token::Token),
     Status(status::Status),
     Check(check::Check),
+    Explain(Box<explain::Explain>),
     Demo(demo::Demo),
     Echo(echo::Echo),
     Filter(filter::Filter),
@@ -54,6 +57,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Token(command) => command.run(),
         Command::Status(command) => on_one_core(command.run()),
         Command::Check(command) => command.run(),
+        Command::Explain(command) => command.run(),
         Command::Demo(command) => on_all_cores(command.run()),
         Command::Echo(command) => on_one_core(command.run()),
         Command::Filter(command) => Ok(command.run()),

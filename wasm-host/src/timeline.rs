@@ -49,6 +49,10 @@ impl Timeline {
         Some(entry.remove())
     }
 
+    pub(crate) const fn set(&mut self, time: Duration) {
+        self.now = time;
+    }
+
     pub(crate) fn move_to(&mut self, time: Duration) {
         self.now = self.now.max(time);
     }

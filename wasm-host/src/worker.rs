@@ -137,6 +137,11 @@ impl Worker {
         self.vm.take_report()
     }
 
+    /// Sets the clock, forwards or backwards, and lets nothing happen meanwhile: for streams that each have a time of their own.
+    pub fn set_time(&mut self, now: Duration) {
+        self.vm.state_mut().timeline.set(now);
+    }
+
     /// What happened since the last report; before the first stream, the start.
     pub fn take_report(&mut self) -> Report {
         self.vm.take_report()

@@ -16,6 +16,7 @@ mod plugins;
 mod proxy;
 mod resources;
 mod routes;
+mod workload_policy;
 
 use meshwright_config::State;
 use meshwright_xds::Resource;
@@ -23,6 +24,7 @@ use meshwright_xds::Resource;
 pub use error::TranslateError;
 pub use meshwright_envoy_config::{InvalidNodeMetadata, NodeMetadata};
 pub use proxy::{MeshInputs, Proxy};
+pub use workload_policy::workload_policy;
 
 use crate::catalog::Catalog;
 use crate::plugins::Plugins;

@@ -53,6 +53,11 @@ impl Plugins {
         Ok(plugin.access_log())
     }
 
+    /// One policy without its proxy.
+    pub(crate) fn policy_alone(view: &View<'_>, key_sets: &KeySets, protocol: wire::Protocol) -> Result<String, TranslateError> {
+        policy(view, key_sets, protocol)
+    }
+
     /// The policies that listeners wait for.
     pub(crate) fn add_used(&self, resources: &mut Resources) {
         let plugin = |configuration: &String| Plugin { role: Role::Authz, module: &self.module, configuration: configuration.clone() };

@@ -75,7 +75,9 @@ fn listeners(more: &str) -> impl Fn(u16) -> Value + use<> {
         envoy_version: "1.40.0".into(),
     };
     let proxy = Proxy::new(names::node_id("a", "a"), metadata);
-    let resources = translate(&state, &proxy, &MeshInputs { trust_bundle_pem: String::new() }).unwrap();
+    let resources =
+        translate(&state, &proxy, &MeshInputs { trust_bundle_pem: String::new(), key_sets: meshwright_config::KeySets::default() })
+            .unwrap();
     move |port| {
         let name = format!("inbound|{port}");
         let found = resources.iter().find(|resource| resource.kind() == ResourceType::Listener && resource.name() == name).unwrap();

@@ -27,6 +27,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("meshwright-echo", &[]),
     ("meshwright-demo", &["*"]),
     ("meshwright", &["*"]),
+    ("meshwright-explain", &["config", "identity", "policy", "sources", "translate", "wasm-host"]),
     ("meshwright-test-support", &["*"]),
     ("meshwright-e2e", &["*"]),
     ("meshwright-bench", &["*"]),

@@ -1,0 +1,215 @@
+//! From a case to its answer, remembering policy sets between cases.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use meshwright_config::{MtlsMode, PathNormalization, State, Workload};
+use meshwright_policy::wire::Protocol;
+
+use crate::answer::{Answer, Verdict};
+use crate::case::{Asked, Case, Source};
+use crate::documents;
+use crate::engine::{Decided, Decider, Engine, Stream};
+use crate::hcm::{self, Head};
+use crate::lru::Lru;
+
+/// Documents that are remembered, by number and by bytes of text.
+const MOST_DOCUMENTS: usize = 128;
+const MOST_TEXT: usize = 128 << 20;
+/// Each is a VM of a few megabytes, if the module decides.
+const MOST_SETS: usize = 64;
+/// What a directory counts for: its size is not known here.
+const DIRECTORY: usize = 1 << 20;
+
+/// Answers cases. Of a directory it knows what was in it when it was first asked for.
+#[derive(Debug)]
+pub struct Explainer {
+    engine: Box<dyn Engine>,
+    documents: Lru<Source, Remembered>,
+    sets: Lru<SetKey, Set>,
+    next: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Remembered {
+    number: u64,
+    state: Result<Arc<State>, Arc<str>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct SetKey {
+    documents: u64,
+    workload: Asked,
+    http: bool,
+}
+
+/// Everything that holds for one workload on ports of one protocol.
+pub(crate) struct Set {
+    state: Arc<State>,
+    workload: Workload,
+    address: Option<IpAddr>,
+    normalization: PathNormalization,
+    modes: HashMap<u16, MtlsMode>,
+    pub(crate) configuration: String,
+    decider: Box<dyn Decider>,
+}
+
+impl fmt::Debug for Set {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Set").field("workload", &self.workload.key()).finish_non_exhaustive()
+    }
+}
+
+/// Why no policy was asked.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    Error { reason: &'static str, message: String },
+    Denied { status: Option<u16>, reason: &'static str },
+}
+
+impl Stop {
+    fn error(reason: &'static str, message: impl fmt::Display) -> Self {
+        Self::Error { reason, message: message.to_string() }
+    }
+
+    pub(crate) fn answer(self, case: &Case) -> Answer {
+        match self {
+            Self::Error { reason, message } => Answer::error(case.id.clone(), reason, message),
+            Self::Denied { status, reason } => Answer::denied(case.id.clone(), status, reason),
+        }
+    }
+}
+
+impl Explainer {
+    #[must_use]
+    pub fn new(engine: Box<dyn Engine>) -> Self {
+        Self { engine, documents: Lru::new(MOST_DOCUMENTS, MOST_TEXT), sets: Lru::new(MOST_SETS, usize::MAX), next: 0 }
+    }
+
+    /// The answer to one line. `now`, in seconds since the epoch, is the time of cases that have none.
+    pub fn answer_line(&mut self, line: &[u8], now: u64) -> Answer {
+        match Case::from_json(line) {
+            Ok(case) => self.answer(&case, now),
+            Err(invalid) => Answer::error(invalid.id.clone(), "invalid_case", invalid.to_string()),
+        }
+    }
+
+    /// The answer to a case.
+    pub fn answer(&mut self, case: &Case, now: u64) -> Answer {
+        match self.decide(case, now) {
+            Ok((head, decided)) => answer(case, head.as_ref(), decided),
+            Err(stop) => stop.answer(case),
+        }
+    }
+
+    pub(crate) fn decide(&mut self, case: &Case, now: u64) -> Result<(Option<Head>, Decided), Stop> {
+        let set = self.set(case)?;
+        let head = set.admit(case)?;
+        let stream = set.stream(case, head.as_ref(), now)?;
+        let decided = set.decider.decide(&stream).map_err(|error| Stop::error("engine_failed", error))?;
+        Ok((head, decided))
+    }
+
+    /// The policy set that a case is about.
+    pub(crate) fn set(&mut self, case: &Case) -> Result<&mut Set, Stop> {
+        let Remembered { number, state } = self.state(&case.source);
+        let state = state.map_err(|error| Stop::error("invalid_documents", error))?;
+        let http = case.connection.protocol == Protocol::Http;
+        let key = SetKey { documents: number, workload: case.workload.clone(), http };
+        if self.sets.get(&key).is_none() {
+            let set = Set::new(state, case, self.engine.as_ref())?;
+            self.sets.insert(key.clone(), set, 0);
+        }
+        self.sets.get(&key).ok_or_else(|| Stop::error("engine_failed", "the policy set is gone"))
+    }
+
+    fn state(&mut self, source: &Source) -> Remembered {
+        if let Some(known) = self.documents.get(source) {
+            return known.clone();
+        }
+        self.next = self.next.saturating_add(1);
+        let loaded = Remembered { number: self.next, state: documents::load(source).map_err(Arc::from) };
+        let weight = match source {
+            Source::Text(text) => text.len(),
+            Source::Directory(_) => DIRECTORY,
+        };
+        self.documents.insert(source.clone(), loaded.clone(), weight);
+        loaded
+    }
+}
+
+impl Set {
+    fn new(state: Arc<State>, case: &Case, engine: &dyn Engine) -> Result<Self, Stop> {
+        let (workload, address) = documents::workload(&state, &case.workload).map_err(|error| Stop::error("invalid_case", error))?;
+        let configuration = meshwright_translate::workload_policy(&state, &workload, case.connection.protocol)
+            .map_err(|error| Stop::error("invalid_documents", error))?;
+        let decider = engine.start(&configuration).map_err(|error| Stop::error("invalid_documents", error))?;
+        let normalization = state.mesh().map_or(PathNormalization::Base, |mesh| mesh.path_normalization());
+        Ok(Self { state, workload, address, normalization, modes: HashMap::new(), configuration, decider })
+    }
+
+    /// What the listener lets through, and the request as the first filter sees it.
+    pub(crate) fn admit(&mut self, case: &Case) -> Result<Option<Head>, Stop> {
+        let secure = case.connection.principal.is_some();
+        match (self.mode(case.connection.port), secure) {
+            (MtlsMode::Strict, false) => return Err(Stop::Denied { status: None, reason: "mtls_required" }),
+            (MtlsMode::Disable, true) => return Err(Stop::Denied { status: None, reason: "mtls_disabled" }),
+            (MtlsMode::Strict | MtlsMode::Permissive, true) | (MtlsMode::Disable | MtlsMode::Permissive, false) => {}
+        }
+        let head = case.request.as_ref().map(|request| hcm::admit(request, self.normalization, secure)).transpose();
+        head.map_err(|refused| Stop::Denied { status: refused.status, reason: refused.reason })
+    }
+
+    pub(crate) fn mode(&mut self, port: u16) -> MtlsMode {
+        *self.modes.entry(port).or_insert_with(|| self.state.peer_authentication_mode(&self.workload, port))
+    }
+
+    /// What the filter would be told.
+    pub(crate) fn stream<'a>(&self, case: &'a Case, head: Option<&'a Head>, now: u64) -> Result<Stream<'a>, Stop> {
+        let connection = &case.connection;
+        let missing =
+            || Stop::error("invalid_case", "connection.destinationIp: missing, and no WorkloadEntry of this name has an IP address");
+        let destination = connection.destination_ip.or(self.address).ok_or_else(missing)?;
+        let remote = case.request.as_ref().and_then(|request| request.remote_ip);
+        let forwarded = head.and_then(|head| head.forwarded_for);
+        Ok(Stream {
+            direct_ip: connection.source_ip,
+            remote_ip: remote.or(forwarded).unwrap_or(connection.source_ip).to_canonical(),
+            destination: SocketAddr::new(destination, connection.port),
+            principal: connection.principal.as_deref(),
+            sni: connection.sni.as_deref(),
+            head,
+            now: case.now.unwrap_or(now),
+        })
+    }
+}
+
+pub(crate) fn answer(case: &Case, head: Option<&Head>, decided: Decided) -> Answer {
+    let Decided { allowed, status, policy, rule, reason, token, headers, custom } = decided;
+    let principal = token.and_then(|token| Some(format!("{}/{}", token.issuer, token.subject?)));
+    let path = head.and_then(|head| head.target.split('?').next()).unwrap_or_default().to_owned();
+    let mut answer = Answer {
+        id: case.id.clone(),
+        decision: if allowed { Verdict::Allow } else { Verdict::Deny },
+        status: if allowed { head.map(|_| 200) } else { status },
+        policy,
+        rule,
+        reason,
+        path,
+        request_principal: principal,
+        request_headers: headers.into_iter().filter(|(name, _)| !name.starts_with(':')).collect(),
+        error: None,
+    };
+    if let Some(custom) = custom {
+        answer.decision = Verdict::Error;
+        answer.status = None;
+        answer.request_headers = Vec::new();
+        answer.error =
+            Some(format!("allowed if the authorizer `{}` agrees, whom {} rule {} asks", custom.provider, custom.policy, custom.rule));
+        (answer.policy, answer.rule) = (Some(custom.policy), Some(custom.rule));
+        "external_authorizer".clone_into(&mut answer.reason);
+    }
+    answer
+}

@@ -1,0 +1,86 @@
+//! What a person is told.
+
+use meshwright_explain::Case;
+use serde_json::json;
+
+use crate::support::*;
+
+fn documents() -> String {
+    let readers = json!([
+        {"from": [{"source": {"principals": ["mesh.test/ns/shop/sa/admin"]}}]},
+        {"from": [{"source": {"requestPrincipals": ["*"]}}], "to": [{"operation": {"methods": ["GET"], "paths": ["/books/*"]}}]},
+    ]);
+    let deny = json!([{"to": [{"operation": {"paths": ["/secret"]}}]}]);
+    mesh("") + &tokens(&json!({})) + &policy("readers", "ALLOW", &readers) + &policy("secrets", "DENY", &deny)
+}
+
+#[test]
+fn a_denial_tells_every_rule_and_what_came_nearest() {
+    let mut case = case(&documents());
+    case["request"]["path"] = json!("/x/../books/1?a=b");
+    let case = Case::from_json(case.to_string().as_bytes()).unwrap();
+    let expected = "\
+DENY 403: no_allow_rule_matched
+  workload     shop/cart-1:8080, mutual TLS PERMISSIVE
+  path         /books/1
+  nearest miss shop/readers rule 0: from.principals did not match
+  rules, in the order in which they are tried:
+    DENY shop/secrets rule 0: no match: to.paths
+    ALLOW shop/readers rule 0: no match: from.principals
+    ALLOW shop/readers rule 1: no match: from.requestPrincipals
+";
+    for mut explainer in [native(), wasm()] {
+        assert_eq!(explainer.story(&case, NOW).to_string(), expected);
+    }
+}
+
+#[test]
+fn an_allowed_request_is_told_as_the_app_receives_it() {
+    let mut case = case(&documents());
+    case["request"]["path"] = json!("/books//1?a=b#c");
+    let bearer = format!("Bearer {}", token(&json!({"sub": "alice"})));
+    case["request"]["headers"] = json!([["authorization", bearer], ["x-user", "root"], ["x-a", "1"]]);
+    let case = Case::from_json(case.to_string().as_bytes()).unwrap();
+    let story = wasm().story(&case, NOW);
+    let expected = "\
+ALLOW 200: allow_rule_matched, shop/readers rule 1
+  workload     shop/cart-1:8080, mutual TLS PERMISSIVE
+  path         /books//1
+  token of     https://issuer.test/alice
+  rules, in the order in which they are tried:
+    DENY shop/secrets rule 0: no match: to.paths
+    ALLOW shop/readers rule 0: no match: from.principals
+    ALLOW shop/readers rule 1: matches
+  the app receives /books//1?a=b
+    + x-user: alice
+    - authorization
+";
+    assert_eq!(story.to_string(), expected);
+    let json = serde_json::to_value(&story).unwrap();
+    assert_eq!(json["headersAdded"], json!([["x-user", "alice"]]));
+    assert_eq!(json["rules"][2], json!({"policy": "shop/readers", "rule": 1, "action": "ALLOW", "dryRun": false, "failed": []}));
+    assert_eq!((&json["decision"], &json["target"], &json["mtlsMode"]), (&json!("allow"), &json!("/books//1?a=b"), &json!("PERMISSIVE")));
+}
+
+#[test]
+fn what_no_policy_sees_is_told_with_its_reason() {
+    let strict = document("PeerAuthentication", "strict", &json!({"mtls": {"mode": "STRICT"}}));
+    let mut case = case(&(documents() + &strict));
+    case["connection"]["tls"] = json!(null);
+    let story = native().story(&Case::from_json(case.to_string().as_bytes()).unwrap(), NOW);
+    assert_eq!(story.to_string(), "DENY: mtls_required\n  workload     shop/cart-1:8080, mutual TLS STRICT\n");
+    case["documents"] = json!("kind: Teapot");
+    let story = native().story(&Case::from_json(case.to_string().as_bytes()).unwrap(), NOW);
+    assert!(story.to_string().starts_with("ERROR: invalid_documents\n  documents:1:1: document 1 (Teapot): kind: "), "{story}");
+}
+
+#[test]
+fn a_token_in_the_query_is_not_in_what_the_app_receives() {
+    let mut case = case(&(mesh("") + &tokens(&json!({"fromParams": ["t"]}))));
+    case["request"]["path"] = json!(format!("/a/../b?t={}&c=1", token(&json!({"sub": "alice"}))));
+    let case = Case::from_json(case.to_string().as_bytes()).unwrap();
+    for mut explainer in [native(), wasm()] {
+        let json = serde_json::to_value(explainer.story(&case, NOW)).unwrap();
+        assert_eq!((&json["path"], &json["target"], &json["host"]), (&json!("/b"), &json!("/b?c=1"), &json!("cart.shop")));
+    }
+}
