@@ -76,7 +76,7 @@ fn listeners(more: &str) -> impl Fn(u16) -> Value + use<> {
     };
     let proxy = Proxy::new(names::node_id("a", "a"), metadata);
     let resources =
-        translate(&state, &proxy, &MeshInputs { trust_bundle_pem: String::new(), key_sets: meshwright_config::KeySets::default() })
+        translate(&state, &proxy, &MeshInputs { trust_bundle_pem: String::new(), key_sets: meshwright_config::KeySets::default().into() })
             .unwrap();
     move |port| {
         let name = format!("inbound|{port}");

@@ -10,7 +10,7 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper::Request;
 use hyper_util::rt::TokioIo;
 use meshwright_demo::launcher::{Process, STARTUP};
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::process::Command;
 
 use crate::bootstrap::{Content, bootstrap};
@@ -40,6 +40,7 @@ impl Envoy {
         let mut process = Process::start(name, &mut command, &home.join("envoy.log")).await?;
         process.line_with("starting main dispatch loop", STARTUP).await?;
         process.line_with("all dependencies initialized. starting workers", STARTUP).await?;
+        tokio::time::timeout(STARTUP, listening(address)).await.context("nobody listens")?;
         Ok(Self { address, admin, process })
     }
 
@@ -95,6 +96,13 @@ impl Envoy {
     fn threads(&self) -> anyhow::Result<Vec<PathBuf>> {
         let threads = std::fs::read_dir(self.proc()?.join("task"))?;
         threads.map(|thread| Ok(thread?.path())).collect()
+    }
+}
+
+/// A worker listens a little after it was started, which Envoy does not tell.
+async fn listening(address: SocketAddr) {
+    while TcpStream::connect(address).await.is_err() {
+        tokio::task::yield_now().await;
     }
 }
 
