@@ -6,8 +6,6 @@ mod wasm;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use serde_json::Value;
-
 use crate::hcm::Head;
 
 pub(crate) use native::Judge;
@@ -85,11 +83,4 @@ pub(crate) struct Custom {
     pub(crate) provider: String,
     pub(crate) policy: String,
     pub(crate) rule: u32,
-}
-
-/// Whether decisions depend on the time: tokens expire, and nothing else does.
-fn verifies_tokens(configuration: &str) -> bool {
-    let config: Result<Value, _> = serde_json::from_str(configuration);
-    let documents = config.as_ref().ok().and_then(|config| config.get("request_authentication")).and_then(Value::as_array);
-    documents.is_none_or(|documents| !documents.is_empty())
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use meshwright_config::{MtlsMode, PathNormalization, State, Workload};
+use meshwright_identity::SpiffeId;
 use meshwright_policy::wire::Protocol;
 
 use crate::answer::{Answer, Verdict};
@@ -164,6 +165,12 @@ impl Set {
 
     pub(crate) fn mode(&mut self, port: u16) -> MtlsMode {
         *self.modes.entry(port).or_insert_with(|| self.state.peer_authentication_mode(&self.workload, port))
+    }
+
+    /// Whether a SPIFFE ID is of another mesh.
+    pub(crate) fn is_foreign(&self, principal: &str) -> bool {
+        let (Some(mesh), Ok(id)) = (self.state.mesh(), SpiffeId::parse(principal)) else { return true };
+        id.trust_domain() != mesh.trust_domain() && !mesh.trust_domain_aliases().contains(id.trust_domain())
     }
 
     /// What the filter would be told.

@@ -81,10 +81,16 @@ const METHODS: &[&str] = &[
     "UNSUBSCRIBE",
 ];
 
+/// As the inbound listener sets it: beyond it Envoy answers 431.
+const MOST_BYTES: usize = 60 * 1024;
+
 /// `secure`: over mutual TLS.
 pub(crate) fn admit(request: &Request, normalization: PathNormalization, secure: bool) -> Result<Head, Refused> {
     if !METHODS.contains(&request.method.as_str()) {
         return Err(Refused::bad_request("invalid_method"));
+    }
+    if size(request) > MOST_BYTES {
+        return Err(Refused::otherwise("headers_too_large"));
     }
     let Received { authority, path } = split_target(&request.path)?;
     let (host, headers) = headers::received(&request.host, &request.headers, secure)?;
@@ -96,6 +102,14 @@ pub(crate) fn admit(request: &Request, normalization: PathNormalization, secure:
     let target = path::normalized(path, normalization).ok_or(Refused::bad_request("invalid_path"))?;
     let forwarded_for = headers.iter().find(|(name, _)| name == "x-forwarded-for").and_then(|(_, value)| last_address(value));
     Ok(Head { method: request.method.clone(), authority, target, headers, forwarded_for })
+}
+
+/// Of the request line and the headers as they are on the wire.
+fn size(request: &Request) -> usize {
+    const FRAME: usize = "  HTTP/1.1\r\nHost: \r\n\r\n".len();
+    const OF_HEADER: usize = ": \r\n".len();
+    let headers = request.headers.iter().map(|(name, value)| name.len().saturating_add(value.len()).saturating_add(OF_HEADER));
+    [FRAME, request.method.len(), request.path.len(), request.host.len()].into_iter().chain(headers).fold(0, usize::saturating_add)
 }
 
 /// The parts of a request line's target (RFC 9112 section 3.2).
@@ -174,6 +188,14 @@ mod tests {
         for host in ["a b", "a/b", "a\"b", "h?x", "h#x", "a\\b", "ex\u{e4}mple"] {
             assert_eq!(refused("GET", "/", host), "invalid_host", "{host}");
         }
+    }
+
+    #[test]
+    fn a_head_has_at_most_sixty_kibibytes() {
+        let value = "y".repeat(61_407);
+        let admitted = |path: &str| admit(&request("GET", path, "h", &[("x", &value)]), PathNormalization::Base, false).map(|_| ());
+        assert_eq!(admitted("/p"), Ok(()));
+        assert_eq!(admitted("/pp"), Err(Refused::otherwise("headers_too_large")));
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct Story {
     /// `<namespace>/<name>:<port>`, and what it takes there.
     workload: String,
     mtls_mode: Option<&'static str>,
+    /// What the question takes for granted and the mesh would not.
+    note: Option<String>,
     /// Of the request as the app receives it, with the query; none when it does not.
     target: Option<String>,
     host: Option<String>,
@@ -91,6 +93,8 @@ impl Explainer {
     fn tell(&mut self, case: &Case, now: u64, story: &mut Story) -> Result<(), Stop> {
         let set = self.set(case)?;
         story.mtls_mode = Some(set.mode(case.connection.port).as_str());
+        let foreign = case.connection.principal.as_ref().filter(|principal| set.is_foreign(principal));
+        story.note = foreign.map(|principal| format!("{principal} is of no trust domain of this mesh: the listener ends its handshake"));
         let head = set.admit(case)?;
         let stream = set.stream(case, head.as_ref(), now)?;
         let failed = |error| Stop::Error { reason: "engine_failed", message: format!("{error}") };
@@ -115,6 +119,7 @@ impl Story {
             answer,
             workload: format!("{}/{}:{}", case.workload.namespace, case.workload.name, case.connection.port),
             mtls_mode: None,
+            note: None,
             target: None,
             host: None,
             headers_added: Vec::new(),
@@ -184,6 +189,9 @@ impl fmt::Display for Story {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write_decision(f)?;
         writeln!(f, "  workload     {}, mutual TLS {}", self.workload, self.mtls_mode.unwrap_or("unknown"))?;
+        if let Some(note) = &self.note {
+            writeln!(f, "  but          {note}")?;
+        }
         if !self.answer.path.is_empty() {
             writeln!(f, "  path         {}", self.answer.path)?;
         }

@@ -32,7 +32,37 @@ struct WireWorkload {
     namespace: String,
     name: String,
     service_account: Option<String>,
-    labels: Option<BTreeMap<String, String>>,
+    labels: Option<Labels>,
+}
+
+/// Each name once: of two values neither is what was meant.
+struct Labels(BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for Labels {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(LabelsVisitor).map(Self)
+    }
+}
+
+struct LabelsVisitor;
+
+impl<'de> Visitor<'de> for LabelsVisitor {
+    type Value = BTreeMap<String, String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("labels")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut labels = BTreeMap::new();
+        while let Some((name, value)) = map.next_entry::<String, String>()? {
+            if labels.contains_key(&name) {
+                return Err(de::Error::custom(format!("`{name}` is there twice")));
+            }
+            labels.insert(name, value);
+        }
+        Ok(labels)
+    }
 }
 
 #[derive(Deserialize)]
@@ -90,7 +120,7 @@ fn case(wire: WireCase) -> Result<Case, String> {
     Ok(Case {
         id: wire.id,
         source,
-        workload: Asked { namespace, name, service_account, labels },
+        workload: Asked { namespace, name, service_account, labels: labels.map(|labels| labels.0) },
         connection,
         request,
         now: wire.now.as_deref().map(seconds).transpose()?,
@@ -229,6 +259,8 @@ mod tests {
             assert!(found.starts_with(message), "{found}");
             assert_eq!(id, json!("a"), "{found}");
         }
+        let twice = good().to_string().replace(r#""app":"cart""#, r#""app":"cart","app":"x""#);
+        assert!(read(twice.as_bytes()).unwrap_err().message.starts_with("workload.labels: `app` is there twice"));
         assert_eq!(error(|case| case["id"] = json!([])), (json!(null), "id: expected a text or a number".to_owned()));
     }
 

@@ -1,16 +1,21 @@
 //! The filter module, run as Envoy runs it.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+use meshwright_policy::wire::AuthzConfig;
 use meshwright_wasm_host::{Ended, Host, Plugin, Report, Request, Tcp, Worker};
 use serde::Deserialize;
 
 use super::native::text;
-use super::{Custom, Decided, Decider, Engine, EngineError, Stream, Token, verifies_tokens};
+use super::{Custom, Decided, Decider, Engine, EngineError, Stream, Token};
+use crate::hcm::Head;
 
 const PEER: &str = "meshwright.peer";
+/// The external authorizers of the chain, each between commas, as the listener writes them.
+const PROVIDERS: &str = "meshwright.providers";
 const DECISION: &str = "meshwright.decision";
 
 /// Decides with the module's own bytes.
@@ -37,9 +42,12 @@ impl WasmEngine {
 impl Engine for WasmEngine {
     fn start(&self, configuration: &str) -> Result<Box<dyn Decider>, EngineError> {
         let plugin = self.host.plugin("authz", configuration).name("meshwright.authz");
-        let mut decider = Running { plugin, worker: None, now: 0, has_time: verifies_tokens(configuration) };
-        decider.worker(0)?;
-        Ok(Box::new(decider))
+        let config: AuthzConfig = serde_json::from_str(configuration).map_err(|error| EngineError(error.to_string()))?;
+        let providers: BTreeSet<String> = config.authorization.into_iter().filter_map(|policy| policy.provider).collect();
+        let providers = (!providers.is_empty()).then(|| providers.into_iter().fold(",".to_owned(), |all, name| all + &name + ","));
+        let mut running = Running { plugin, worker: None, now: 0, has_tokens: !config.request_authentication.is_empty(), providers };
+        running.worker = Some(running.worker(0)?);
+        Ok(Box::new(running))
     }
 }
 
@@ -49,14 +57,16 @@ struct Running {
     plugin: Plugin,
     worker: Option<Worker>,
     now: u64,
-    has_time: bool,
+    /// Nothing else depends on the time.
+    has_tokens: bool,
+    providers: Option<String>,
 }
 
 impl Running {
     /// A worker whose clock says `now`: the last one, unless time would run backwards for tokens that it remembers.
     fn worker(&mut self, now: u64) -> Result<Worker, EngineError> {
         let time = Duration::from_secs(now);
-        let last = self.worker.take().filter(|_| !self.has_time || now >= self.now);
+        let last = self.worker.take().filter(|_| !self.has_tokens || now >= self.now);
         self.now = now;
         match last {
             Some(mut worker) => {
@@ -73,16 +83,15 @@ impl Decider for Running {
         let mut worker = self.worker(stream.now)?;
         // One that failed is not put back.
         let decided = match stream.head {
-            Some(_) => request(&mut worker, stream),
-            None => connection(&mut worker, stream),
+            Some(head) => request(&mut worker, stream, head, self.providers.as_deref()),
+            None => connection(&mut worker, stream, self.providers.as_deref()),
         }?;
         self.worker = Some(worker);
         Ok(decided)
     }
 }
 
-fn request(worker: &mut Worker, stream: &Stream<'_>) -> Result<Decided, EngineError> {
-    let Some(head) = stream.head else { return Err(EngineError("no request".to_owned())) };
+fn request(worker: &mut Worker, stream: &Stream<'_>, head: &Head, providers: Option<&str>) -> Result<Decided, EngineError> {
     let mut request = Request::new(head.method.as_str(), head.target.as_str())
         .header(":authority", head.authority.as_str())
         .header(":scheme", stream.scheme())
@@ -92,6 +101,9 @@ fn request(worker: &mut Worker, stream: &Stream<'_>) -> Result<Decided, EngineEr
         .filter_state(PEER, peer(stream.direct_ip, stream.principal));
     if let Some(sni) = stream.sni {
         request = request.property("connection.requested_server_name", sni);
+    }
+    if let Some(providers) = providers {
+        request = request.filter_state(PROVIDERS, providers);
     }
     for (name, value) in &head.headers {
         request = request.header(name, value.as_str());
@@ -107,7 +119,7 @@ fn request(worker: &mut Worker, stream: &Stream<'_>) -> Result<Decided, EngineEr
     Ok(record.decided(status.is_none(), status, headers))
 }
 
-fn connection(worker: &mut Worker, stream: &Stream<'_>) -> Result<Decided, EngineError> {
+fn connection(worker: &mut Worker, stream: &Stream<'_>, providers: Option<&str>) -> Result<Decided, EngineError> {
     let mut connection = Tcp::new()
         .property("connection.mtls", stream.principal.is_some())
         .property("source.address", SocketAddr::new(stream.direct_ip, 0).to_string())
@@ -115,6 +127,9 @@ fn connection(worker: &mut Worker, stream: &Stream<'_>) -> Result<Decided, Engin
         .filter_state(PEER, peer(stream.direct_ip, stream.principal));
     if let Some(sni) = stream.sni {
         connection = connection.property("connection.requested_server_name", sni);
+    }
+    if let Some(providers) = providers {
+        connection = connection.filter_state(PROVIDERS, providers);
     }
     let outcome = worker.tcp(connection);
     let allowed = outcome.upstream_connected;

@@ -120,6 +120,9 @@ fn hand_picked() -> Vec<Asked> {
         let many: Vec<(String, String)> = (0..number).map(|index| (format!("x-{index}"), "v".to_owned())).collect();
         all.push(Asked { headers: many, ..asked("GET", "/p", "h", &[]) });
     }
+    for length in [61_407, 61_408] {
+        all.push(asked("GET", "/p", "h", &[("x", &"y".repeat(length))]));
+    }
     all
 }
 

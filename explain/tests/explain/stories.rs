@@ -69,6 +69,9 @@ fn what_no_policy_sees_is_told_with_its_reason() {
     case["connection"]["tls"] = json!(null);
     let story = native().story(&Case::from_json(case.to_string().as_bytes()).unwrap(), NOW);
     assert_eq!(story.to_string(), "DENY: mtls_required\n  workload     shop/cart-1:8080, mutual TLS STRICT\n");
+    case["connection"]["tls"] = json!({"principal": "spiffe://other.test/ns/shop/sa/web"});
+    let story = native().story(&Case::from_json(case.to_string().as_bytes()).unwrap(), NOW);
+    assert!(story.to_string().contains("  but          spiffe://other.test/ns/shop/sa/web is of no trust domain of this mesh"), "{story}");
     case["documents"] = json!("kind: Teapot");
     let story = native().story(&Case::from_json(case.to_string().as_bytes()).unwrap(), NOW);
     assert!(story.to_string().starts_with("ERROR: invalid_documents\n  documents:1:1: document 1 (Teapot): kind: "), "{story}");
