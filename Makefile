@@ -2,7 +2,8 @@
 
 MAKEFLAGS += --no-print-directory
 SETUP := python3 tools/setup.py
-MODULE := target/wasm32-wasip1/filter/meshwright_filters.wasm
+BUILT := target/wasm32-wasip1/filter/meshwright_filters.wasm
+MODULE := target/meshwright_filters.wasm
 
 .PHONY: help setup build module demo test lint bench clean
 
@@ -13,7 +14,8 @@ setup: ## install what is missing: the wasm32-wasip1 target, Envoy (ENVOY=path o
 	@$(SETUP)
 
 module: setup
-	@cargo $$($(SETUP) --print cargo-args 2>/dev/null) build --target wasm32-wasip1 --profile filter
+	@cargo $$($(SETUP) --print cargo-args 2>/dev/null) build --target wasm32-wasip1 --profile filter -p meshwright-filters
+	@cargo run -q -p meshwright-strip -- $(BUILT) $(MODULE)
 
 build: module ## target/release/meshwright, with meshwright_filters.wasm beside it
 	@cargo build --release -p meshwright
@@ -36,7 +38,8 @@ lint: ## formatting, clippy with warnings denied, the repository's own rules
 	@cargo clippy --workspace --all-targets -- -D warnings
 
 bench: build ## requests per second, CPU per request, latency: our filter beside Envoy's own; writes docs/benchmarks.md
-	@ENVOY="$$($(SETUP) --print envoy 2>/dev/null)" cargo run --release -p meshwright-bench
+	@ENVOY="$$($(SETUP) --print envoy 2>/dev/null)" MESHWRIGHT_FILTERS_WASM="$(CURDIR)/$(MODULE)" \
+	 cargo run --release -p meshwright-bench
 
 clean: ## remove build output (keeps .tools)
 	@cargo clean

@@ -203,5 +203,13 @@ fn stats_config() -> Value {
         .map(|prefix| json!({ "prefix": prefix }))
         .chain(suffixes.iter().map(|suffix| json!({ "suffix": suffix })))
         .collect();
-    json!({ "stats_matcher": { "inclusion_list": { "patterns": patterns } } })
+    json!({ "stats_matcher": { "inclusion_list": { "patterns": patterns } }, "stats_tags": stats_tags() })
+}
+
+/// The module's metrics have their labels in their names, `…;verdict=DENY;policy=shop/web;reason=deny_rule_matched`: Envoy takes them out
+/// again. The first group is taken from the name, the second is the label's value.
+fn stats_tags() -> Value {
+    let labels = ["verdict", "policy", "reason", "outcome"];
+    let tag = |label: &&str| json!({ "tag_name": label, "regex": format!(r"^wasmcustom\.meshwright\..*(;{label}=([^;]*))") });
+    labels.iter().map(tag).collect()
 }

@@ -1,6 +1,6 @@
 //! What is counted: in the module's own memory, and given to the host once in a while, since each call of it costs.
 //!
-//! Envoy's metrics have no labels: they stand in the name, `meshwright.decisions;verdict=DENY;policy=shop/web;reason=deny_rule_matched;`, and
+//! Envoy's metrics have no labels: they stand in the name, `meshwright.decisions;verdict=DENY;policy=shop/web;reason=deny_rule_matched`, and
 //! the sidecar's bootstrap has the rules that make labels of them again.
 
 use meshwright_policy::{Authentication, Decision, Evaluation, TokenCounts};
@@ -119,9 +119,9 @@ impl Row {
         match series {
             Series::Decisions | Series::ShadowDecisions => {
                 let policy = policy.as_deref().unwrap_or("none");
-                format!("{name};verdict={outcome};policy={policy};reason={reason};")
+                format!("{name};verdict={outcome};policy={policy};reason={reason}")
             }
-            Series::Tokens | Series::TokenCache => format!("{name};outcome={outcome};"),
+            Series::Tokens | Series::TokenCache => format!("{name};outcome={outcome}"),
         }
     }
 }
@@ -142,10 +142,10 @@ mod tests {
         }
         tally.add(Series::TokenCache, "hit", None, "", 5);
         let expected = [
-            ("meshwright.decisions;verdict=ALLOW;policy=shop/a;reason=allow_rule_matched;", 2),
-            ("meshwright.decisions;verdict=ALLOW;policy=shop/b;reason=allow_rule_matched;", 1),
-            ("meshwright.decisions;verdict=ALLOW;policy=none;reason=allow_rule_matched;", 1),
-            ("meshwright.token_cache;outcome=hit;", 5),
+            ("meshwright.decisions;verdict=ALLOW;policy=shop/a;reason=allow_rule_matched", 2),
+            ("meshwright.decisions;verdict=ALLOW;policy=shop/b;reason=allow_rule_matched", 1),
+            ("meshwright.decisions;verdict=ALLOW;policy=none;reason=allow_rule_matched", 1),
+            ("meshwright.token_cache;outcome=hit", 5),
         ];
         assert_eq!(names(&tally), expected.map(|(name, count)| (name.to_owned(), count)));
     }

@@ -73,10 +73,14 @@ fn requests_are_decided_by_the_peers_identity_and_recorded() {
     assert_eq!(record["verdict"], "DENY", "{record}");
     assert_eq!(record["source_principal"], CATALOG, "{record}");
     assert_eq!(record["response_code_details"], "rbac_access_denied_matched_policy[none]", "{record}");
+    assert_eq!(record["nearest_miss"], json!({"policy": "shop/callers", "rule": 0, "failed": ["from.principals"]}), "{record}");
 
     // Attributes tell only the first URI SAN; the object that the listener sets tells both.
     let (status, reply) = request(pki.connect(envoy.address, &[CATALOG, ORDERS]), "GET", "/", &[]);
     assert_eq!(status, 200, "{reply}");
+
+    envoy.metric(r#"meshwright_decisions{verdict="ALLOW",policy="shop/callers",reason="allow_rule_matched"}"#, 2);
+    envoy.metric(r#"meshwright_decisions{verdict="DENY",policy="none",reason="no_allow_rule_matched"}"#, 1);
 }
 
 #[test]

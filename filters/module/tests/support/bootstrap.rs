@@ -101,6 +101,7 @@ pub(crate) fn bootstrap(filters: &Value, app: SocketAddr, certificates: Option<&
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     json!({
         "admin": {"address": address(any)},
+        "stats_config": stats_config(),
         "static_resources": {
             "listeners": [{"name": "inbound", "address": address(any), "filter_chains": [chain]}],
             "clusters": [{
@@ -109,4 +110,10 @@ pub(crate) fn bootstrap(filters: &Value, app: SocketAddr, certificates: Option<&
             }],
         },
     })
+}
+
+/// As sidecars have it.
+fn stats_config() -> Value {
+    let bootstrap = include_str!("../../../../envoy/config/tests/golden/bootstrap.json");
+    serde_json::from_str::<Value>(bootstrap).unwrap()["stats_config"].clone()
 }

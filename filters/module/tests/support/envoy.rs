@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -89,6 +89,19 @@ impl Envoy {
     pub(crate) fn record(&self) -> Value {
         let line = self.line("meshwright-access ");
         serde_json::from_str(line.split_once("meshwright-access ").unwrap().1).unwrap()
+    }
+
+    /// The value of a Prometheus metric with labels, once it is that or more: what the filter counts reaches Envoy within a second.
+    pub(crate) fn metric(&self, metric: &str, at_least: u64) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let metrics = self.admin("GET", "/stats/prometheus?filter=meshwright");
+            let value = metrics.lines().find_map(|line| line.strip_prefix(metric)?.trim().parse::<u64>().ok());
+            if value.is_some_and(|value| value >= at_least) {
+                return;
+            }
+            assert!(Instant::now() < end, "no `{metric}` of {at_least} in:\n{metrics}");
+        }
     }
 
     pub(crate) fn admin(&self, method: &str, path: &str) -> String {
