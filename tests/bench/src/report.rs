@@ -52,7 +52,8 @@ impl Row {
 }
 
 impl Target {
-    fn cells(self, value: f64) -> [String; 2] {
+    /// The target, and whether it is met.
+    pub(crate) fn cells(self, value: f64) -> [String; 2] {
         let (text, met) = match self {
             Self::AtMost(most) => (format!("≤ {most}"), value <= most),
             Self::AtLeast(least) => (format!("≥ {least}"), value >= least),

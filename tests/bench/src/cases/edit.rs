@@ -13,7 +13,7 @@ use crate::latency::Latencies;
 use crate::load::{Answered, Bearer, Load, status_of};
 use crate::measured::Range;
 use crate::policies;
-use crate::report::{Section, Table};
+use crate::report::{Section, Table, Target};
 use crate::rounds::Contender;
 
 const POLICIES: usize = 10_000;
@@ -58,9 +58,8 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Section> {
             worker.push(edited.alone().await?.as_secs_f64() * 1e3);
         }
         let worker = Range::of(worker);
-        let (target, met) =
-            if name == "rbac" { (String::new(), "") } else { (format!("≤ {MOST}"), if worker.median <= MOST { "yes" } else { "no" }) };
-        idle.row([name.to_owned(), worker.cell(1), target, met.to_owned()]);
+        let [target, met] = if name == "rbac" { [String::new(), String::new()] } else { Target::AtMost(MOST).cells(worker.median) };
+        idle.row([name.to_owned(), worker.cell(1), target, met]);
         eprintln!("bench: policy-edit: {name}: edits under load");
         edited.under_load(bench, &mut loaded).await?;
     }
