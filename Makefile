@@ -37,9 +37,8 @@ lint: ## formatting, clippy with warnings denied, the repository's own rules
 	@cargo test -p meshwright-tidy
 	@cargo clippy --workspace --all-targets -- -D warnings
 
-bench: build ## requests per second, CPU per request, latency: our filter beside Envoy's own; writes docs/benchmarks.md
-	@ENVOY="$$($(SETUP) --print envoy 2>/dev/null)" MESHWRIGHT_FILTERS_WASM="$(CURDIR)/$(MODULE)" \
-	 cargo run --release -p meshwright-bench
+bench: build ## requests per second, CPU per request, latency: our filter beside Envoy's own; writes docs/benchmarks.md (CASE=name for one, QUICK=1 for a look)
+	@ENVOY="$$($(SETUP) --print envoy 2>/dev/null)" MESHWRIGHT_FILTERS_WASM="$(CURDIR)/$(MODULE)" cargo run --release -p meshwright-bench -- $(if $(CASE),--case $(CASE)) $(if $(QUICK),--quick)
 
 clean: ## remove build output (keeps .tools)
 	@cargo clean

@@ -214,3 +214,23 @@ fn policies_are_chosen_by_namespace_and_labels_of_the_case() {
         assert_eq!(answer["decision"], decision, "{namespace} {app}");
     }
 }
+
+#[test]
+fn what_an_external_authorizer_decides_is_left_open() {
+    let providers = mesh(", extensionProviders: [{name: opa, envoyExtAuthzGrpc: {service: opa.shop.svc, port: 9191}}]");
+    let service = json!({"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": {"namespace": "shop", "name": "opa"},
+        "spec": {"hosts": ["opa.shop.svc"], "ports": [{"number": 9191, "name": "grpc", "protocol": "GRPC"}], "resolution": "STATIC",
+            "endpoints": [{"address": "10.0.0.9"}]}});
+    let ask = json!({"action": "CUSTOM", "provider": {"name": "opa"}, "rules": [{"to": [{"operation": {"paths": ["/x", "/y"]}}]}]});
+    let deny = policy("no", "DENY", &json!([{"to": [{"operation": {"paths": ["/y"]}}]}]));
+    let documents = format!("{providers}---\n{service}\n{}{deny}", document("AuthorizationPolicy", "ask", &ask));
+    for (path, decision, reason, by) in [
+        ("/", "allow", "no_allow_policy", json!(null)),
+        ("/x", "error", "external_authorizer", json!("shop/ask")),
+        ("/y", "deny", "deny_rule_matched", json!("shop/no")),
+    ] {
+        let answer = with(&documents, |case| case["request"]["path"] = json!(path));
+        assert_eq!((&answer["decision"], &answer["reason"], &answer["policy"]), (&json!(decision), &json!(reason), &by), "{answer}");
+        assert_eq!(answer["error"].is_null(), decision != "error", "{answer}");
+    }
+}

@@ -87,3 +87,23 @@ fn a_token_in_the_query_is_not_in_what_the_app_receives() {
         assert_eq!((&json["path"], &json["target"], &json["host"]), (&json!("/b"), &json!("/b?c=1"), &json!("cart.shop")));
     }
 }
+
+#[test]
+fn audits_and_dry_runs_are_told() {
+    let dry_run = json!({"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy",
+        "metadata": {"namespace": "shop", "name": "dry", "annotations": {"istio.io/dry-run": "true"}}, "spec": {"action": "DENY", "rules": [{}]}});
+    let case = case(&format!("{}{}---\n{dry_run}\n", mesh(""), policy("audit", "AUDIT", &json!([{}]))));
+    let story = wasm().story(&Case::from_json(case.to_string().as_bytes()).unwrap(), NOW);
+    let expected = "\
+ALLOW 200: no_allow_policy
+  workload     shop/cart-1:8080, mutual TLS PERMISSIVE
+  path         /
+  audited by   shop/audit rule 0
+  with dry-run DENY by shop/dry rule 0 (deny_rule_matched)
+  rules, in the order in which they are tried:
+    AUDIT shop/audit rule 0: matches
+    DENY (dry-run) shop/dry rule 0: matches
+  the app receives /
+";
+    assert_eq!(story.to_string(), expected);
+}

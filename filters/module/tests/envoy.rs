@@ -148,7 +148,9 @@ fn a_request_is_denied_when_the_listener_does_not_tell_the_peer() {
     let folder = tempfile::tempdir().unwrap();
     let everyone = json!({
         "version": 1, "protocol": "http", "trust_domain": "mesh.local", "trust_domain_aliases": [], "request_authentication": [],
-        "authorization": [],
+        "authorization": [{"namespace": "shop", "name": "not-mars", "action": "ALLOW", "rules": [
+            {"from": [{"source": {"notPrincipals": ["mars.local/ns/a/sa/b"]}}]},
+        ]}],
     });
     let filters = http(vec![http_wasm(plugin("authz", &everyone))]);
     let envoy = Envoy::start(folder.path(), &bootstrap(&filters, http_app(), None));

@@ -28,6 +28,14 @@ pub(crate) struct Envoy {
     process: Process,
 }
 
+/// In megabytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Memory {
+    pub(crate) resident: f64,
+    /// What is the process's own; the rest is parts of Envoy's file, which processes share.
+    pub(crate) anonymous: f64,
+}
+
 impl Envoy {
     pub(crate) async fn start(binary: &Path, name: &str, content: &Content, home: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(home)?;
@@ -67,12 +75,15 @@ impl Envoy {
         anyhow::bail!("Envoy has no thread `{WORKER}`")
     }
 
-    /// Bytes of memory that are resident.
-    pub(crate) fn resident(&self) -> anyhow::Result<u64> {
+    /// Its memory now.
+    pub(crate) fn memory(&self) -> anyhow::Result<Memory> {
         let status = std::fs::read_to_string(self.proc()?.join("status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("a process has VmRSS")?;
-        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
-        Ok(kilobytes << 10)
+        let megabytes = |key: &str| -> anyhow::Result<f64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(key)).with_context(|| format!("a process has {key}"))?;
+            let kilobytes: u32 = line.trim().trim_end_matches(" kB").parse()?;
+            Ok(f64::from(kilobytes) / 1024.0)
+        };
+        Ok(Memory { resident: megabytes("VmRSS:")?, anonymous: megabytes("RssAnon:")? })
     }
 
     /// One counter or gauge of the admin interface, which only the main thread serves.

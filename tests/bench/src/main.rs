@@ -1,6 +1,6 @@
 //! meshwright-bench
 //! `make bench`: what policy costs in one Envoy worker, beside Envoy's own jwt_authn and rbac in the same run. Writes docs/benchmarks.md
-//! when all cases were measured in full, and target/bench/filters.json always.
+//! when all cases were measured in full, and target/bench/filters.json with the ratios of the cases that were.
 
 mod bench;
 mod bootstrap;
@@ -61,8 +61,9 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         eprintln!("bench: case {} of {}: {}", index.saturating_add(1), cases.len(), case.name());
         sections.push(case.run(&bench).await.with_context(|| case.name())?);
     }
-    let json = target().join("bench/filters.json");
-    write(&json, &report::filters_json(&sections)?)?;
+    if sections.iter().any(|section| !section.rows.is_empty()) {
+        write(&target().join("bench/filters.json"), &report::filters_json(&sections)?)?;
+    }
     let text = report::document(&sections, &envoy::version(bench.binary()).await?, bench.rounds(), CONNECTIONS)?;
     eprint!("\n{text}\n");
     if all && !arguments.quick {

@@ -12,6 +12,8 @@ pub(crate) struct Sample {
     pub(crate) per_second: f64,
     /// Of all of Envoy's threads.
     pub(crate) cpu_microseconds: f64,
+    /// How much of the round Envoy was running, in percent; below 100 something else held requests up.
+    pub(crate) busy: f64,
     pub(crate) p50: f64,
     pub(crate) p99: f64,
 }
@@ -22,6 +24,7 @@ impl Sample {
         Self {
             per_second: to_f64(round.requests()) / round.elapsed.as_secs_f64(),
             cpu_microseconds: cpu.as_secs_f64() * 1e6 / to_f64(round.requests().max(1)),
+            busy: cpu.as_secs_f64() * 100.0 / round.elapsed.as_secs_f64(),
             p50: latencies.percentile(50),
             p99: latencies.percentile(99),
         }
@@ -72,12 +75,13 @@ impl Measured {
 }
 
 pub(crate) fn table(measured: &[&Measured]) -> Table {
-    let mut table = Table::new(&["configuration", "requests/s", "CPU per request, µs", "p50, µs", "p99, µs"]);
+    let mut table = Table::new(&["configuration", "requests/s", "CPU per request, µs", "core busy, %", "p50, µs", "p99, µs"]);
     for one in measured {
         table.row([
             one.name.clone(),
             one.range(|sample| sample.per_second).cell(0),
             one.range(|sample| sample.cpu_microseconds).cell(1),
+            one.range(|sample| sample.busy).cell(0),
             one.range(|sample| sample.p50).cell(0),
             one.range(|sample| sample.p99).cell(0),
         ]);

@@ -50,17 +50,21 @@ pub(crate) fn path(index: usize) -> String {
     format!("/shelf-{index}/book")
 }
 
-/// `count` ALLOW policies of one rule each: a method and a path, exact and prefix in turn, and a header or a source in turn. `last` is the
-/// path of one more, which anyone may GET.
-pub(crate) fn many(count: usize, last: Option<&str>) -> Policies {
+/// `count` ALLOW policies of one rule each: a method and a path, exact and prefix in turn, and a header or a source in turn. `first` is the
+/// path of one more before them, which anyone may GET.
+pub(crate) fn many(count: usize, first: Option<&str>) -> Policies {
     let mut ours = Vec::new();
     let mut native = Map::new();
-    let mut add = |index: usize, rule: Value, permission: Value, principal: Value| {
+    let mut add = |number: usize, rule: Value, permission: Value, principal: Value| {
         // RBAC tries its policies in the order of their names, the module in the order of the list.
-        let name = format!("p{index:06}");
+        let name = format!("p{number:06}");
         ours.push(json!({"namespace": "bench", "name": name, "action": "ALLOW", "rules": [rule]}));
         native.insert(format!("ns[bench]-policy[{name}]-rule[0]"), json!({"permissions": [permission], "principals": [principal]}));
     };
+    if let Some(path) = first {
+        let rule = json!({"to": [{"operation": {"methods": ["GET"], "paths": [path]}}]});
+        add(0, rule, permission("GET", json!({"exact": path})), json!({"any": true}));
+    }
     for index in 0..count {
         let (pattern, native_path) = match index % 2 {
             0 => (path(index), json!({"exact": path(index)})),
@@ -78,11 +82,7 @@ pub(crate) fn many(count: usize, last: Option<&str>) -> Policies {
                     .map(|(address, length)| json!({"direct_remote_ip": {"address_prefix": address, "prefix_len": length}})),
             )
         };
-        add(index, rule, permission("GET", native_path), json!({"and_ids": {"ids": [alternatives]}}));
-    }
-    if let Some(path) = last {
-        let rule = json!({"to": [{"operation": {"methods": ["GET"], "paths": [path]}}]});
-        add(count, rule, permission("GET", json!({"exact": path})), json!({"any": true}));
+        add(index.saturating_add(1), rule, permission("GET", native_path), json!({"and_ids": {"ids": [alternatives]}}));
     }
     let ours = json!({"version": 1, "protocol": "http", "trust_domain": "bench.local", "authorization": ours});
     Policies { ours, native: Value::Object(native) }

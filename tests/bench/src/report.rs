@@ -52,7 +52,8 @@ impl Row {
 }
 
 impl Target {
-    fn cells(self, value: f64) -> [String; 2] {
+    /// The target, and whether it is met.
+    pub(crate) fn cells(self, value: f64) -> [String; 2] {
         let (text, met) = match self {
             Self::AtMost(most) => (format!("≤ {most}"), value <= most),
             Self::AtLeast(least) => (format!("≥ {least}"), value >= least),
@@ -91,7 +92,8 @@ pub(crate) fn document(sections: &[Section], envoy: &str, rounds: usize, connect
         text,
         "Envoy {envoy}, one worker. All of Envoy's threads have one core for themselves, {connections} kept-alive connections load it from another core, each with one\n\
          request in flight; the listener answers by itself, so that no app is measured. Configurations take turns in {rounds} rounds, each in an Envoy of\n\
-         its own. Numbers are the median, and lowest to highest in brackets. CPU is what the kernel counted for Envoy's threads (`schedstat`).\n\
+         its own. Numbers are the median, and lowest to highest in brackets. CPU is what the kernel counted for Envoy's threads (`schedstat`);\n\
+         requests/s mean what a core can do where it was busy all the time.\n\
          Our configurations have `set_filter_state` before the module, as a sidecar has. `cargo run --release -p meshwright-bench -- --case NAME` measures one case.\n\n\
          Machine: {}.\n",
         machine()?,
