@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
 use meshwright_envoy_config::endpoint::{Endpoint, EndpointLocality, load_assignment};
@@ -51,9 +51,11 @@ impl Envoy {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let admin = admin_address(&mut child);
-        let listeners = listeners(admin);
-        Self { child, listeners, _folder: folder }
+        let stderr = child.stderr.take().unwrap();
+        // From here on it is ended whatever happens.
+        let mut envoy = Self { child, listeners: Vec::new(), _folder: folder };
+        envoy.listeners = listeners(admin_address(stderr));
+        envoy
     }
 
     /// What becomes of a request of HTTP/1.1.
@@ -165,8 +167,8 @@ fn listener(name: &str, path_normalization: PathNormalization) -> Listener {
 }
 
 /// Once Envoy serves. The rest of its log is read by nobody.
-fn admin_address(child: &mut Child) -> SocketAddr {
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+fn admin_address(stderr: ChildStderr) -> SocketAddr {
+    let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
     let mut seen = Vec::new();
     let mut admin = None;
     for line in lines.by_ref() {
