@@ -41,7 +41,7 @@ impl DirectorySource {
         let fingerprint = scan::fingerprint(&dir)?;
         let files = scan::read(&dir)?;
         let mut store = Store::default();
-        let loaded = store.update(&files).ok_or_else(|| SourceError::NoMesh { dir: dir.clone() })?;
+        let loaded = store.update(&files).map_err(|because| SourceError::NoMesh { dir: dir.clone(), because })?;
         report(None, &loaded);
         Ok(Self { dir, store, loaded: watch::Sender::new(Arc::new(loaded)), fingerprint: Some(fingerprint) })
     }
@@ -97,7 +97,7 @@ impl DirectorySource {
         let loaded = match read {
             Ok((fingerprint, files)) => {
                 self.fingerprint = Some(fingerprint);
-                self.store.update(&files).ok_or_else(|| SourceError::NoMesh { dir: self.dir.clone() })
+                self.store.update(&files).map_err(|because| SourceError::NoMesh { dir: self.dir.clone(), because })
             }
             Err(error) => {
                 self.fingerprint = None;
@@ -184,7 +184,8 @@ pub fn load_once(dir: impl AsRef<Path>) -> Result<Checked, SourceError> {
     let (state, documents, mut errors) = store::check(&files);
     if state.mesh().is_none() {
         errors.extend_from_slice(
-            Rejected::of_file(&dir.display().to_string(), SourceError::NoMesh { dir: dir.to_owned() }.to_string()).errors(),
+            Rejected::of_file(&dir.display().to_string(), SourceError::NoMesh { dir: dir.to_owned(), because: String::new() }.to_string())
+                .errors(),
         );
     }
     Ok(Checked { state, documents, errors })

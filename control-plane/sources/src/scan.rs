@@ -26,8 +26,12 @@ pub enum SourceError {
     Empty { dir: PathBuf },
     #[error("the configuration directory `{}` holds more than {MOST_FILES} files", dir.display())]
     TooMany { dir: PathBuf },
-    #[error("the configuration directory `{}` has no document of kind `Mesh` in force (apiVersion `meshwright.dev/v1alpha1`)", dir.display())]
-    NoMesh { dir: PathBuf },
+    #[error("the configuration directory `{}` has no document of kind `Mesh` in force (apiVersion `meshwright.dev/v1alpha1`){because}", dir.display())]
+    NoMesh {
+        dir: PathBuf,
+        /// What is wrong with the one that there is, after `: `; empty when there is none.
+        because: String,
+    },
     #[error("the configuration directory `{}` cannot be read: {reason}", dir.display())]
     Interrupted { dir: PathBuf, reason: String },
 }

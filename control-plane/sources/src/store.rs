@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use meshwright_config::{Document, DocumentError, DocumentKey, Rejected, State, split_file};
+use meshwright_config::{Document, DocumentError, DocumentKey, Kind, Rejected, State, split_file};
 use sha2::{Digest as _, Sha256};
 
 use crate::loaded::{DocumentState, DocumentStatus, Loaded};
@@ -76,19 +76,25 @@ impl Store {
         self.good.keys().any(|key| !chosen.contains(key))
     }
 
-    /// Takes what the directory holds now. `None`: no `Mesh` document would be in force, and so nothing was changed.
-    pub(crate) fn update(&mut self, files: &Files) -> Option<Loaded> {
+    /// Takes what the directory holds now.
+    ///
+    /// # Errors
+    /// No `Mesh` document would be in force, and so nothing was changed: what is wrong with the one that there is, as `SourceError::NoMesh` says
+    /// it.
+    pub(crate) fn update(&mut self, files: &Files) -> Result<Loaded, String> {
         let mut found = find(files);
         found.retain(|found| !found.empty || self.good.values().any(|good| good.document.origin().file() == &*found.file));
         let mut candidates = self.choose(&found);
         let state = self.settle(&mut candidates);
-        state.mesh()?;
+        if state.mesh().is_none() {
+            return Err(why_no_mesh(&found, &candidates.refused));
+        }
         self.good = candidates.chosen.into_iter().map(|chosen| (chosen.good.document.key().clone(), chosen.good)).collect();
         if *self.state != state {
             self.state = Arc::new(state);
         }
         let documents = found.iter().enumerate().map(|(index, found)| status(found, candidates.refused.get(&index))).collect();
-        Some(Loaded { state: Arc::clone(&self.state), documents, source_error: None })
+        Ok(Loaded { state: Arc::clone(&self.state), documents, source_error: None })
     }
 
     /// What was found and is right in itself, and the last good version of what is not.
@@ -183,6 +189,12 @@ impl Store {
         }
         true
     }
+}
+
+fn why_no_mesh(found: &[Found], refused: &BTreeMap<usize, Refusal>) -> String {
+    let meshes = (0_usize..).zip(found).filter(|(_, found)| found.key().is_some_and(|key| key.kind() == Kind::Mesh));
+    let errors = meshes.filter_map(|(index, _)| refused.get(&index)?.errors.first());
+    errors.map(|error| format!(": {error}")).next().unwrap_or_default()
 }
 
 fn assemble(chosen: &[Chosen]) -> (State, Vec<DocumentError>) {

@@ -307,3 +307,28 @@ async fn a_policy_is_not_lost_to_services_that_are_added() {
     let loaded = Arc::clone(&fresh.loaded.borrow());
     assert_eq!((policies(&loaded).len(), loaded.state().services().len(), quarantined(&loaded).len()), (0, 1, 1));
 }
+
+/// Without the service there is nobody to ask: all stays as it was, and says why.
+#[tokio::test]
+async fn a_provider_that_is_still_named_cannot_be_removed() {
+    let asking = MESH.replace(
+        "spec: {trustDomain: a.example}",
+        "spec: {trustDomain: a.example, extensionProviders: [{name: opa, envoyExtAuthzHttp: {service: opa.example, port: 80}}]}",
+    );
+    let custom = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: ask}\n\
+                  spec: {action: CUSTOM, provider: {name: opa}, rules: [{}]}\n";
+    let mut mesh = Mesh::start(&[("mesh.yaml", &asking), ("opa.yaml", &service("opa", "opa.example")), ("policy.yaml", custom)]);
+    mesh.until(|loaded| policies(loaded).len() == 1).await;
+    std::fs::remove_file(mesh.dir.path().join("opa.yaml")).unwrap();
+    let loaded = mesh.until(|loaded| loaded.source_error().is_some()).await;
+    let error = loaded.source_error().unwrap();
+    assert!(error.contains("spec.extensionProviders[0].envoyExtAuthzHttp.service: no ServiceEntry has the host `opa.example`"), "{error}");
+    assert_eq!((policies(&loaded).len(), loaded.state().services().len()), (1, 1));
+    // Nor from the mesh, as long as a policy asks it.
+    mesh.write("opa.yaml", &service("opa", "opa.example"));
+    mesh.until(|loaded| loaded.source_error().is_none()).await;
+    mesh.write("mesh.yaml", MESH);
+    let loaded = mesh.until(|loaded| !quarantined(loaded).is_empty()).await;
+    assert!(matches!(&quarantined(&loaded)[..], [(error, true)] if error.contains("`opa` is not among")), "{:?}", quarantined(&loaded));
+    assert_eq!((policies(&loaded).len(), loaded.state().mesh().unwrap().providers().len()), (1, 1));
+}

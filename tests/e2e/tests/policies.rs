@@ -1,0 +1,68 @@
+//! What a policy does and for whom: AUDIT and dry-run refuse nothing, and `targetRefs` hold at the gateway alone.
+
+use std::time::Duration;
+
+use meshwright_demo::bookshop::{Bookshop, INGRESS_HOST};
+use meshwright_e2e::pair::{self, HOST, Pair};
+use meshwright_test_support as support;
+
+const ENFORCED: Duration = Duration::from_secs(20);
+
+fn policy(annotation: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: tried, namespace: test, annotations: {{{annotation}}}}}\n\
+         spec: {{selector: {{matchLabels: {{app: server}}}}, {spec}, rules: [{{}}]}}\n"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_what_is_enforced_refuses() -> anyhow::Result<()> {
+    let (_folder, environment) = support::environment()?;
+    let network = support::network();
+    let mesh = Pair::start(environment, network, &pair::documents(network, "", "")).await?;
+    let client = mesh.calls()?;
+    for (what, annotation, spec, status) in [
+        ("DENY", "", "action: DENY", 403),
+        ("DENY, tried out", "istio.io/dry-run: \"true\"", "action: DENY", 200),
+        ("DENY, no longer tried out", "istio.io/dry-run: \"F\"", "action: DENY", 403),
+        ("AUDIT", "", "action: AUDIT", 200),
+        // Were it enforced, it would be the only ALLOW policy, and nothing else would pass.
+        ("ALLOW for nobody, tried out", "istio.io/dry-run: \"1\"", "action: ALLOW", 200),
+    ] {
+        let document = policy(annotation, spec);
+        let document = if what.starts_with("ALLOW") { document.replace(", rules: [{}]", "") } else { document };
+        mesh.edit(&pair::documents(network, "", &document)).await?;
+        let answer = client.get(&format!("http://{HOST}/")).await?;
+        assert_eq!(answer.status(), Some(status), "{what}: {}", answer.summary());
+    }
+    mesh.stop().await
+}
+
+/// Of the example's gateway.
+const AT_THE_GATEWAY: &str = "apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: closed, namespace: bookshop}
+spec:
+  targetRefs: [{group: networking.istio.io, kind: Gateway, name: shop}]
+  action: DENY
+  rules: [{to: [{operation: {paths: [/closed]}}]}]
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_for_a_gateway_is_for_no_sidecar() -> anyhow::Result<()> {
+    let (_folder, environment) = support::environment()?;
+    let mesh = Bookshop::start(environment, support::network(), &|_| {}).await?;
+    let (browser, gateway) = (mesh.browser()?, mesh.client("gateway")?);
+    let outside = format!("https://{INGRESS_HOST}:{}", mesh.address("gateway")?.port());
+    let statuses = async || {
+        let at_gateway = browser.get(&format!("{outside}/closed")).await?.status();
+        let other = browser.get(&format!("{outside}/open")).await?.status();
+        // Past the gateway's listener, as its own app would call.
+        let at_sidecar = gateway.get("http://frontend.bookshop.mesh/closed").await?.status();
+        anyhow::Ok([at_gateway, other, at_sidecar])
+    };
+    assert_eq!(statuses().await?, [Some(200), Some(200), Some(200)]);
+    mesh.apply("closed.yaml", AT_THE_GATEWAY, ENFORCED).await?;
+    assert_eq!(statuses().await?, [Some(403), Some(200), Some(200)]);
+    mesh.stop().await
+}
