@@ -1,7 +1,5 @@
 //! The published schema is the one that the types give. `MESHWRIGHT_UPDATE=1` writes it anew.
 
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
-
 use std::path::Path;
 
 #[test]
