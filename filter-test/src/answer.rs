@@ -124,8 +124,11 @@ fn about(report: &Report) -> Map<String, serde_json::Value> {
         .iter()
         .map(|trap| json!({"callback": trap.callback, "kind": trap_name(trap.kind), "message": first_line(&trap.message)}))
         .collect();
-    let misuse: Vec<serde_json::Value> =
-        report.misuse.iter().map(|misuse| json!({"name": misuse.name(), "message": misuse.to_string()})).collect();
+    let misuse: Vec<serde_json::Value> = report
+        .misuse
+        .iter()
+        .map(|misuse| json!({"name": misuse.name(), "severity": misuse.severity().name(), "message": misuse.to_string()}))
+        .collect();
     let about = json!({
         "calls": report.calls.iter().map(call).collect::<Vec<_>>(), "trace": report.trace.iter().map(event).collect::<Vec<_>>(),
         "logs": logs, "metrics": metrics, "properties": properties, "filter_state": state, "traps": traps, "misuse": misuse,

@@ -4,6 +4,7 @@
 use wasmtime::{Caller, Memory};
 
 use crate::abi::{Status, length};
+use crate::misuse::Misuse;
 use crate::state::State;
 
 /// Why a host function does not answer OK.
@@ -32,10 +33,15 @@ pub(crate) struct Restricted {
 pub(crate) struct Call<'a>(pub(crate) Caller<'a, State>);
 
 /// Runs a host function of the ABI.
-pub(crate) fn hostcall(caller: Caller<'_, State>, name: &'static str, body: impl FnOnce(&mut Call<'_>) -> Answer) -> wasmtime::Result<u32> {
+pub(crate) fn hostcall(
+    mut caller: Caller<'_, State>,
+    name: &'static str,
+    body: impl FnOnce(&mut Call<'_>) -> Answer,
+) -> wasmtime::Result<u32> {
     if let Some(place) = caller.data().restricted
         && !matches!(name, "proxy_log" | "proxy_get_log_level")
     {
+        caller.data_mut().recorder.misuse(Misuse::HostcallInAllocator);
         return Err(wasmtime::Error::new(Restricted { hostcall: name, place }));
     }
     let mut call = Call(caller);

@@ -1,6 +1,7 @@
 //! The HTTP stream state machine, in Envoy's order: request headers, body, trailers; then the same of the response, be it the upstream's or
 //! one made here; then log, done, delete. A filter that pauses is waited for on the virtual clock.
 
+mod chain;
 mod phases;
 mod reply;
 
@@ -8,10 +9,12 @@ use std::time::Duration;
 
 use crate::headers::Headers;
 use crate::message::{Message, Request, Response, UpstreamReply};
-use crate::report::{Ended, LocalReply, Misuse, Outcome};
+use crate::misuse::Misuse;
+use crate::report::{Ended, LocalReply, Outcome};
 use crate::stream::{Side, Stream};
 use crate::vm::{Trapped, Vm};
 
+pub(crate) use chain::chain;
 use phases::Which;
 
 /// How long a paused stream is waited for: Envoy's default for idle streams.
@@ -41,6 +44,19 @@ struct Exchange<'a> {
     vm: &'a mut Vm,
     id: u32,
     outcome: Outcome,
+    /// Behind it is the router, not another filter.
+    is_last: bool,
+    /// What it let through of the half that is under way, piece by piece.
+    passed: Vec<Vec<u8>>,
+}
+
+/// Where a response goes from a filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Onward {
+    /// To the next filter, or the client.
+    Next,
+    /// To the client, past all other filters.
+    Client,
 }
 
 /// Drives one request to its end. The stream is what is left of it.
@@ -58,7 +74,7 @@ pub(crate) fn exchange(vm: &mut Vm, root: u32, request: Request) -> (Outcome, St
     let trailers = (!trailers.is_empty()).then_some(trailers);
     let request = Side { headers, trailers, present: true, ..Side::default() };
     let (id, created) = vm.open_stream(root, Stream { request, attributes, ..Stream::default() });
-    let mut exchange = Exchange { vm, id, outcome: Outcome::default() };
+    let mut exchange = Exchange::new(vm, id);
     let ran = created.map_err(Stop::from).and_then(|()| exchange.run(chunks, reply));
     let ended = exchange.finish(ran);
     let outcome = Outcome { ended, code_details: exchange.stream().and_then(|stream| stream.code_details.clone()), ..exchange.outcome };
@@ -85,12 +101,16 @@ pub(crate) fn bypass(request: Request) -> Outcome {
     }
 }
 
-impl Exchange<'_> {
+impl<'a> Exchange<'a> {
+    fn new(vm: &'a mut Vm, id: u32) -> Self {
+        Self { vm, id, outcome: Outcome::default(), is_last: true, passed: Vec::new() }
+    }
+
     fn run(&mut self, chunks: Vec<Vec<u8>>, reply: UpstreamReply) -> Result<(), Stop> {
         let grpc = self.is_grpc();
         let stop = match self.decode(chunks) {
             Ok(()) => match reply {
-                UpstreamReply::Response(response) => return self.encode(response, "via_upstream", false),
+                UpstreamReply::Response(response) => return self.encode(response, "via_upstream", false).map(|_| ()),
                 UpstreamReply::Reset => Stop::Envoy(503, RESET),
             },
             Err(stop) => stop,
@@ -100,9 +120,9 @@ impl Exchange<'_> {
                 let response = reply::response(&local, grpc);
                 let details = local.details.clone();
                 self.outcome.local_reply = Some(local);
-                self.encode(response, &details, true)
+                self.encode(response, &details, true).map(|_| ())
             }
-            Stop::Envoy(status, details) => self.encode(Response::new(status), details, true),
+            Stop::Envoy(status, details) => self.encode(Response::new(status), details, true).map(|_| ()),
             Stop::Closed | Stop::Hung | Stop::Trapped | Stop::Crash => Err(stop),
         }
     }
@@ -112,7 +132,7 @@ impl Exchange<'_> {
         let ends = chunks.is_empty() && !has_trailers;
         let goes_on = self.headers_phase(Which::Request, ends)?;
         let headers = self.stream().map(|stream| stream.request.headers.clone()).unwrap_or_default();
-        if let Some((status, details)) = refused_by_router(&headers) {
+        if let Some((status, details)) = refused_by_router(&headers).filter(|_| self.is_last) {
             return Err(Stop::Envoy(status, details));
         }
         self.outcome.upstream_request = Some(Message { headers, ..Message::default() });
@@ -124,7 +144,7 @@ impl Exchange<'_> {
     }
 
     /// A reply that is made here has its end in the last piece of its body; an upstream's has it in an empty one of its own.
-    fn encode(&mut self, response: Response, details: &str, local: bool) -> Result<(), Stop> {
+    fn encode(&mut self, response: Response, details: &str, local: bool) -> Result<Onward, Stop> {
         let Response { headers, chunks, trailers } = response;
         let has_trailers = !trailers.is_empty();
         let ends = chunks.is_empty() && !has_trailers;
@@ -142,11 +162,13 @@ impl Exchange<'_> {
                     let message = reply::message(reply::response(&local, self.is_grpc()));
                     self.replace_response(&message, &local.details);
                     self.outcome.client_response = Some(message);
+                } else {
+                    self.vm.state_mut().recorder.misuse(Misuse::ReplyAfterHeaders);
                 }
                 self.outcome.local_reply = Some(local);
-                Ok(())
+                Ok(Onward::Client)
             }
-            other => other,
+            other => other.map(|()| Onward::Next),
         }
     }
 
@@ -173,6 +195,15 @@ impl Exchange<'_> {
             Err(Stop::Crash) => return Ended::EnvoyCrash,
             Err(Stop::Trapped | Stop::Reply(_) | Stop::Envoy(..)) => return self.fail(),
         };
+        match self.log().and_then(|()| self.delete()) {
+            Ok(()) if self.vm.state().recorder.misuse.contains(&Misuse::ReplyInLog) => Ended::EnvoyCrash,
+            Ok(()) => ended,
+            Err(Trapped) => self.fail(),
+        }
+    }
+
+    fn log(&mut self) -> Result<(), Trapped> {
+        let id = self.id;
         let now = self.vm.state().timeline.nanoseconds();
         if let Some(stream) = self.stream_mut() {
             stream.request.close();
@@ -180,19 +211,15 @@ impl Exchange<'_> {
             stream.ended = now;
             stream.logging = true;
         }
-        match self.say_goodbye() {
-            Ok(()) if self.vm.state().recorder.misuse.contains(&Misuse::ReplyInLog) => Ended::EnvoyCrash,
-            Ok(()) => ended,
-            Err(Trapped) => self.fail(),
-        }
-    }
-
-    fn say_goodbye(&mut self) -> Result<(), Trapped> {
-        let id = self.id;
         self.vm.invoke("proxy_on_log", id, &[id])?;
         if let Some(stream) = self.stream_mut() {
             stream.logging = false;
         }
+        Ok(())
+    }
+
+    fn delete(&mut self) -> Result<(), Trapped> {
+        let id = self.id;
         // Envoy deletes a stream's context whatever this answers.
         self.vm.invoke("proxy_on_done", id, &[id])?;
         self.vm.invoke("proxy_on_delete", id, &[id])?;

@@ -25,6 +25,17 @@ pub(crate) fn find(state: &State, path: &[&[u8]]) -> Option<Value> {
     found.or_else(|| state.settings.attributes.get(path).cloned()).or_else(|| of_plugin(state, path))
 }
 
+/// Whether this comes from the request's headers, and they are not there now.
+pub(crate) fn is_hidden(state: &State, path: &[&[u8]]) -> bool {
+    state.stream().is_some_and(|stream| hidden_in(stream, path))
+}
+
+fn hidden_in(stream: &Stream, path: &[&[u8]]) -> bool {
+    matches!(path, [b"request", name, ..] if FROM_REQUEST_HEADERS.contains(name))
+        && !headers_visible(stream, &stream.request)
+        && !stream.is_tcp
+}
+
 fn of_plugin(state: &State, path: &[&[u8]]) -> Option<Value> {
     let settings = &state.settings;
     match path {
@@ -37,11 +48,7 @@ fn of_plugin(state: &State, path: &[&[u8]]) -> Option<Value> {
 
 fn find_in_stream(stream: &Stream, path: &[&[u8]]) -> Option<Value> {
     let (first, rest) = path.split_first()?;
-    if let [b"request", name, ..] = path
-        && FROM_REQUEST_HEADERS.contains(name)
-        && !headers_visible(stream, &stream.request)
-        && !stream.is_tcp
-    {
+    if hidden_in(stream, path) {
         // All headers at once are an empty map rather than nothing.
         return matches!(rest, [b"headers"]).then(Value::empty_map);
     }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::abi::{LogLevel, Status};
-use crate::report::{HttpCall, LogLine, Misuse, TraceEvent, Trap};
+use crate::misuse::Misuse;
+use crate::report::{HttpCall, LogLine, TraceEvent, Trap};
 
 const MOST_EVENTS: usize = 100_000;
 const MOST_LOG_BYTES: usize = 16 << 20;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::abi::{LogLevel, MetricType, Status};
 use crate::headers::Headers;
 use crate::message::Message;
+use crate::misuse::Misuse;
 use crate::value::Value;
 
 /// How an HTTP request ended.
@@ -249,34 +250,4 @@ pub enum TrapKind {
     Restricted,
     /// Any other.
     Other,
-}
-
-/// What Envoy 1.40 does not survive, or answers with a broken response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Misuse {
-    /// Envoy crashes.
-    #[error("`proxy_continue_stream(RESPONSE)` before there is a response: Envoy crashes")]
-    ResumeResponseInRequest,
-    /// Envoy crashes.
-    #[error("`proxy_send_local_response` in `proxy_on_log`: Envoy logs without end and crashes")]
-    ReplyInLog,
-    /// The client sees a second response inside the body.
-    #[error("`proxy_continue_stream(RESPONSE)` in `proxy_on_response_headers`, which then continues: the headers are sent twice")]
-    ResponseHeadersTwice,
-}
-
-impl Misuse {
-    /// Every kind there is.
-    pub const ALL: [Self; 3] = [Self::ResumeResponseInRequest, Self::ReplyInLog, Self::ResponseHeadersTwice];
-
-    /// A short name that does not change.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::ResumeResponseInRequest => "resume_response_in_request",
-            Self::ReplyInLog => "reply_in_log",
-            Self::ResponseHeadersTwice => "response_headers_twice",
-        }
-    }
 }

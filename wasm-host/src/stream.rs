@@ -19,6 +19,10 @@ pub(crate) struct Side {
     pub(crate) end_of_stream: bool,
     /// The guest asked to go on. Acted upon after its callback.
     pub(crate) resume: bool,
+    /// The half is paused, and other things happen meanwhile.
+    pub(crate) waiting: bool,
+    /// The guest changed the body.
+    pub(crate) body_changed: bool,
     /// Body bytes that came in, for `request.size` and `response.size`.
     pub(crate) received: usize,
 }

@@ -7,6 +7,7 @@ use crate::error::StartError;
 use crate::host::Host;
 use crate::limits::FailurePolicy;
 use crate::message::Request;
+use crate::misuse::Misuse;
 use crate::plugin::Settings;
 use crate::report::{Outcome, Report, TcpOutcome};
 use crate::script::{StreamInfo, Tcp};
@@ -60,6 +61,12 @@ impl Worker {
             vm.state_mut().metrics.keep_values_of(before);
             (self.vm, self.root) = (vm, root);
         }
+    }
+
+    /// Its VM and root for a stream; `None` when the stream passes it by.
+    pub(crate) fn for_chain(&mut self) -> Option<(&mut Vm, u32)> {
+        self.reload_if_due();
+        if self.is_open() { None } else { Some((&mut self.vm, self.root)) }
     }
 
     /// Whether streams pass as if there were no filter.
@@ -163,6 +170,9 @@ impl Worker {
                 root.finishing = true;
             }
             while !self.vm.state().roots.get(&root).is_none_or(|root| root.done) && self.vm.next_event(Duration::MAX)? {}
+            if !self.vm.state().roots.get(&root).is_none_or(|root| root.done) {
+                self.vm.state_mut().recorder.misuse(Misuse::ContextNeverDone);
+            }
         }
         self.vm.invoke("proxy_on_delete", root, &[root])?;
         self.vm.state_mut().roots.remove(&root);

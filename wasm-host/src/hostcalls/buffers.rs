@@ -38,7 +38,8 @@ fn set(call: &mut Call<'_>, id: u32, start: u32, size: u32, data: u32, len: u32)
     let id = BufferType::from_wire(id).ok_or(Status::BadArgument)?;
     let data = call.read(data, len)?;
     let stream = call.state_mut().stream_mut();
-    let body = stream.and_then(|stream| open_body(stream, id)).ok_or(Status::BadArgument)?;
+    let (body, changed) = stream.and_then(|stream| open_body(stream, id)).ok_or(Status::BadArgument)?;
+    *changed = true;
     if start == 0 {
         let dropped = to_usize(size).min(body.len());
         body.splice(..dropped, data);
@@ -71,7 +72,7 @@ fn read(state: &State, id: BufferType) -> Result<&[u8], Status> {
     }
 }
 
-fn open_body(stream: &mut Stream, id: BufferType) -> Option<&mut Vec<u8>> {
+fn open_body(stream: &mut Stream, id: BufferType) -> Option<(&mut Vec<u8>, &mut bool)> {
     let (side, tcp) = match id {
         BufferType::RequestBody => (&mut stream.request, false),
         BufferType::ResponseBody => (&mut stream.response, false),
@@ -83,7 +84,7 @@ fn open_body(stream: &mut Stream, id: BufferType) -> Option<&mut Vec<u8>> {
         | BufferType::PluginConfiguration
         | BufferType::CallData => return None,
     };
-    (side.body_open && stream.is_tcp == tcp).then_some(&mut side.body)
+    (side.body_open && stream.is_tcp == tcp).then_some((&mut side.body, &mut side.body_changed))
 }
 
 fn slice(bytes: &[u8], start: u32, max: u32) -> &[u8] {

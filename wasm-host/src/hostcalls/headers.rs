@@ -5,6 +5,7 @@ use wasmtime::Linker;
 use crate::abi::{AbiVersion, MapType, Status, length};
 use crate::call::{Answer, Call};
 use crate::headers::Headers;
+use crate::misuse::Misuse;
 use crate::state::State;
 
 /// Beyond these Envoy reads a map from the guest as an empty one.
@@ -32,7 +33,11 @@ pub(super) fn parse_pairs(bytes: &[u8]) -> Headers {
 
 fn get_pairs(call: &mut Call<'_>, id: u32, pointer_out: u32, size_out: u32) -> Answer {
     let map = map_type(id)?;
-    let bytes = readable(call.state(), map).map(Headers::serialize).unwrap_or_default();
+    let found = readable(call.state(), map).map(Headers::serialize);
+    if found.is_none() {
+        outside_phase(call.state_mut(), map);
+    }
+    let bytes = found.unwrap_or_default();
     call.give(&bytes, pointer_out, size_out)
 }
 
@@ -48,6 +53,13 @@ fn get_size(call: &mut Call<'_>, id: u32, size_out: u32) -> Answer {
 fn set_pairs(call: &mut Call<'_>, id: u32, pairs: u32, len: u32) -> Answer {
     let map = map_type(id)?;
     let pairs = parse_pairs(&call.read(pairs, len)?);
+    let wiped = map == MapType::RequestHeaders && pairs.get(":path").is_none();
+    if wiped || map == MapType::ResponseHeaders && pairs.get(":status").is_none() {
+        call.state_mut().recorder.misuse(Misuse::MapWiped);
+    }
+    if breaks_lines(pairs.iter().map(|(_, value)| value)) {
+        call.state_mut().recorder.misuse(Misuse::LineBreakInHeader);
+    }
     change(call.state_mut(), map, |headers| *headers = pairs)
 }
 
@@ -55,12 +67,22 @@ fn get(call: &mut Call<'_>, id: u32, key: u32, key_len: u32, pointer_out: u32, s
     let map = map_type(id)?;
     let key = call.read(key, key_len)?;
     let state = call.state();
+    let mut several = false;
     let value = match readable(state, map) {
-        Some(headers) => headers.get(&key).map(<[u8]>::to_vec),
+        Some(headers) => {
+            several = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(&key)).nth(1).is_some();
+            headers.get(&key).map(<[u8]>::to_vec)
+        }
         // An ended stream may never have had the map; anywhere else it is the filter's mistake to ask.
         None if state.stream().is_some_and(|stream| stream.logging) => None,
-        None => return Err(Status::BadArgument.into()),
+        None => {
+            outside_phase(call.state_mut(), map);
+            return Err(Status::BadArgument.into());
+        }
     };
+    if several {
+        call.state_mut().recorder.misuse(Misuse::FirstValueOnly);
+    }
     match value {
         Some(value) => call.give(&value, pointer_out, size_out),
         None if call.state().abi == AbiVersion::V0_1_0 => call.give(&[], pointer_out, size_out),
@@ -70,12 +92,14 @@ fn get(call: &mut Call<'_>, id: u32, key: u32, key_len: u32, pointer_out: u32, s
 
 fn add(call: &mut Call<'_>, id: u32, key: u32, key_len: u32, value: u32, value_len: u32) -> Answer {
     let (map, key, value) = (map_type(id)?, call.read(key, key_len)?, call.read(value, value_len)?);
-    change(call.state_mut(), map, |headers| headers.add(key, value))
+    let breaks = breaks_lines([value.as_slice()].into_iter());
+    changed_with(call.state_mut(), map, breaks, |headers| headers.add(key, value))
 }
 
 fn replace(call: &mut Call<'_>, id: u32, key: u32, key_len: u32, value: u32, value_len: u32) -> Answer {
     let (map, key, value) = (map_type(id)?, call.read(key, key_len)?, call.read(value, value_len)?);
-    change(call.state_mut(), map, |headers| headers.set(key, value))
+    let breaks = breaks_lines([value.as_slice()].into_iter());
+    changed_with(call.state_mut(), map, breaks, |headers| headers.set(key, value))
 }
 
 fn remove(call: &mut Call<'_>, id: u32, key: u32, key_len: u32) -> Answer {
@@ -89,13 +113,38 @@ fn map_type(id: u32) -> Result<MapType, Status> {
 
 /// Values are not looked at here, as in Envoy: a line break in one is found when the message is sent.
 fn change(state: &mut State, map: MapType, act: impl FnOnce(&mut Headers)) -> Answer {
-    act(writable(state, map).ok_or(Status::BadArgument)?);
+    let Some(headers) = writable(state, map) else {
+        outside_phase(state, map);
+        return Err(Status::BadArgument.into());
+    };
+    act(headers);
     if map == MapType::RequestHeaders
         && let Some(stream) = state.stream_mut()
     {
         stream.route_cache_cleared = true;
     }
     Ok(())
+}
+
+fn changed_with(state: &mut State, map: MapType, breaks: bool, act: impl FnOnce(&mut Headers)) -> Answer {
+    if breaks {
+        state.recorder.misuse(Misuse::LineBreakInHeader);
+    }
+    change(state, map, act)
+}
+
+/// What no header of HTTP can have in it.
+pub(super) fn breaks_lines<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> bool {
+    values.any(|value| value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)))
+}
+
+/// A stream's own map was asked for when it is not there. A call's answer or a root context is no phase, and in `proxy_on_log` all is read.
+fn outside_phase(state: &mut State, map: MapType) {
+    let of_stream =
+        matches!(map, MapType::RequestHeaders | MapType::RequestTrailers | MapType::ResponseHeaders | MapType::ResponseTrailers);
+    if of_stream && state.stream().is_some_and(|stream| !stream.is_tcp && !stream.logging) {
+        state.recorder.misuse(Misuse::MapOutsidePhase);
+    }
 }
 
 /// The map if it can be read now. In `proxy_on_log` all but the request's trailers are back.

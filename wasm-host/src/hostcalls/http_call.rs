@@ -9,6 +9,7 @@ use crate::abi::Status;
 use crate::call::{Answer, Call};
 use crate::calls::{CallEnd, message};
 use crate::message::Response;
+use crate::misuse::Misuse;
 use crate::report::HttpCall;
 use crate::state::State;
 use crate::timeline::Event;
@@ -44,6 +45,12 @@ fn http_call(
     let state = call.state_mut();
     let settings = state.settings.clone();
     let complete = [":method", ":path", ":authority"].iter().all(|name| headers.get(name).is_some_and(|value| !value.is_empty()));
+    if !complete {
+        state.recorder.misuse(Misuse::CallIncomplete);
+    }
+    if super::headers::breaks_lines(headers.iter().map(|(_, value)| value)) {
+        state.recorder.misuse(Misuse::LineBreakInHeader);
+    }
     let negative = timeout_milliseconds.cast_signed() < 0;
     let root = state.root().ok_or(Status::BadArgument)?;
     let token = state.calls.next_token();

@@ -4,6 +4,7 @@ use wasmtime::Linker;
 
 use crate::abi::{MetricType, Status};
 use crate::call::{Answer, Call};
+use crate::misuse::Misuse;
 use crate::state::State;
 
 pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
@@ -19,6 +20,10 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 fn define(call: &mut Call<'_>, kind: u32, name: u32, len: u32, id_out: u32) -> Answer {
     let kind = MetricType::from_wire(kind).ok_or(Status::BadArgument)?;
     let name = call.read_text(name, len)?;
+    let state = call.state_mut();
+    if state.stream().is_some_and(|stream| !stream.logging) {
+        state.recorder.misuse(Misuse::MetricPerStream);
+    }
     let id = call.state_mut().metrics.define(kind, name)?;
     Ok(call.write_u32(id_out, id)?)
 }

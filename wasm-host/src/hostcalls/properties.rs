@@ -4,6 +4,7 @@ use wasmtime::Linker;
 
 use crate::abi::Status;
 use crate::call::{Answer, Call};
+use crate::misuse::Misuse;
 use crate::property;
 use crate::state::State;
 use crate::value::Value;
@@ -22,6 +23,9 @@ fn get(call: &mut Call<'_>, path: u32, len: u32, pointer_out: u32, size_out: u32
         return Err(Status::SerializationFailure.into());
     }
     let segments: Vec<&[u8]> = path.strip_suffix(b"\0").unwrap_or(&path).split(|byte| *byte == 0).collect();
+    if property::is_hidden(call.state(), &segments) {
+        call.state_mut().recorder.misuse(Misuse::AttributeOutsidePhase);
+    }
     let value = property::find(call.state(), &segments).ok_or(Status::NotFound)?.encode()?;
     call.give(&value, pointer_out, size_out)
 }

@@ -4,7 +4,8 @@ use wasmtime::Linker;
 
 use crate::abi::{Status, StreamType};
 use crate::call::{Answer, Call};
-use crate::report::{LocalReply, Misuse};
+use crate::misuse::Misuse;
+use crate::report::LocalReply;
 use crate::state::State;
 use crate::stream::Stream;
 
@@ -40,17 +41,26 @@ pub(super) fn resume(call: &mut Call<'_>, kind: StreamType) -> Answer {
         }
         StreamType::Request | StreamType::Response => {}
     }
+    let own_callback = state.current == state.context();
     let Some(stream) = state.stream_mut().filter(|stream| !stream.is_tcp) else {
         return Ok(());
     };
     let too_early = kind == StreamType::Response && !stream.response.present;
-    match kind {
-        StreamType::Request => stream.request.resume = true,
-        StreamType::Response | StreamType::Downstream | StreamType::Upstream => stream.response.resume = true,
-    }
+    let side = match kind {
+        StreamType::Request => &mut stream.request,
+        StreamType::Response | StreamType::Downstream | StreamType::Upstream => &mut stream.response,
+    };
+    // In its own callback a stream may resume what the callback is about to pause.
+    let misuse = match (side.resume, side.waiting || own_callback) {
+        _ if too_early => (!stream.logging).then_some(Misuse::ResumeResponseInRequest),
+        (true, _) => Some(Misuse::ResumeTwice),
+        (false, false) => Some(Misuse::ResumeWithoutPause),
+        (false, true) => None,
+    };
+    side.resume = true;
     stream.request.close();
-    if too_early && !stream.logging {
-        state.recorder.misuse(Misuse::ResumeResponseInRequest);
+    if let Some(misuse) = misuse {
+        state.recorder.misuse(misuse);
     }
     Ok(())
 }
@@ -86,6 +96,9 @@ fn send_local_response(
         grpc_status: (grpc_status != u32::MAX).then_some(grpc_status),
     };
     let state = call.state_mut();
+    if super::headers::breaks_lines(reply.headers.iter().map(|(_, value)| value)) {
+        state.recorder.misuse(Misuse::LineBreakInHeader);
+    }
     let replying = |stream: &&mut Stream| !stream.is_tcp;
     let Some(stream) = state.stream_mut().filter(replying) else {
         return Ok(());

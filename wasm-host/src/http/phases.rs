@@ -1,9 +1,11 @@
 //! The three phases of one half of a stream, the same for both halves.
 
+use std::time::Duration;
+
 use super::{Exchange, IDLE, Stop};
 use crate::abi::{DataAction, HeadersAction, length};
 use crate::message::Message;
-use crate::report::Misuse;
+use crate::misuse::Misuse;
 use crate::stream::Side;
 
 /// A half of a stream.
@@ -40,8 +42,9 @@ impl Exchange<'_> {
                     side.headers_open = false;
                     std::mem::take(&mut side.resume)
                 });
-                if resumed && which == Which::Response {
-                    self.vm.state_mut().recorder.misuse(Misuse::ResponseHeadersTwice);
+                if resumed {
+                    let misuse = if which == Which::Response { Misuse::ResponseHeadersTwice } else { Misuse::ResumeWithoutPause };
+                    self.vm.state_mut().recorder.misuse(misuse);
                 }
             }
             HeadersAction::Stop => self.wait(which)?,
@@ -85,6 +88,9 @@ impl Exchange<'_> {
                 Ok(true)
             }
             DataAction::Continue | DataAction::StopAndBuffer | DataAction::StopNoBuffer => {
+                if resumed && action == DataAction::Continue {
+                    self.vm.state_mut().recorder.misuse(Misuse::ResumeWithoutPause);
+                }
                 self.flush(which);
                 Ok(false)
             }
@@ -110,12 +116,20 @@ impl Exchange<'_> {
     /// Lets happen what is to happen until the filter resumes this half.
     fn wait(&mut self, which: Which) -> Result<(), Stop> {
         let until = self.vm.state().timeline.now().saturating_add(IDLE);
+        self.with_side(which, |side| side.waiting = true);
+        let waited = self.wait_until(which, until);
+        self.with_side(which, |side| side.waiting = false);
+        waited
+    }
+
+    fn wait_until(&mut self, which: Which, until: Duration) -> Result<(), Stop> {
         loop {
             if self.with_side(which, |side| std::mem::take(&mut side.resume)) {
                 self.with_side(which, Side::close);
                 return Ok(());
             }
             if !self.vm.next_event(until)? {
+                self.vm.state_mut().recorder.misuse(Misuse::PauseForNothing);
                 return Err(Stop::Hung);
             }
             self.check()?;
@@ -129,15 +143,21 @@ impl Exchange<'_> {
             std::mem::take(&mut side.body)
         });
         if let Some(message) = self.sent(which) {
-            message.body.extend(body);
+            message.body.extend_from_slice(&body);
+        }
+        if !body.is_empty() {
+            self.passed.push(body);
         }
     }
 
     pub(super) fn complete(&mut self, which: Which) {
-        let trailers = self.with_side(which, |side| side.trailers.clone()).unwrap_or_default();
-        if let Some(message) = self.sent(which) {
-            message.trailers = trailers;
-            message.complete = true;
+        let (trailers, changed) = self.with_side(which, |side| (side.trailers.clone().unwrap_or_default(), side.body_changed));
+        let Some(message) = self.sent(which) else { return };
+        message.trailers = trailers;
+        message.complete = true;
+        let promised = message.headers.text("content-length").and_then(|text| text.parse().ok());
+        if changed && promised.is_some_and(|length: usize| length != message.body.len()) {
+            self.vm.state_mut().recorder.misuse(Misuse::StaleContentLength);
         }
     }
 
