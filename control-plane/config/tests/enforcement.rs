@@ -300,3 +300,12 @@ fn the_document_shows_what_is_refused_and_what_is_not() {
     });
     assert_eq!(refused.collect::<Vec<_>>(), [true, false, false]);
 }
+
+#[test]
+fn the_example_of_an_external_authorizer_is_right() {
+    let text = include_str!("../../../docs/external-authorizers.md");
+    let example = text.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let parsed = parse_file("test.yaml", example).into_iter().map(|parsed| parsed.unwrap_or_else(|error| panic!("{error}")));
+    let (state, errors) = State::assemble(parsed.collect());
+    assert_eq!((errors, state.authorization_policies().len()), (vec![], 1));
+}
