@@ -10,6 +10,7 @@ use crate::matcher::path::PathMatch;
 use crate::matcher::principal::RequestPrincipalMatch;
 use crate::matcher::text::TextMatch;
 use crate::request::Request;
+use crate::wire::Action;
 
 /// Any of the values matches (`X`), or none does (`notX`).
 #[derive(Debug, Clone)]
@@ -34,12 +35,30 @@ pub(crate) enum Test {
     Hosts(Vec<TextMatch>),
     Methods(Vec<TextMatch>),
     Paths(Vec<PathMatch>),
-    Header(String, Vec<TextMatch>),
+    Header(String, Vec<TextMatch>, Repeated),
     /// The path into the token's claims.
     Claim(Vec<String>, Vec<TextMatch>),
 }
 
+/// How a header is compared that a request has more than once. Proxies and apps differ: some join the values with `,`, as Envoy did until
+/// 1.37, some look at each, as Envoy does since, some at one. What denies must see all of it, and what allows must not be fooled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repeated {
+    /// The values joined with `,`, and nothing else.
+    Joined,
+    /// The values joined, and also each by itself.
+    AnyReading,
+}
+
 impl Check {
+    /// What the check is part of decides how a repeated header is read: so that of two readings the one holds that allows less.
+    pub(crate) fn for_action(&mut self, action: Action) {
+        if let Test::Header(_, _, repeated) = &mut self.test {
+            let denies = action != Action::Allow;
+            *repeated = if denies == self.negated { Repeated::Joined } else { Repeated::AnyReading };
+        }
+    }
+
     pub(crate) fn matches(&self, request: &Request<'_>) -> bool {
         self.test.matches(request) != self.negated
     }
@@ -113,7 +132,7 @@ impl Test {
             Self::RemoteIp(_) => "remote.ip".to_owned(),
             Self::DestinationPort(_) => "destination.port".to_owned(),
             Self::RequestPrincipals(_) => "request.auth.principal".to_owned(),
-            Self::Header(name, _) => format!("request.headers[{name}]"),
+            Self::Header(name, ..) => format!("request.headers[{name}]"),
             Self::Claim(path, _) => format!("request.auth.claims[{}]", path.join("][")),
             Self::DestinationIp(_) | Self::Sni(_) | Self::Hosts(_) | Self::Methods(_) | Self::Paths(_) => self.field().to_owned(),
         }
@@ -144,9 +163,11 @@ impl Test {
             }),
             Self::Methods(values) => request.http.is_some_and(|http| any(values, http.method())),
             Self::Paths(values) => request.http.is_some_and(|http| values.iter().any(|value| value.matches(http.path()))),
-            Self::Header(name, values) => {
-                request.http.is_some_and(|http| values.iter().any(|value| value.matches_joined(http.headers().all(name))))
-            }
+            Self::Header(name, values, repeated) => request.http.is_some_and(|http| {
+                let found = http.headers().all(name);
+                let any_reading = |value: &TextMatch| *repeated == Repeated::AnyReading && found.clone().any(|one| value.matches(one));
+                values.iter().any(|value| value.matches_joined(found.clone()) || any_reading(value))
+            }),
         }
     }
 }

@@ -84,6 +84,7 @@ impl Rule {
     /// What is left of the rule on a listener that has no HTTP. ALLOW: nothing, if any field needs HTTP, so that less is allowed. DENY:
     /// the fields that need none, so that more is denied.
     pub(crate) fn on(mut self, protocol: Protocol, action: Action) -> Option<Self> {
+        self.from.iter_mut().chain(&mut self.to).flatten().flatten().chain(&mut self.when).for_each(|check| check.for_action(action));
         if protocol == Protocol::Http {
             return Some(self);
         }

@@ -134,7 +134,7 @@ fn of_check(check: &Check) -> Option<Vec<Key<'_>>> {
         Test::Hosts(values) => values.iter().map(|value| one(AttributeRef::Host, lower(text(value)?))).collect(),
         Test::Methods(values) => values.iter().map(|value| one(AttributeRef::Method, text(value))).collect(),
         Test::Sni(values) => values.iter().map(|value| one(AttributeRef::Sni, text(value))).collect(),
-        Test::Header(name, values) => values.iter().map(|value| one(AttributeRef::Header(name), text(value))).collect(),
+        Test::Header(name, values, _) => values.iter().map(|value| one(AttributeRef::Header(name), text(value))).collect(),
         Test::Claim(path, values) => values.iter().map(|value| one(AttributeRef::Claim(path), text(value))).collect(),
         Test::Principals(values) => {
             let patterns = values.iter().flat_map(|value| value.patterns());

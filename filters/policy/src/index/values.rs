@@ -42,7 +42,13 @@ pub(crate) fn of(attribute: &Attribute, request: &Request<'_>, found: &mut dyn F
         Attribute::Path => request.http.iter().for_each(|http| bytes(http.path())),
         Attribute::Method => request.http.iter().for_each(|http| bytes(http.method())),
         Attribute::Host => request.http.iter().for_each(|http| bytes(&http.authority().to_ascii_lowercase())),
-        Attribute::Header(name) => request.http.iter().filter_map(|http| http.headers().joined(name)).for_each(|value| bytes(&value)),
+        Attribute::Header(name) => request.http.iter().for_each(|http| {
+            let all = http.headers().all(name);
+            if all.clone().nth(1).is_some() {
+                all.for_each(&mut bytes);
+            }
+            http.headers().joined(name).iter().for_each(|value| bytes(value));
+        }),
         Attribute::PeerName => names(&connection.peer).for_each(|name| bytes(name.as_bytes())),
         Attribute::Namespace => ids(&connection.peer).filter_map(|id| id.namespace()).for_each(|namespace| bytes(namespace.as_bytes())),
         Attribute::Account => ids(&connection.peer).flat_map(|id| id.accounts()).for_each(|account| bytes(account.as_bytes())),

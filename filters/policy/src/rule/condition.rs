@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv4Net};
 
 use super::{Scope, values};
-use crate::check::{Check, Test};
+use crate::check::{Check, Repeated, Test};
 use crate::field_path::FieldPath;
 use crate::headers::is_token;
 use crate::invalid::Errors;
@@ -99,7 +99,9 @@ impl<'a> Attribute<'a> {
     fn compile(&self, list: &Vec<String>, scope: Scope<'_>, path: &FieldPath<'_>, errors: &mut Errors) -> Option<Test> {
         let list = Some(list);
         match self {
-            Self::Header(name) => values(list, path, errors, TextMatch::parse).map(|found| Test::Header((*name).to_owned(), found)),
+            Self::Header(name) => {
+                values(list, path, errors, TextMatch::parse).map(|found| Test::Header((*name).to_owned(), found, Repeated::AnyReading))
+            }
             Self::SourceIp => values(list, path, errors, ip_block).map(Test::DirectIp),
             Self::RemoteIp => values(list, path, errors, ip_block).map(Test::RemoteIp),
             Self::DestinationIp => values(list, path, errors, ip_block).map(Test::DestinationIp),

@@ -77,7 +77,13 @@ impl World<'_> {
     }
 
     fn condition(&self, policy: &wire::AuthorizationPolicy, condition: &wire::Condition) -> bool {
-        Self::both(condition.values.as_ref(), condition.not_values.as_ref(), |value| self.holds(&policy.namespace, &condition.key, value))
+        // Of a repeated header: what would deny holds of the values joined and of each, what would allow of the values joined.
+        let denies = policy.action != wire::Action::Allow;
+        let name = condition.key.strip_prefix("request.headers[").and_then(|rest| rest.strip_suffix(']'));
+        let each = |value: &str| name.is_some_and(|name| self.headers(name).iter().any(|found| text(value, found)));
+        let holds = |value: &str| self.holds(&policy.namespace, &condition.key, value);
+        Self::both(condition.values.as_ref(), None, |value| holds(value) || (denies && each(value)))
+            && Self::both(None, condition.not_values.as_ref(), |value| holds(value) || (!denies && each(value)))
     }
 
     fn holds(&self, namespace: &str, key: &str, value: &str) -> bool {
@@ -142,15 +148,18 @@ impl World<'_> {
     }
 
     fn header(&self, name: &str) -> Option<String> {
-        let found: Vec<String> = self
-            .request
+        let found = self.headers(name);
+        (!found.is_empty()).then(|| found.join(","))
+    }
+
+    fn headers(&self, name: &str) -> Found {
+        self.request
             .headers
             .iter()
             .flatten()
             .filter(|(found, _)| found.eq_ignore_ascii_case(name))
             .map(|(_, value)| String::from_utf8(value.clone()).unwrap())
-            .collect();
-        (!found.is_empty()).then(|| found.join(","))
+            .collect()
     }
 
     fn claims(&self) -> Option<&Value> {
