@@ -32,6 +32,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("meshwright-e2e", &["*"]),
     ("meshwright-bench", &["*"]),
     ("meshwright-fuzz", &["*"]),
+    ("meshwright-strip", &[]),
     ("meshwright-tidy", &[]),
 ];
 

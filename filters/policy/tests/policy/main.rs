@@ -9,6 +9,7 @@
 )]
 
 mod decisions;
+mod documented;
 mod equivalence;
 mod evaluations;
 mod extremes;
