@@ -2,6 +2,7 @@ use crate::jwt::{Authentication, JwtError};
 use crate::layer::Entry;
 use crate::policy::{Layers, Policy};
 use crate::request::Request;
+use crate::view::as_rules_see_it;
 
 /// What is done with the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +103,7 @@ pub fn decide<'p>(policy: &'p Policy, request: &Request<'_>) -> Decision<'p> {
     if let Authentication::Refused(refusal) = request.authentication {
         return Decision { verdict: Verdict::Deny, policy: None, rule: None, reason: Reason::Token(refusal.error()) };
     }
-    by_rules(&policy.enforced, request)
+    as_rules_see_it(request, |request| by_rules(&policy.enforced, request))
 }
 
 pub(crate) fn by_rules<'p>(layers: &'p Layers, request: &Request<'_>) -> Decision<'p> {

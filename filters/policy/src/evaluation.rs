@@ -6,6 +6,7 @@ use crate::jwt::Authentication;
 use crate::layer::Entry;
 use crate::policy::Policy;
 use crate::request::Request;
+use crate::view::as_rules_see_it;
 use crate::wire::Action;
 
 /// At most so many rules that an index finds, and as many of the first, are looked at for the nearest miss, so that a denial costs little
@@ -58,10 +59,14 @@ pub struct Evaluation<'p> {
 /// Decides as [`decide`] does, and says all that goes with it.
 #[must_use]
 pub fn evaluate<'p>(policy: &'p Policy, request: &Request<'_>) -> Evaluation<'p> {
-    let decision = decide(policy, request);
     if let Authentication::Refused(_) = request.authentication {
-        return Evaluation { decision, audit: None, shadow: None, custom: Vec::new(), nearest: None };
+        return Evaluation { decision: decide(policy, request), audit: None, shadow: None, custom: Vec::new(), nearest: None };
     }
+    as_rules_see_it(request, |request| evaluate_rules(policy, request))
+}
+
+fn evaluate_rules<'p>(policy: &'p Policy, request: &Request<'_>) -> Evaluation<'p> {
+    let decision = by_rules(&policy.enforced, request);
     let custom = policy.custom.iter().filter_map(|(provider, layer)| {
         let entry = layer.first_match(request)?;
         Some(CustomCheck { provider, rule: reference(entry) })
@@ -104,6 +109,10 @@ pub struct Considered<'p> {
 /// rules, matched or not.
 #[must_use]
 pub fn trace<'p>(policy: &'p Policy, request: &Request<'_>) -> Vec<Considered<'p>> {
+    as_rules_see_it(request, |request| trace_rules(policy, request))
+}
+
+fn trace_rules<'p>(policy: &'p Policy, request: &Request<'_>) -> Vec<Considered<'p>> {
     let layers = policy.shadow.as_ref().unwrap_or(&policy.enforced);
     let all = policy.custom.values().chain([&policy.audit, &layers.deny]).chain(&layers.allow);
     let considered = all.flat_map(|layer| layer.entries()).map(|entry| Considered {

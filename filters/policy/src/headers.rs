@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::jwt::HeaderChange;
+
 /// Envoy parses no more pairs than this out of a map either.
 const MOST: usize = 1024;
 
@@ -79,6 +81,22 @@ impl<'a> Headers<'a> {
             joined.extend_from_slice(value);
         }
         Some(Cow::Owned(joined))
+    }
+
+    /// The same after `changes`, in their order.
+    pub(crate) fn changed<'c>(&self, changes: &'c [HeaderChange]) -> Headers<'c>
+    where
+        'a: 'c,
+    {
+        let mut pairs: Vec<(&[u8], &[u8])> = self.pairs.clone();
+        for change in changes {
+            let (HeaderChange::Set(name, _) | HeaderChange::Remove(name)) = change;
+            pairs.retain(|(found, _)| !found.eq_ignore_ascii_case(name.as_bytes()));
+            if let HeaderChange::Set(name, value) = change {
+                pairs.push((name.as_bytes(), value.as_bytes()));
+            }
+        }
+        Headers { pairs }
     }
 
     #[must_use]

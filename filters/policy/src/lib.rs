@@ -18,6 +18,7 @@ mod matcher;
 mod policy;
 mod request;
 mod rule;
+mod view;
 pub mod wire;
 
 pub use audit::{AuditRecord, AuditedCustom, AuditedDecision, AuditedMiss, AuditedRule};

@@ -6,7 +6,7 @@ use meshwright_policy::{Authentication, HeaderChange, Policy};
 use serde_json::{Value, json};
 
 use crate::keys;
-use crate::support::{ISSUER, Trusting, authenticate, unsigned};
+use crate::support::{Fixture, ISSUER, Trusting, authenticate, unsigned};
 
 fn changes(rule: &Value, headers: &[(&str, &[u8])]) -> Vec<(String, Option<Vec<u8>>)> {
     let mut rule = rule.clone();
@@ -104,4 +104,32 @@ fn what_claims_set_is_the_policys_alone() {
     let policy = Policy::from_json(config.to_string().as_bytes()).unwrap();
     assert_eq!(policy.owned_headers(), ["x-payload", "x-sub"]);
     assert!(policy.verifies_tokens());
+}
+
+/// As in Istio, where jwt_authn stands before rbac.
+#[test]
+fn rules_see_the_request_as_the_app_gets_it() {
+    let allows = |rule: &Value, condition: &Value, headers: &[(&str, &[u8])]| {
+        let mut rule = rule.clone();
+        rule["issuer"] = json!(ISSUER);
+        rule["jwks"] = json!(keys::JWKS);
+        let config = json!({
+            "version": 1, "protocol": "http", "trust_domain": "mesh.test",
+            "request_authentication": [{"namespace": "ns", "name": "tokens", "jwt_rules": [rule]}],
+            "authorization": [{"namespace": "ns", "name": "name", "action": "ALLOW", "rules": [{"when": [condition]}]}],
+        });
+        let policy = Policy::from_json(config.to_string().as_bytes()).unwrap();
+        let fixture = headers.iter().fold(Fixture::new(), |fixture, (name, value)| fixture.header(name, value));
+        crate::support::allows(&policy, &fixture)
+    };
+    let token = token(&json!({"sub": "me"}));
+    let bearer = format!("Bearer {token}").into_bytes();
+    let user = json!({"outputClaimToHeaders": [{"header": "x-user", "claim": "sub"}]});
+    let is_me = json!({"key": "request.headers[x-user]", "values": ["me"]});
+    assert!(allows(&user, &is_me, &[("authorization", &bearer)]));
+    assert!(!allows(&user, &is_me, &[]));
+    let no_token = json!({"key": "request.headers[authorization]", "notValues": ["*"]});
+    for (rule, allowed) in [(json!({}), true), (json!({"forwardOriginalToken": true}), false)] {
+        assert_eq!(allows(&rule, &no_token, &[("authorization", &bearer)]), allowed, "{rule}");
+    }
 }
