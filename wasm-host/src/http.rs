@@ -16,6 +16,7 @@ use crate::vm::{Trapped, Vm};
 
 pub(crate) use chain::chain;
 use phases::Which;
+pub(crate) use reply::grpc_status;
 
 /// How long a paused stream is waited for: Envoy's default for idle streams.
 const IDLE: Duration = Duration::from_secs(300);

@@ -8,6 +8,7 @@ use wasmtime::{Memory, StoreLimits, StoreLimitsBuilder, TypedFunc};
 
 use crate::abi::{AbiVersion, LogLevel, Status};
 use crate::calls::Calls;
+use crate::grpc::GrpcCalls;
 use crate::metrics::Metrics;
 use crate::plugin::Settings;
 use crate::random::Random;
@@ -43,6 +44,9 @@ pub(crate) struct State {
     pub(crate) random: Random,
     pub(crate) metrics: Metrics,
     pub(crate) calls: Calls,
+    pub(crate) grpc: GrpcCalls,
+    /// By `declare_property`: whether each can be set only once in a stream.
+    pub(crate) declared_properties: BTreeMap<Vec<u8>, bool>,
     pub(crate) recorder: Recorder,
     /// Calls of functions that have faults, since the VM started.
     counted: BTreeMap<&'static str, u64>,
@@ -79,6 +83,8 @@ impl State {
             random: Random::new(settings.seed),
             metrics: Metrics::default(),
             calls: Calls::default(),
+            grpc: GrpcCalls::default(),
+            declared_properties: BTreeMap::new(),
             recorder: Recorder::default(),
             counted: BTreeMap::new(),
             settings,
@@ -134,9 +140,10 @@ impl State {
     pub(crate) fn take_report(&mut self, memory: u64, fuel: Option<u64>) -> Report {
         let Recorder { logs, calls, trace, hostcalls, traps, misuse, properties, dropped, copied, .. } = std::mem::take(&mut self.recorder);
         let metrics = self.metrics.snapshot();
+        let grpc_calls = std::mem::take(&mut self.grpc.made);
         let filter_state = BTreeMap::new();
         let Copied { from_guest, to_guest, allocations } = copied;
         let cost = Cost { memory, fuel, bytes_from_guest: from_guest, bytes_to_guest: to_guest, allocations };
-        Report { logs, metrics, properties, filter_state, calls, trace, dropped, hostcalls, traps, misuse, cost }
+        Report { logs, metrics, properties, filter_state, calls, grpc_calls, trace, dropped, hostcalls, traps, misuse, cost }
     }
 }

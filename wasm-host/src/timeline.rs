@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::calls::CallEnd;
+use crate::grpc::GrpcEvent;
 
 /// Something that will happen.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// A call that the filter made is answered.
     CallEnds { token: u32, end: CallEnd },
+    /// A gRPC call or stream goes on.
+    Grpc { token: u32, event: GrpcEvent },
     /// A timer fires; `armed` tells it from one that was replaced since.
     Tick { root: u32, armed: u64 },
     /// Something was put into a queue that the context had registered.
@@ -47,6 +50,11 @@ impl Timeline {
         let entry = self.events.first_entry().filter(|entry| entry.key().0 <= until)?;
         self.now = self.now.max(entry.key().0);
         Some(entry.remove())
+    }
+
+    /// Whether anything that the filter called has still to answer.
+    pub(crate) fn awaits_calls(&self) -> bool {
+        self.events.values().any(|event| matches!(event, Event::CallEnds { .. } | Event::Grpc { .. }))
     }
 
     pub(crate) fn move_to(&mut self, time: Duration) {

@@ -12,6 +12,7 @@ use crate::call::Restricted;
 use crate::callbacks::{CALLBACKS, MALLOC};
 use crate::calls::{CallEnd, message};
 use crate::engine::epochs;
+use crate::grpc::GrpcEvent;
 use crate::host::Host;
 use crate::message::{Message, Response};
 use crate::plugin::Settings;
@@ -148,6 +149,7 @@ impl Vm {
         };
         match event {
             Event::CallEnds { token, end } => self.deliver_answer(token, end)?,
+            Event::Grpc { token, event } => self.deliver_grpc(token, event)?,
             Event::Tick { root, armed } => self.tick(root, armed)?,
             Event::QueueReady { root, queue } => {
                 self.invoke("proxy_on_queue_ready", root, &[root, queue])?;
@@ -173,6 +175,32 @@ impl Vm {
         self.state_mut().calls.delivering = Some(answer);
         let called = self.invoke("proxy_on_http_call_response", root, &[root, token, headers, body, trailers]);
         self.state_mut().calls.delivering = None;
+        called.map(|_| ())
+    }
+
+    /// One that was cancelled meanwhile hears nothing. A call is over with its one answer, a stream with its close.
+    fn deliver_grpc(&mut self, token: u32, event: GrpcEvent) -> Result<(), Trapped> {
+        let grpc = &mut self.state_mut().grpc;
+        let Some((root, streaming)) = grpc.open.get(&token).map(|open| (open.root, open.streaming)) else {
+            return Ok(());
+        };
+        if !streaming || matches!(event, GrpcEvent::Close(..)) {
+            grpc.open.remove(&token);
+        }
+        let (name, argument) = match &event {
+            GrpcEvent::Initial(metadata) => ("proxy_on_grpc_receive_initial_metadata", length(metadata.len())),
+            GrpcEvent::Message(message) => ("proxy_on_grpc_receive", length(message.len())),
+            GrpcEvent::Trailing(metadata) => ("proxy_on_grpc_receive_trailing_metadata", length(metadata.len())),
+            GrpcEvent::Close(status, _) => ("proxy_on_grpc_close", *status),
+        };
+        if let GrpcEvent::Close(status, text) = &event {
+            self.state_mut().last_status = (*status, text.clone());
+        }
+        self.state_mut().grpc.delivering = Some(event);
+        let called = self.invoke(name, root, &[root, token, argument]);
+        let state = self.state_mut();
+        state.grpc.delivering = None;
+        state.last_status = (0, String::new());
         called.map(|_| ())
     }
 

@@ -105,7 +105,7 @@ impl Worker {
     /// As [`request`](Self::request), and then all calls that the filter made are answered.
     pub(crate) fn request_and_settle(&mut self, request: Request) -> Outcome {
         let (outcome, stream) = http::exchange(&mut self.vm, self.root, request);
-        while !self.vm.state().calls.pending.is_empty() && self.vm.next_event(Duration::MAX).is_ok_and(|happened| happened) {}
+        while self.vm.state().timeline.awaits_calls() && self.vm.next_event(Duration::MAX).is_ok_and(|happened| happened) {}
         self.report(outcome, stream)
     }
 

@@ -9,6 +9,8 @@ mod capabilities;
 mod chain;
 mod cost;
 mod failure;
+mod fuzz;
+mod grpc;
 mod headers;
 mod inspect;
 mod loading;
