@@ -59,6 +59,7 @@ mod property;
 mod random;
 mod recorder;
 mod report;
+mod roots;
 mod script;
 mod shared;
 mod state;

@@ -13,6 +13,8 @@ pub(crate) enum Event {
     CallEnds { token: u32, end: CallEnd },
     /// A gRPC call or stream goes on.
     Grpc { token: u32, event: GrpcEvent },
+    /// The plugin gets another configuration.
+    Reconfigure { configuration: Vec<u8> },
     /// A timer fires; `armed` tells it from one that was replaced since.
     Tick { root: u32, armed: u64 },
     /// Something was put into a queue that the context had registered.

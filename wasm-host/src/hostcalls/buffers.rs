@@ -70,8 +70,7 @@ fn read(state: &State, id: BufferType) -> Result<&[u8], Status> {
             Some(GrpcEvent::Initial(_) | GrpcEvent::Trailing(_) | GrpcEvent::Close(..)) | None => &[],
         }),
         BufferType::VmConfiguration => Ok(&state.settings.vm_configuration),
-        BufferType::PluginConfiguration if state.configuring => Ok(&state.settings.configuration),
-        BufferType::PluginConfiguration => Err(Status::NotFound),
+        BufferType::PluginConfiguration => state.configuring.as_deref().ok_or(Status::NotFound),
         BufferType::CallData => Ok(&state.scratch),
     }
 }

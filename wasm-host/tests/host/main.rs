@@ -23,3 +23,4 @@ mod support;
 mod tcp;
 mod time;
 mod traps;
+mod workers;
