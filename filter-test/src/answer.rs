@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use meshwright_wasm_host::{
-    Ended, Headers, HttpCall, LogLevel, Message, MetricType, Outcome, Report, TcpOutcome, TraceEvent, TrapKind, Value,
+    Ended, GrpcCall, Headers, HttpCall, LogLevel, Message, MetricType, Outcome, Report, TcpOutcome, TraceEvent, TrapKind, Value,
 };
 use serde_json::{Map, json};
 
@@ -130,7 +130,8 @@ fn about(report: &Report) -> Map<String, serde_json::Value> {
         .map(|misuse| json!({"name": misuse.name(), "severity": misuse.severity().name(), "message": misuse.to_string()}))
         .collect();
     let about = json!({
-        "calls": report.calls.iter().map(call).collect::<Vec<_>>(), "trace": report.trace.iter().map(event).collect::<Vec<_>>(),
+        "calls": report.calls.iter().map(call).collect::<Vec<_>>(),
+        "grpc_calls": report.grpc_calls.iter().map(grpc_call).collect::<Vec<_>>(), "trace": report.trace.iter().map(event).collect::<Vec<_>>(),
         "logs": logs, "metrics": metrics, "properties": properties, "filter_state": state, "traps": traps, "misuse": misuse,
         "dropped": report.dropped,
     });
@@ -148,6 +149,14 @@ fn call(call: &HttpCall) -> serde_json::Value {
     json!({
         "token": call.token, "cluster": call.cluster, "timeout_milliseconds": call.timeout_milliseconds,
         "headers": headers(&call.request.headers), "body": bytes(&call.request.body), "trailers": headers(&call.request.trailers),
+    })
+}
+
+fn grpc_call(call: &GrpcCall) -> serde_json::Value {
+    json!({
+        "token": call.token, "cluster": call.cluster, "service": call.service, "method": call.method, "streaming": call.streaming,
+        "timeout_milliseconds": call.timeout_milliseconds, "initial_metadata": headers(&call.initial_metadata),
+        "messages": call.messages.iter().map(|message| bytes(message)).collect::<Vec<_>>(),
     })
 }
 

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use meshwright_wasm_host::{Answer, Fault, Host, Limits, LogLevel, Plugin, Request, Response, Shared, Status, StreamInfo, Tcp, Upstream};
+use meshwright_wasm_host::{
+    Answer, Fault, Grpc, Host, Limits, LogLevel, Plugin, Request, Response, Shared, Status, StreamInfo, Tcp, Upstream,
+};
 
 use crate::wire::{
-    AnswerWire, Bytes, FaultWire, HeaderMap, Level, LogWire, ModuleWire, RequestWire, ScenarioWire, StatusWire, TcpStepWire, TcpWire,
-    UpstreamWire, WorldWire,
+    AnswerWire, Bytes, FaultWire, GrpcWire, HeaderMap, Level, LogWire, ModuleWire, RequestWire, ScenarioWire, StatusWire, TcpStepWire,
+    TcpWire, UpstreamWire, WorldWire,
 };
 
 /// A field's path and what is wrong with it.
@@ -149,19 +151,39 @@ fn upstream(path: &str, answers: &[AnswerWire]) -> Result<Upstream, Wrong> {
 
 fn answer(path: &str, wire: &AnswerWire) -> Result<Answer, Wrong> {
     let failures = [wire.reset, wire.connection_failure, wire.never];
+    let others = failures.into_iter().chain([wire.grpc.is_some()]).filter(|other| *other).count();
     let says_response = wire.status.is_some() || wire.body.is_some() || !wire.headers.is_empty() || !wire.trailers.is_empty();
-    if failures.into_iter().filter(|failure| *failure).count() + usize::from(says_response) > 1 {
-        return wrong(path, "is more than one answer (allowed: a response, or one of `reset`, `connection_failure`, `never`)");
+    if others + usize::from(says_response) > 1 {
+        return wrong(path, "is more than one answer (allowed: a response, or one of `grpc`, `reset`, `connection_failure`, `never`)");
     }
     let answer = match failures {
         [true, ..] => Answer::reset(),
         [_, true, _] => Answer::connection_failure(),
         [.., true] => Answer::never(),
+        [false, false, false] if wire.grpc.is_some() => Answer::grpc(grpc(path, wire.grpc.clone().unwrap_or_default())?),
         [false, false, false] => {
             Answer::response(response(path, wire.status, &wire.headers, wire.body.clone().into_iter().collect(), &wire.trailers)?)
         }
     };
     Ok(answer.after(Duration::from_millis(wire.after_milliseconds)))
+}
+
+fn grpc(path: &str, wire: GrpcWire) -> Result<Grpc, Wrong> {
+    let GrpcWire { initial_metadata, messages, trailing_metadata, status, status_message, on_send } = wire;
+    if status > 16 {
+        return wrong(format!("{path}.grpc.status"), format!("found {status} (allowed: 0 to 16)"));
+    }
+    let mut grpc = Grpc::status(status, status_message);
+    for message in messages {
+        grpc = grpc.and_message(message.0);
+    }
+    for (name, value) in pairs(&format!("{path}.grpc.initial_metadata"), &initial_metadata, false)? {
+        grpc = grpc.initial_metadata(name, value);
+    }
+    for (name, value) in pairs(&format!("{path}.grpc.trailing_metadata"), &trailing_metadata, false)? {
+        grpc = grpc.trailing_metadata(name, value);
+    }
+    Ok(if on_send { grpc.on_send() } else { grpc })
 }
 
 fn response(path: &str, status: Option<u16>, headers: &HeaderMap, chunks: Vec<Bytes>, trailers: &HeaderMap) -> Result<Response, Wrong> {

@@ -21,6 +21,7 @@ pub(crate) fn failures(expected: &Expectation, ran: &Ran) -> Vec<Failure> {
     }
     let report = ran.report();
     messages::calls(expected, report, &mut failures);
+    messages::grpc_calls(expected, report, &mut failures);
     logs(expected.logs.as_deref().unwrap_or_default(), report, &mut failures);
     metrics(expected, report, &mut failures);
     messages::map("expect.properties", &expected.properties, |name| report.property(name).into_iter().collect(), &mut failures);

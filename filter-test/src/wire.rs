@@ -12,8 +12,8 @@ use serde::Deserialize;
 
 pub(crate) use content::{Bytes, Configuration, HeaderValues, PropertyValue, Time};
 pub(crate) use expect::{
-    CallExpectation, CostExpectation, EndedWire, Expectation, LocalReplyExpectation, LogExpectation, Matchers, MessageExpectation,
-    TcpExpectation,
+    CallExpectation, CostExpectation, EndedWire, Expectation, GrpcCallExpectation, LocalReplyExpectation, LogExpectation, Matchers,
+    MessageExpectation, TcpExpectation,
 };
 pub(crate) use matcher::Matcher;
 
@@ -120,7 +120,7 @@ pub(crate) struct LimitsWire {
     pub(crate) callback_milliseconds: Option<u64>,
 }
 
-/// One answer of a cluster: a response, or one of `reset`, `connection_failure` and `never`.
+/// One answer of a cluster: a response, or one of `grpc`, `reset`, `connection_failure` and `never`.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "Answer")]
@@ -137,6 +137,24 @@ pub(crate) struct AnswerWire {
     pub(crate) never: bool,
     /// On the virtual clock.
     pub(crate) after_milliseconds: u64,
+    /// The answer to a gRPC call or stream.
+    pub(crate) grpc: Option<GrpcWire>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Grpc")]
+pub(crate) struct GrpcWire {
+    /// Only streams are told of it.
+    pub(crate) initial_metadata: HeaderMap,
+    pub(crate) messages: Vec<Bytes>,
+    /// Only streams are told of it.
+    pub(crate) trailing_metadata: HeaderMap,
+    /// 0 (OK) if not said.
+    pub(crate) status: u32,
+    pub(crate) status_message: String,
+    /// Of a stream: each message answers one that the filter sent, and the stream ends when the filter has closed its half.
+    pub(crate) on_send: bool,
 }
 
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]

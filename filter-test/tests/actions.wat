@@ -12,6 +12,7 @@
   (import "env" "proxy_close_stream" (func $close (param i32) (result i32)))
   (import "env" "proxy_get_buffer_bytes" (func $buffer (param i32 i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_set_effective_context" (func $effective (param i32) (result i32)))
+  (import "env" "proxy_grpc_call" (func $grpc (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 2)
   (data (i32.const 100) ":path")
   (data (i32.const 110) "x-seen")
@@ -53,6 +54,11 @@
       (drop (call $call (i32.const 180) (i32.const 4) (i32.const 300) (i32.const 65) (i32.const 190) (i32.const 6)
                         (i32.const 0) (i32.const 0) (i32.const 500) (i32.const 0)))
       (return (i32.const 1))))
+    ;; g: the same with gRPC
+    (if (i32.eq (local.get $letter) (i32.const 103)) (then
+      (drop (call $grpc (i32.const 180) (i32.const 4) (i32.const 170) (i32.const 8) (i32.const 160) (i32.const 8) (i32.const 0) (i32.const 0)
+                        (i32.const 190) (i32.const 6) (i32.const 500) (i32.const 0)))
+      (return (i32.const 1))))
     ;; h: hang, t: trap, c: close, m: misuse
     (if (i32.eq (local.get $letter) (i32.const 104)) (then (return (i32.const 1))))
     (if (i32.eq (local.get $letter) (i32.const 116)) (then (unreachable)))
@@ -62,4 +68,10 @@
     (i32.const 0))
   (func (export "proxy_on_http_call_response") (param i32 i32 i32 i32 i32)
     (drop (call $effective (global.get $stream)))
-    (drop (call $continue (i32.const 0)))))
+    (drop (call $continue (i32.const 0))))
+  (func (export "proxy_on_grpc_receive") (param i32 i32 i32)
+    (drop (call $effective (global.get $stream)))
+    (drop (call $continue (i32.const 0))))
+  (func (export "proxy_on_grpc_close") (param i32 i32 i32)
+    (drop (call $effective (global.get $stream)))
+    (drop (call $reply (i32.const 503) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const -1)))))

@@ -51,6 +51,8 @@ fn errors_have_line_path_and_what_is_allowed() {
 #[test]
 fn what_does_not_fit_together_is_an_error() {
     for (text, expected) in [
+        ("request: {}\nworld: {clusters: {c: [{grpc: {}, status: 200}]}}\n", "world.clusters.c[0]: is more than one answer"),
+        ("request: {}\nworld: {clusters: {c: [{grpc: {status: 17}}]}}\n", "world.clusters.c[0].grpc.status: found 17 (allowed: 0 to 16)"),
         (
             "request: {}\nworld: {faults: [{function: proxy_logs, status: empty}]}\n",
             "world.faults[0]: `proxy_logs` is no host function of the ABI",

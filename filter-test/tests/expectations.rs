@@ -26,6 +26,11 @@ fn failures(input: &str, expect: &str) -> Vec<String> {
 #[test]
 fn what_is_met_passes() {
     for (input, expect) in [
+        (
+            "request: {path: /g}\nworld: {clusters: {keys: [{grpc: {messages: ['yes']}}]}}",
+            "{grpc_calls: [{cluster: keys, service: requests, method: decision, messages: [denied], streaming: false, timeout_milliseconds: 500}], client: {status: 200}}",
+        ),
+        ("request: {path: /g}\nworld: {clusters: {keys: [{grpc: {status: 8, status_message: no}}]}}", "{client: {status: 503}}"),
         ("request: {path: /}", "{cost: {max_allocations: 1, max_bytes_copied: 200, max_fuel: 1000}}"),
         (
             "request: {path: /}\nworld: {faults: [{function: proxy_add_header_map_value, status: bad_argument}]}",
@@ -80,6 +85,12 @@ fn what_is_met_passes() {
 #[test]
 fn what_is_not_met_fails_with_both_sides() {
     for (input, expect, failure) in [
+        (
+            "request: {path: /g}\nworld: {clusters: {keys: [{grpc: {messages: ['yes']}}]}}",
+            "{grpc_calls: [{messages: [no]}]}",
+            "expect.grpc_calls[0].messages[0]: expected \"no\", found \"denied\"",
+        ),
+        ("request: {path: /}", "{grpc_calls: [{}]}", "expect.grpc_calls: expected 1 calls, found 0 to []"),
         ("request: {path: /}", "{cost: {max_allocations: 0}}", "expect.cost.max_allocations: expected at most 0, found 1"),
         ("request: {path: /}", "{cost: {max_bytes_copied: 1}}", "expect.cost.max_bytes_copied: expected at most 1, found "),
         ("request: {path: /}", "{cost: {max_fuel: 1}}", "expect.cost.max_fuel: expected at most 1, found "),
@@ -214,6 +225,7 @@ fn an_answer_has_everything_that_happened() {
         "dropped",
         "ended",
         "filter_state",
+        "grpc_calls",
         "local_reply",
         "logs",
         "metrics",

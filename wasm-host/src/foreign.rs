@@ -1,14 +1,17 @@
 //! Foreign functions: those that Envoy registers, as far as they are built, and the type of those that a test registers.
 
+mod sign;
 mod signature;
 
 use std::fmt;
+use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
 use prost::Message;
 
 use crate::abi::Status;
 
+pub(crate) use sign::sign;
 pub(crate) use signature::verify_signature;
 
 type Function = dyn Fn(&[u8]) -> Result<Vec<u8>, Status> + Send + Sync;
@@ -29,6 +32,10 @@ pub(crate) enum Builtin {
     VerifySignature,
     SetEnvoyFilterState,
     ClearRouteCache,
+    Sign,
+    Compress,
+    Uncompress,
+    DeclareProperty,
     /// Envoy has it, this host does not: not the same as a name that no one has.
     NotBuilt,
 }
@@ -39,7 +46,11 @@ impl Builtin {
             "verify_signature" => Self::VerifySignature,
             "set_envoy_filter_state" => Self::SetEnvoyFilterState,
             "clear_route_cache" => Self::ClearRouteCache,
-            "sign" | "compress" | "uncompress" | "declare_property" | "expr_create" | "expr_evaluate" | "expr_delete" => Self::NotBuilt,
+            "sign" => Self::Sign,
+            "compress" => Self::Compress,
+            "uncompress" => Self::Uncompress,
+            "declare_property" => Self::DeclareProperty,
+            "expr_create" | "expr_evaluate" | "expr_delete" => Self::NotBuilt,
             _ => return None,
         })
     }
@@ -62,4 +73,49 @@ pub(crate) fn filter_state_argument(argument: &[u8]) -> Result<(String, Vec<u8>)
     let SetEnvoyFilterStateArguments { path, value, span: _ } =
         SetEnvoyFilterStateArguments::decode(argument).map_err(|_| Status::BadArgument)?;
     Ok((path, value))
+}
+
+/// `envoy.source.extensions.common.wasm.DeclarePropertyArguments`, without what only Envoy's own consumers read: type, schema, span.
+#[derive(Clone, PartialEq, Message)]
+struct DeclarePropertyArguments {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(bool, tag = "2")]
+    readonly: bool,
+}
+
+/// The property's name, and whether it can be set only once.
+pub(crate) fn property_argument(argument: &[u8]) -> Result<(String, bool), Status> {
+    let DeclarePropertyArguments { name, readonly } = DeclarePropertyArguments::decode(argument).map_err(|_| Status::BadArgument)?;
+    if name.is_empty() { Err(Status::BadArgument) } else { Ok((name, readonly)) }
+}
+
+/// The zlib format (RFC 1950).
+pub(crate) fn compress(bytes: &[u8]) -> Result<Vec<u8>, Status> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).and_then(|()| encoder.finish()).map_err(|_| Status::SerializationFailure)
+}
+
+/// Not more than `most` bytes: what is small can become anything.
+pub(crate) fn uncompress(bytes: &[u8], most: usize) -> Result<Vec<u8>, Status> {
+    let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+    let mut out = Vec::new();
+    let mut decoder = flate2::read::ZlibDecoder::new(bytes).take(limit);
+    decoder.read_to_end(&mut out).map_err(|_| Status::SerializationFailure)?;
+    if out.len() > most { Err(Status::SerializationFailure) } else { Ok(out) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_compressed_is_uncompressed_and_a_bomb_is_refused() {
+        let zeros = vec![0; 1 << 20];
+        let small = compress(&zeros).unwrap();
+        assert!(small.len() < 2000);
+        assert_eq!(uncompress(&small, 1 << 20), Ok(zeros));
+        assert_eq!(uncompress(&small, (1 << 20) - 1), Err(Status::SerializationFailure));
+        assert_eq!(uncompress(b"no zlib", 100), Err(Status::SerializationFailure));
+    }
 }

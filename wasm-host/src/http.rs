@@ -16,6 +16,7 @@ use crate::vm::{Trapped, Vm};
 
 pub(crate) use chain::chain;
 use phases::Which;
+pub(crate) use reply::grpc_status;
 
 /// How long a paused stream is waited for: Envoy's default for idle streams.
 const IDLE: Duration = Duration::from_secs(300);
@@ -78,7 +79,7 @@ pub(crate) fn exchange(vm: &mut Vm, root: u32, request: Request) -> (Outcome, St
     let ran = created.map_err(Stop::from).and_then(|()| exchange.run(chunks, reply));
     let ended = exchange.finish(ran);
     let outcome = Outcome { ended, code_details: exchange.stream().and_then(|stream| stream.code_details.clone()), ..exchange.outcome };
-    let stream = vm.state_mut().streams.remove(&id).unwrap_or_default();
+    let stream = vm.close_stream(id);
     (outcome, stream)
 }
 

@@ -4,8 +4,8 @@
 //! A stream is given as data ([`Request`], [`Tcp`], [`StreamInfo`]) and comes back as data ([`Outcome`], [`TcpOutcome`], [`Report`]). Nothing
 //! is global: tests run in parallel, time is virtual, randomness is seeded.
 //!
-//! It does not open sockets, does not have gRPC calls yet (they answer UNIMPLEMENTED, as do Envoy's foreign functions that are not built),
-//! and knows one plugin per VM.
+//! It does not open sockets, answers UNIMPLEMENTED for Envoy's foreign functions that are not built, and knows one plugin per VM; several
+//! plugins of a stream are a [`Chain`].
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -43,6 +43,8 @@ mod engine;
 mod error;
 mod fault;
 mod foreign;
+mod fuzz;
+mod grpc;
 mod headers;
 mod host;
 mod hostcalls;
@@ -57,6 +59,7 @@ mod property;
 mod random;
 mod recorder;
 mod report;
+mod roots;
 mod script;
 mod shared;
 mod state;
@@ -75,6 +78,7 @@ pub use chain::{Chain, ChainOutcome};
 pub use engine::Engine;
 pub use error::{LoadError, StartError};
 pub use fault::{Fault, FaultError};
+pub use grpc::Grpc;
 pub use headers::Headers;
 pub use host::Host;
 pub use inspect::Inspection;
@@ -82,7 +86,7 @@ pub use limits::{FailurePolicy, Limits};
 pub use message::{Message, Request, Response};
 pub use misuse::{Misuse, Severity};
 pub use plugin::{Plugin, Run};
-pub use report::{Cost, Ended, HttpCall, LocalReply, LogLine, Metric, Outcome, Report, TcpOutcome, TraceEvent, Trap, TrapKind};
+pub use report::{Cost, Ended, GrpcCall, HttpCall, LocalReply, LogLine, Metric, Outcome, Report, TcpOutcome, TraceEvent, Trap, TrapKind};
 pub use script::{StreamInfo, Tcp};
 pub use shared::Shared;
 pub use upstream::{Answer, Upstream};

@@ -81,6 +81,8 @@ pub struct Report {
     pub filter_state: BTreeMap<Vec<u8>, Value>,
     /// HTTP calls that were dispatched, in order.
     pub calls: Vec<HttpCall>,
+    /// gRPC calls and streams that were started, in order.
+    pub grpc_calls: Vec<GrpcCall>,
     /// Every callback and host call, in order.
     pub trace: Vec<TraceEvent>,
     /// Events and log lines left out because there were too many.
@@ -198,6 +200,28 @@ pub struct HttpCall {
     /// What was sent.
     pub request: Message,
     /// The timeout in milliseconds; 0 is none.
+    pub timeout_milliseconds: u32,
+}
+
+/// A gRPC call or stream that the filter started.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GrpcCall {
+    /// The token that the filter got.
+    pub token: u32,
+    /// To which cluster.
+    pub cluster: String,
+    /// The service's full name.
+    pub service: String,
+    /// The method.
+    pub method: String,
+    /// Sent before the messages.
+    pub initial_metadata: Headers,
+    /// The message of a call; those that were sent on a stream, up to the report.
+    pub messages: Vec<Vec<u8>>,
+    /// A stream rather than a call.
+    pub streaming: bool,
+    /// The timeout of a call in milliseconds; 0 is none.
     pub timeout_milliseconds: u32,
 }
 

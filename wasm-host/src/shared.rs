@@ -22,6 +22,9 @@ struct Inner {
     last_cas: u32,
     data: BTreeMap<(String, Vec<u8>), (Vec<u8>, u32)>,
     queues: Vec<Queue>,
+    last_vm: u64,
+    /// Entries that the VM which registered the queue has not been told of.
+    announced: Vec<(u64, u32)>,
 }
 
 #[derive(Debug)]
@@ -29,6 +32,8 @@ struct Queue {
     vm_id: String,
     name: Vec<u8>,
     entries: VecDeque<Vec<u8>>,
+    /// The VM that registered it last, and is told of entries.
+    owner: u64,
 }
 
 impl Shared {
@@ -67,12 +72,31 @@ impl Shared {
         Ok(())
     }
 
-    pub(crate) fn register_queue(&self, vm_id: &str, name: &[u8]) -> u32 {
+    /// A number for a VM, by which it hears of its queues.
+    pub(crate) fn next_vm(&self) -> u64 {
+        let mut inner = self.lock();
+        inner.last_vm += 1;
+        inner.last_vm
+    }
+
+    /// Queues of this VM into which something was put, once for each entry.
+    pub(crate) fn take_announced(&self, vm: u64) -> Vec<u32> {
+        let mut inner = self.lock();
+        let (mine, others) = std::mem::take(&mut inner.announced).into_iter().partition(|(owner, _)| *owner == vm);
+        inner.announced = others;
+        let mine: Vec<(u64, u32)> = mine;
+        mine.into_iter().map(|(_, queue)| queue).collect()
+    }
+
+    /// The last VM to register a queue owns it.
+    pub(crate) fn register_queue(&self, vm: u64, vm_id: &str, name: &[u8]) -> u32 {
         if let Some(token) = self.resolve_queue(vm_id, name) {
+            // It has just been found.
+            let _ = self.with_queue(token, |queue| queue.owner = vm);
             return token;
         }
         let mut inner = self.lock();
-        inner.queues.push(Queue { vm_id: vm_id.to_owned(), name: name.to_vec(), entries: VecDeque::new() });
+        inner.queues.push(Queue { vm_id: vm_id.to_owned(), name: name.to_vec(), entries: VecDeque::new(), owner: vm });
         crate::abi::length(inner.queues.len())
     }
 
@@ -83,7 +107,12 @@ impl Shared {
     }
 
     pub(crate) fn enqueue(&self, token: u32, entry: Vec<u8>) -> Result<(), Status> {
-        self.with_queue(token, |queue| queue.entries.push_back(entry))
+        let owner = self.with_queue(token, |queue| {
+            queue.entries.push_back(entry);
+            queue.owner
+        })?;
+        self.lock().announced.push((owner, token));
+        Ok(())
     }
 
     pub(crate) fn dequeue(&self, token: u32) -> Result<Vec<u8>, Status> {

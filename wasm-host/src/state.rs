@@ -8,6 +8,7 @@ use wasmtime::{Memory, StoreLimits, StoreLimitsBuilder, TypedFunc};
 
 use crate::abi::{AbiVersion, LogLevel, Status};
 use crate::calls::Calls;
+use crate::grpc::GrpcCalls;
 use crate::metrics::Metrics;
 use crate::plugin::Settings;
 use crate::random::Random;
@@ -19,6 +20,8 @@ use crate::timeline::Timeline;
 pub(crate) struct State {
     pub(crate) abi: AbiVersion,
     pub(crate) settings: Arc<Settings>,
+    /// By which VMs that share queues know each other.
+    pub(crate) vm: u64,
     pub(crate) limiter: StoreLimits,
     pub(crate) memory: Option<Memory>,
     pub(crate) allocator: Option<TypedFunc<u32, u32>>,
@@ -28,12 +31,16 @@ pub(crate) struct State {
     pub(crate) current: u32,
     pub(crate) effective: Option<u32>,
     last_context: u32,
+    /// The root that new streams belong to.
+    pub(crate) serving: u32,
+    /// What it was configured with.
+    pub(crate) serving_configuration: Vec<u8>,
     /// Live contexts that are roots.
     pub(crate) roots: BTreeMap<u32, Root>,
     /// Live streams; a root has one while it logs.
     pub(crate) streams: BTreeMap<u32, Stream>,
-    /// The plugin configuration is readable only while the plugin is configured.
-    pub(crate) configuring: bool,
+    /// The plugin configuration, readable only while the plugin is configured.
+    pub(crate) configuring: Option<Vec<u8>>,
     /// Buffer 8. Whatever was given out last stays in it, as in Envoy.
     pub(crate) scratch: Vec<u8>,
     pub(crate) last_status: (u32, String),
@@ -43,6 +50,9 @@ pub(crate) struct State {
     pub(crate) random: Random,
     pub(crate) metrics: Metrics,
     pub(crate) calls: Calls,
+    pub(crate) grpc: GrpcCalls,
+    /// By `declare_property`: whether each can be set only once in a stream.
+    pub(crate) declared_properties: BTreeMap<Vec<u8>, bool>,
     pub(crate) recorder: Recorder,
     /// Calls of functions that have faults, since the VM started.
     counted: BTreeMap<&'static str, u64>,
@@ -56,12 +66,15 @@ pub(crate) struct Root {
     /// It answered false to `proxy_on_done` and `proxy_done` is awaited.
     pub(crate) finishing: bool,
     pub(crate) done: bool,
+    /// Another serves new streams; it ends with its last.
+    pub(crate) retiring: bool,
 }
 
 impl State {
     pub(crate) fn new(abi: AbiVersion, settings: Arc<Settings>) -> Self {
         Self {
             abi,
+            vm: settings.shared.next_vm(),
             limiter: StoreLimitsBuilder::new().memory_size(settings.limits.memory).memories(1).tables(16).table_elements(1 << 20).build(),
             memory: None,
             allocator: None,
@@ -69,9 +82,11 @@ impl State {
             current: 0,
             effective: None,
             last_context: 0,
+            serving: 0,
+            serving_configuration: Vec::new(),
             roots: BTreeMap::new(),
             streams: BTreeMap::new(),
-            configuring: false,
+            configuring: None,
             scratch: Vec::new(),
             last_status: (0, String::new()),
             queues: BTreeMap::new(),
@@ -79,6 +94,8 @@ impl State {
             random: Random::new(settings.seed),
             metrics: Metrics::default(),
             calls: Calls::default(),
+            grpc: GrpcCalls::default(),
+            declared_properties: BTreeMap::new(),
             recorder: Recorder::default(),
             counted: BTreeMap::new(),
             settings,
@@ -96,9 +113,17 @@ impl State {
         self.effective.unwrap_or(self.current)
     }
 
-    /// The root of the context that a host function acts on. There is one plugin in a VM here, hence one root.
+    /// The root of the context that a host function acts on: itself, or that of its stream.
     pub(crate) fn root(&self) -> Option<u32> {
-        self.roots.keys().next().copied()
+        let context = self.context();
+        let root = if self.roots.contains_key(&context) { context } else { self.streams.get(&context)?.root };
+        Some(root).filter(|root| self.roots.contains_key(root))
+    }
+
+    /// Roots that were replaced and have no streams any more.
+    pub(crate) fn idle_roots(&self) -> Vec<u32> {
+        let is_idle = |id: &u32| !self.streams.values().any(|stream| stream.root == *id);
+        self.roots.iter().filter(|(id, root)| root.retiring && is_idle(id)).map(|(id, _)| *id).collect()
     }
 
     pub(crate) fn stream(&self) -> Option<&Stream> {
@@ -134,9 +159,10 @@ impl State {
     pub(crate) fn take_report(&mut self, memory: u64, fuel: Option<u64>) -> Report {
         let Recorder { logs, calls, trace, hostcalls, traps, misuse, properties, dropped, copied, .. } = std::mem::take(&mut self.recorder);
         let metrics = self.metrics.snapshot();
+        let grpc_calls = std::mem::take(&mut self.grpc.made);
         let filter_state = BTreeMap::new();
         let Copied { from_guest, to_guest, allocations } = copied;
         let cost = Cost { memory, fuel, bytes_from_guest: from_guest, bytes_to_guest: to_guest, allocations };
-        Report { logs, metrics, properties, filter_state, calls, trace, dropped, hostcalls, traps, misuse, cost }
+        Report { logs, metrics, properties, filter_state, calls, grpc_calls, trace, dropped, hostcalls, traps, misuse, cost }
     }
 }

@@ -61,5 +61,6 @@ pub(crate) struct Stream {
     pub(crate) ended: u64,
     pub(crate) code_details: Option<String>,
     pub(crate) id: u32,
+    pub(crate) root: u32,
     pub(crate) route_cache_cleared: bool,
 }

@@ -45,7 +45,7 @@ pub(crate) fn connection(vm: &mut Vm, root: u32, script: Tcp) -> (TcpOutcome, St
     let ran = created.map_err(Stop::from).and_then(|()| connection.run(steps));
     let ended = connection.finish(ran).unwrap_or(Ended::Trapped);
     let outcome = TcpOutcome { ended, ..connection.outcome };
-    let stream = vm.state_mut().streams.remove(&id).unwrap_or_default();
+    let stream = vm.close_stream(id);
     (outcome, stream)
 }
 

@@ -4,12 +4,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::calls::CallEnd;
+use crate::grpc::GrpcEvent;
 
 /// Something that will happen.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// A call that the filter made is answered.
     CallEnds { token: u32, end: CallEnd },
+    /// A gRPC call or stream goes on.
+    Grpc { token: u32, event: GrpcEvent },
+    /// The plugin gets another configuration.
+    Reconfigure { configuration: Vec<u8> },
     /// A timer fires; `armed` tells it from one that was replaced since.
     Tick { root: u32, armed: u64 },
     /// Something was put into a queue that the context had registered.
@@ -51,6 +56,11 @@ impl Timeline {
 
     pub(crate) const fn set(&mut self, time: Duration) {
         self.now = time;
+    }
+
+    /// Whether anything that the filter called has still to answer.
+    pub(crate) fn awaits_calls(&self) -> bool {
+        self.events.values().any(|event| matches!(event, Event::CallEnds { .. } | Event::Grpc { .. }))
     }
 
     pub(crate) fn move_to(&mut self, time: Duration) {

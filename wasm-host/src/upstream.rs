@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::grpc::Grpc;
 use crate::message::Response;
 
 /// A cluster that filters can call. Its answers are given in order; the last one is given again to every later call.
@@ -53,6 +54,7 @@ pub(crate) enum AnswerKind {
     Reset,
     ConnectionFailure,
     Never,
+    Grpc(Box<Grpc>),
 }
 
 impl Answer {
@@ -78,6 +80,12 @@ impl Answer {
     #[must_use]
     pub const fn never() -> Self {
         Self::of(AnswerKind::Never)
+    }
+
+    /// The answer to a gRPC call or stream. An HTTP call gets a 200 without a body.
+    #[must_use]
+    pub fn grpc(answer: Grpc) -> Self {
+        Self::of(AnswerKind::Grpc(Box::new(answer)))
     }
 
     /// The answer comes so much later, on the virtual clock.

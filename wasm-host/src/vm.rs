@@ -12,6 +12,7 @@ use crate::call::Restricted;
 use crate::callbacks::{CALLBACKS, MALLOC};
 use crate::calls::{CallEnd, message};
 use crate::engine::epochs;
+use crate::grpc::GrpcEvent;
 use crate::host::Host;
 use crate::message::{Message, Response};
 use crate::plugin::Settings;
@@ -137,23 +138,46 @@ impl Vm {
         let state = self.state_mut();
         let id = state.next_context();
         let started = state.timeline.nanoseconds();
-        state.streams.insert(id, Stream { id, started, ..stream });
+        state.streams.insert(id, Stream { id, root, started, ..stream });
         (id, self.invoke("proxy_on_context_create", id, &[id, root]).map(|_| ()))
+    }
+
+    /// Takes a stream that has ended away, and with it a root that waited for it.
+    pub(crate) fn close_stream(&mut self, id: u32) -> Stream {
+        let stream = self.state_mut().streams.remove(&id).unwrap_or_default();
+        // A trap is in the report.
+        let _ = self.end_idle_roots();
+        stream
     }
 
     /// Lets the next thing that is due by `until` happen; false when nothing is.
     pub(crate) fn next_event(&mut self, until: Duration) -> Result<bool, Trapped> {
+        self.take_announcements();
         let Some(event) = self.state_mut().timeline.next(until) else {
             return Ok(false);
         };
         match event {
             Event::CallEnds { token, end } => self.deliver_answer(token, end)?,
+            Event::Grpc { token, event } => self.deliver_grpc(token, event)?,
+            Event::Reconfigure { configuration } => {
+                self.replace_root(configuration)?;
+            }
             Event::Tick { root, armed } => self.tick(root, armed)?,
             Event::QueueReady { root, queue } => {
                 self.invoke("proxy_on_queue_ready", root, &[root, queue])?;
             }
         }
         Ok(true)
+    }
+
+    /// Other VMs put something into queues of this one.
+    fn take_announcements(&mut self) {
+        let state = self.state_mut();
+        for queue in state.settings.shared.take_announced(state.vm) {
+            if let Some(root) = state.queues.get(&queue).copied() {
+                state.timeline.after(Duration::ZERO, Event::QueueReady { root, queue });
+            }
+        }
     }
 
     /// The answer goes to the root context, which finds out itself for which stream it is.
@@ -173,6 +197,32 @@ impl Vm {
         self.state_mut().calls.delivering = Some(answer);
         let called = self.invoke("proxy_on_http_call_response", root, &[root, token, headers, body, trailers]);
         self.state_mut().calls.delivering = None;
+        called.map(|_| ())
+    }
+
+    /// One that was cancelled meanwhile hears nothing. A call is over with its one answer, a stream with its close.
+    fn deliver_grpc(&mut self, token: u32, event: GrpcEvent) -> Result<(), Trapped> {
+        let grpc = &mut self.state_mut().grpc;
+        let Some((root, streaming)) = grpc.open.get(&token).map(|open| (open.root, open.streaming)) else {
+            return Ok(());
+        };
+        if !streaming || matches!(event, GrpcEvent::Close(..)) {
+            grpc.open.remove(&token);
+        }
+        let (name, argument) = match &event {
+            GrpcEvent::Initial(metadata) => ("proxy_on_grpc_receive_initial_metadata", length(metadata.len())),
+            GrpcEvent::Message(message) => ("proxy_on_grpc_receive", length(message.len())),
+            GrpcEvent::Trailing(metadata) => ("proxy_on_grpc_receive_trailing_metadata", length(metadata.len())),
+            GrpcEvent::Close(status, _) => ("proxy_on_grpc_close", *status),
+        };
+        if let GrpcEvent::Close(status, text) = &event {
+            self.state_mut().last_status = (*status, text.clone());
+        }
+        self.state_mut().grpc.delivering = Some(event);
+        let called = self.invoke(name, root, &[root, token, argument]);
+        let state = self.state_mut();
+        state.grpc.delivering = None;
+        state.last_status = (0, String::new());
         called.map(|_| ())
     }
 

@@ -7,11 +7,12 @@ use crate::error::StartError;
 use crate::host::Host;
 use crate::limits::FailurePolicy;
 use crate::message::Request;
-use crate::misuse::Misuse;
 use crate::plugin::Settings;
 use crate::report::{Outcome, Report, TcpOutcome};
+use crate::roots::Started;
 use crate::script::{StreamInfo, Tcp};
 use crate::stream::{Side, Stream};
+use crate::timeline::Event;
 use crate::vm::{Trapped, Vm};
 use crate::{http, tcp};
 
@@ -32,7 +33,6 @@ use crate::{http, tcp};
 #[derive(Debug)]
 pub struct Worker {
     vm: Vm,
-    root: u32,
     host: Host,
     settings: Arc<Settings>,
     /// When the VM was started, on the virtual clock.
@@ -42,8 +42,8 @@ pub struct Worker {
 impl Worker {
     pub(crate) fn start(host: &Host, settings: Arc<Settings>) -> Result<Self, StartError> {
         let started = settings.now;
-        let (vm, root) = start_vm(host, &settings)?;
-        Ok(Self { vm, root, host: host.clone(), settings, started })
+        let vm = start_vm(host, &settings)?;
+        Ok(Self { vm, host: host.clone(), settings, started })
     }
 
     /// After a trap, where the policy says so and enough time is over: a new VM for the next stream.
@@ -54,19 +54,21 @@ impl Worker {
             return;
         }
         self.started = now;
-        let settings = Settings { now, ..Settings::clone(&self.settings) };
+        let configuration = self.vm.state().serving_configuration.clone();
+        let settings = Settings { configuration, now, ..Settings::clone(&self.settings) };
         // A VM that does not start again stays lost until the next try.
-        if let Ok((mut vm, root)) = start_vm(&self.host, &Arc::new(settings)) {
+        if let Ok(mut vm) = start_vm(&self.host, &Arc::new(settings)) {
             let before = std::mem::take(&mut self.vm.state_mut().metrics);
             vm.state_mut().metrics.keep_values_of(before);
-            (self.vm, self.root) = (vm, root);
+            self.vm = vm;
         }
     }
 
     /// Its VM and root for a stream; `None` when the stream passes it by.
     pub(crate) fn for_chain(&mut self) -> Option<(&mut Vm, u32)> {
         self.reload_if_due();
-        if self.is_open() { None } else { Some((&mut self.vm, self.root)) }
+        let root = self.vm.state().serving;
+        if self.is_open() { None } else { Some((&mut self.vm, root)) }
     }
 
     /// Whether streams pass as if there were no filter.
@@ -81,14 +83,20 @@ impl Worker {
     }
 }
 
-fn start_vm(host: &Host, settings: &Arc<Settings>) -> Result<(Vm, u32), StartError> {
+fn start_vm(host: &Host, settings: &Arc<Settings>) -> Result<Vm, StartError> {
     let mut vm = Vm::new(host, settings.clone()).map_err(|error| StartError::Instantiate(format!("{error:#}")))?;
-    match configure(&mut vm, settings) {
-        Ok(Started::Yes(root)) => Ok((vm, root)),
-        Ok(Started::VmStartRefused) => Err(StartError::VmStartRefused(Box::new(vm.take_report()))),
-        Ok(Started::ConfigureRefused) => Err(StartError::ConfigureRefused(Box::new(vm.take_report()))),
-        Err(Trapped) => Err(StartError::Trapped(Box::new(vm.take_report()))),
-    }
+    let started = vm.initialize().and_then(|()| vm.start_root(settings.configuration.clone()));
+    refusal(&mut vm, started).map_or(Ok(vm), Err)
+}
+
+fn refusal(vm: &mut Vm, started: Result<Started, Trapped>) -> Option<StartError> {
+    let refused = match started {
+        Ok(Started::Yes) => return None,
+        Ok(Started::VmStartRefused) => StartError::VmStartRefused,
+        Ok(Started::ConfigureRefused) => StartError::ConfigureRefused,
+        Err(Trapped) => StartError::Trapped,
+    };
+    Some(refused(Box::new(vm.take_report())))
 }
 
 impl Worker {
@@ -98,14 +106,16 @@ impl Worker {
         if self.is_open() {
             return http::bypass(request);
         }
-        let (outcome, stream) = http::exchange(&mut self.vm, self.root, request);
+        let root = self.vm.state().serving;
+        let (outcome, stream) = http::exchange(&mut self.vm, root, request);
         self.report(outcome, stream)
     }
 
     /// As [`request`](Self::request), and then all calls that the filter made are answered.
     pub(crate) fn request_and_settle(&mut self, request: Request) -> Outcome {
-        let (outcome, stream) = http::exchange(&mut self.vm, self.root, request);
-        while !self.vm.state().calls.pending.is_empty() && self.vm.next_event(Duration::MAX).is_ok_and(|happened| happened) {}
+        let root = self.vm.state().serving;
+        let (outcome, stream) = http::exchange(&mut self.vm, root, request);
+        while self.vm.state().timeline.awaits_calls() && self.vm.next_event(Duration::MAX).is_ok_and(|happened| happened) {}
         self.report(outcome, stream)
     }
 
@@ -115,7 +125,8 @@ impl Worker {
         if self.is_open() {
             return tcp::bypass(connection);
         }
-        let (outcome, stream) = tcp::connection(&mut self.vm, self.root, connection);
+        let root = self.vm.state().serving;
+        let (outcome, stream) = tcp::connection(&mut self.vm, root, connection);
         let filter_state = stream.attributes.filter_state;
         TcpOutcome { report: Report { filter_state, ..self.vm.take_report() }, ..outcome }
     }
@@ -128,8 +139,8 @@ impl Worker {
         let response = Side { headers: response_headers.unwrap_or_default(), present, trailers: response_trailers, ..Side::default() };
         let now = self.vm.state().timeline.nanoseconds();
         let logged = Stream { request, response, attributes, logging: true, started: now, ended: now, ..Stream::default() };
-        let root = self.root;
-        self.vm.state_mut().streams.insert(root, logged);
+        let root = self.vm.state().serving;
+        self.vm.state_mut().streams.insert(root, Stream { root, ..logged });
         // A trap is in the report.
         let _ = self.vm.invoke("proxy_on_log", root, &[root]);
         let stream = self.vm.state_mut().streams.remove(&root).unwrap_or_default();
@@ -149,6 +160,35 @@ impl Worker {
         self.vm.state_mut().timeline.set(now);
     }
 
+    /// Gives the plugin another configuration, as an ECDS update that keeps the VM does: a VM to try it in, then a new root context in this one.
+    /// The old root ends when its last stream has.
+    ///
+    /// # Errors
+    /// When the configuration is refused: the old one goes on, and Envoy refuses the update.
+    pub fn reconfigure(&mut self, configuration: impl Into<Vec<u8>>) -> Result<(), StartError> {
+        let configuration = configuration.into();
+        self.canary(&configuration)?;
+        let started = self.vm.replace_root(configuration);
+        refusal(&mut self.vm, started).map_or(Ok(()), Err)
+    }
+
+    /// As [`reconfigure`](Self::reconfigure), but so much later on the virtual clock, be it in the middle of a stream that waits.
+    ///
+    /// # Errors
+    /// When the configuration is refused in the VM where it is tried, at once.
+    pub fn reconfigure_after(&mut self, delay: Duration, configuration: impl Into<Vec<u8>>) -> Result<(), StartError> {
+        let configuration = configuration.into();
+        self.canary(&configuration)?;
+        self.vm.state_mut().timeline.after(delay, Event::Reconfigure { configuration });
+        Ok(())
+    }
+
+    fn canary(&self, configuration: &[u8]) -> Result<(), StartError> {
+        let now = self.vm.state().timeline.now();
+        let settings = Settings { configuration: configuration.to_vec(), now, ..Settings::clone(&self.settings) };
+        start_vm(&self.host, &Arc::new(settings)).map(|_| ())
+    }
+
     /// What happened since the last report; before the first stream, the start.
     pub fn take_report(&mut self) -> Report {
         self.vm.take_report()
@@ -158,49 +198,11 @@ impl Worker {
     #[must_use]
     pub fn shut_down(mut self) -> Report {
         // A trap is in the report.
-        let _ = self.end_root();
+        let _ = self.vm.end_root(self.vm.state().serving);
         self.vm.take_report()
-    }
-
-    fn end_root(&mut self) -> Result<(), Trapped> {
-        let root = self.root;
-        let finished = self.vm.invoke("proxy_on_done", root, &[root])?.is_none_or(|done| done != 0);
-        if !finished {
-            if let Some(root) = self.vm.state_mut().roots.get_mut(&root) {
-                root.finishing = true;
-            }
-            while !self.vm.state().roots.get(&root).is_none_or(|root| root.done) && self.vm.next_event(Duration::MAX)? {}
-            if !self.vm.state().roots.get(&root).is_none_or(|root| root.done) {
-                self.vm.state_mut().recorder.misuse(Misuse::ContextNeverDone);
-            }
-        }
-        self.vm.invoke("proxy_on_delete", root, &[root])?;
-        self.vm.state_mut().roots.remove(&root);
-        Ok(())
     }
 
     fn report(&mut self, outcome: Outcome, stream: Stream) -> Outcome {
         Outcome { report: Report { filter_state: stream.attributes.filter_state, ..self.vm.take_report() }, ..outcome }
     }
-}
-
-enum Started {
-    Yes(u32),
-    VmStartRefused,
-    ConfigureRefused,
-}
-
-fn configure(vm: &mut Vm, settings: &Settings) -> Result<Started, Trapped> {
-    vm.initialize()?;
-    let root = vm.state_mut().next_context();
-    vm.state_mut().roots.insert(root, crate::state::Root::default());
-    vm.invoke("proxy_on_context_create", root, &[root, 0])?;
-    let vm_configuration = crate::abi::length(settings.vm_configuration.len());
-    if vm.invoke("proxy_on_vm_start", root, &[root, vm_configuration])? == Some(0) {
-        return Ok(Started::VmStartRefused);
-    }
-    vm.state_mut().configuring = true;
-    let configured = vm.invoke("proxy_on_configure", root, &[root, crate::abi::length(settings.configuration.len())]);
-    vm.state_mut().configuring = false;
-    Ok(if configured? == Some(0) { Started::ConfigureRefused } else { Started::Yes(root) })
 }

@@ -5,7 +5,9 @@ use meshwright_wasm_host::{Headers, Message, Outcome, Report};
 use crate::answer::{Ran, headers_text};
 use crate::failure::Failure;
 use crate::matches;
-use crate::wire::{CallExpectation, Expectation, LocalReplyExpectation, Matcher, Matchers, MessageExpectation, TcpExpectation};
+use crate::wire::{
+    CallExpectation, Expectation, GrpcCallExpectation, LocalReplyExpectation, Matcher, Matchers, MessageExpectation, TcpExpectation,
+};
 
 pub(super) fn check(expected: &Expectation, ran: &Ran, failures: &mut Vec<Failure>) {
     if let Ran::Http(outcome) = ran {
@@ -100,6 +102,30 @@ pub(super) fn calls(expected: &Expectation, report: &Report, failures: &mut Vec<
         one(&path("body"), body.as_ref(), &found.request.body, failures);
         headers(&path("trailers"), trailers, &found.request.trailers, failures);
         equal(&path("timeout_milliseconds"), *timeout_milliseconds, Some(found.timeout_milliseconds), failures);
+    }
+}
+
+pub(super) fn grpc_calls(expected: &Expectation, report: &Report, failures: &mut Vec<Failure>) {
+    let Some(wanted) = &expected.grpc_calls else { return };
+    if wanted.len() != report.grpc_calls.len() {
+        let made: Vec<String> = report.grpc_calls.iter().map(|call| format!("{}/{}", call.service, call.method)).collect();
+        let found = format!("{} to [{}]", made.len(), made.join(", "));
+        failures.push(Failure::new("expect.grpc_calls", format!("{} calls", wanted.len()), found));
+    }
+    for (index, (wanted, found)) in wanted.iter().zip(&report.grpc_calls).enumerate() {
+        let GrpcCallExpectation { cluster, service, method, initial_metadata, messages, streaming, timeout_milliseconds } = wanted;
+        let path = |name: &str| format!("expect.grpc_calls[{index}].{name}");
+        equal(&path("cluster"), cluster.as_ref(), Some(&found.cluster), failures);
+        equal(&path("service"), service.as_ref(), Some(&found.service), failures);
+        equal(&path("method"), method.as_ref(), Some(&found.method), failures);
+        headers(&path("initial_metadata"), initial_metadata, &found.initial_metadata, failures);
+        equal(&path("streaming"), *streaming, Some(found.streaming), failures);
+        equal(&path("timeout_milliseconds"), *timeout_milliseconds, Some(found.timeout_milliseconds), failures);
+        let Some(messages) = messages else { continue };
+        equal(&path("messages"), Some(messages.len()), Some(found.messages.len()), failures);
+        for (number, (matcher, message)) in messages.iter().zip(&found.messages).enumerate() {
+            one(&path(&format!("messages[{number}]")), Some(matcher), message, failures);
+        }
     }
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Expectation {
     pub(crate) tcp: Option<TcpExpectation>,
     /// The HTTP calls that the filter made: these, in this order, and no others.
     pub(crate) calls: Option<Vec<CallExpectation>>,
+    /// The gRPC calls and streams that it started: these, in this order, and no others.
+    pub(crate) grpc_calls: Option<Vec<GrpcCallExpectation>>,
     /// Each must be met by a line.
     pub(crate) logs: Option<Vec<LogExpectation>>,
     /// By name: the sum of a counter, the value of a gauge, the number of records of a histogram.
@@ -97,6 +99,19 @@ pub(crate) struct CallExpectation {
     pub(crate) headers: Matchers,
     pub(crate) body: Option<Matcher>,
     pub(crate) trailers: Matchers,
+    pub(crate) timeout_milliseconds: Option<u32>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct GrpcCallExpectation {
+    pub(crate) cluster: Option<String>,
+    pub(crate) service: Option<String>,
+    pub(crate) method: Option<String>,
+    pub(crate) initial_metadata: Matchers,
+    /// Each message that was sent, in order.
+    pub(crate) messages: Option<Vec<Matcher>>,
+    pub(crate) streaming: Option<bool>,
     pub(crate) timeout_milliseconds: Option<u32>,
 }
 

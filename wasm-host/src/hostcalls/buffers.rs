@@ -4,6 +4,7 @@ use wasmtime::Linker;
 
 use crate::abi::{BufferType, Status, length};
 use crate::call::{Answer, Call};
+use crate::grpc::GrpcEvent;
 use crate::state::State;
 use crate::stream::{Side, Stream};
 
@@ -64,10 +65,12 @@ fn read(state: &State, id: BufferType) -> Result<&[u8], Status> {
         BufferType::DownstreamData => body(|stream| &stream.request, true),
         BufferType::UpstreamData => body(|stream| &stream.response, true),
         BufferType::CallResponseBody => state.calls.delivering.as_ref().map(|answer| answer.body.as_slice()).ok_or(Status::NotFound),
-        BufferType::GrpcReceive => Ok(&[]),
+        BufferType::GrpcReceive => Ok(match &state.grpc.delivering {
+            Some(GrpcEvent::Message(message)) => message,
+            Some(GrpcEvent::Initial(_) | GrpcEvent::Trailing(_) | GrpcEvent::Close(..)) | None => &[],
+        }),
         BufferType::VmConfiguration => Ok(&state.settings.vm_configuration),
-        BufferType::PluginConfiguration if state.configuring => Ok(&state.settings.configuration),
-        BufferType::PluginConfiguration => Err(Status::NotFound),
+        BufferType::PluginConfiguration => state.configuring.as_deref().ok_or(Status::NotFound),
         BufferType::CallData => Ok(&state.scratch),
     }
 }

@@ -57,6 +57,20 @@ fn built_in(state: &mut State, name: &str, argument: &[u8]) -> Result<Vec<u8>, S
             stream.attributes.filter_state.insert(path.into_bytes(), Value::Bytes(value));
             Ok(Vec::new())
         }
+        Builtin::Sign => foreign::sign(argument),
+        Builtin::Compress => foreign::compress(argument),
+        Builtin::Uncompress => foreign::uncompress(argument, state.settings.limits.memory),
+        Builtin::DeclareProperty => {
+            let (name, readonly) = foreign::property_argument(argument)?;
+            match state.declared_properties.insert(name.clone().into_bytes(), readonly) {
+                None => Ok(Vec::new()),
+                // The first declaration stays.
+                Some(first) => {
+                    state.declared_properties.insert(name.into_bytes(), first);
+                    Err(Status::BadArgument)
+                }
+            }
+        }
         Builtin::NotBuilt => Err(Status::Unimplemented),
     }
 }

@@ -1,10 +1,22 @@
-//! gRPC calls. Not built: starting one answers UNIMPLEMENTED, so that there is never a token to be known.
+//! gRPC calls and streams. Answers come on the virtual clock, to the root context.
 
+use std::time::Duration;
+
+use prost::Message;
 use wasmtime::Linker;
 
+use super::headers::parse_pairs;
 use crate::abi::Status;
 use crate::call::{Answer, Call};
+use crate::grpc::{Grpc, GrpcEvent, Open};
+use crate::report::GrpcCall;
 use crate::state::State;
+use crate::timeline::Event;
+use crate::upstream::{self, AnswerKind};
+
+/// gRPC status codes, of which Envoy makes these itself.
+const INTERNAL: u32 = 13;
+const UNAVAILABLE: u32 = 14;
 
 pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     super::define! { linker;
@@ -13,30 +25,201 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         "proxy_grpc_stream" => start_stream, (service: u32, service_len: u32, name: u32, name_len: u32, method: u32, method_len: u32,
             metadata: u32, metadata_len: u32, token_out: u32);
         "proxy_grpc_send" => send, (token: u32, message: u32, len: u32, end: u32);
-        "proxy_grpc_cancel" => no_such_token, (token: u32);
-        "proxy_grpc_close" => no_such_token, (token: u32);
+        "proxy_grpc_cancel" => cancel, (token: u32);
+        "proxy_grpc_close" => close, (token: u32);
     }
     Ok(())
 }
 
 #[expect(clippy::too_many_arguments, reason = "the ABI has them")]
-fn start(_: &mut Call<'_>, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32) -> Answer {
-    unimplemented()
+fn start(
+    call: &mut Call<'_>,
+    service: u32,
+    service_len: u32,
+    name: u32,
+    name_len: u32,
+    method: u32,
+    method_len: u32,
+    metadata: u32,
+    metadata_len: u32,
+    message: u32,
+    message_len: u32,
+    timeout: u32,
+    token_out: u32,
+) -> Answer {
+    let target = target(call, [(service, service_len), (name, name_len), (method, method_len), (metadata, metadata_len)])?;
+    let message = call.read(message, message_len)?;
+    open(call, GrpcCall { messages: vec![message], timeout_milliseconds: timeout, ..target }, token_out)
 }
 
 #[expect(clippy::too_many_arguments, reason = "the ABI has them")]
-fn start_stream(_: &mut Call<'_>, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32, _: u32) -> Answer {
-    unimplemented()
+fn start_stream(
+    call: &mut Call<'_>,
+    service: u32,
+    service_len: u32,
+    name: u32,
+    name_len: u32,
+    method: u32,
+    method_len: u32,
+    metadata: u32,
+    metadata_len: u32,
+    token_out: u32,
+) -> Answer {
+    let target = target(call, [(service, service_len), (name, name_len), (method, method_len), (metadata, metadata_len)])?;
+    open(call, GrpcCall { streaming: true, ..target }, token_out)
 }
 
-const fn unimplemented() -> Answer {
-    Err(crate::call::Failure::Status(Status::Unimplemented))
+fn target(call: &mut Call<'_>, texts: [(u32, u32); 4]) -> Result<GrpcCall, Status> {
+    let [service, name, method, metadata] = texts;
+    let service = call.read(service.0, service.1)?;
+    let cluster = cluster(call.state(), &service)?;
+    Ok(GrpcCall {
+        cluster,
+        service: call.read_text(name.0, name.1)?,
+        method: call.read_text(method.0, method.1)?,
+        initial_metadata: parse_pairs(&call.read(metadata.0, metadata.1)?),
+        ..GrpcCall::default()
+    })
 }
 
-fn no_such_token(_: &mut Call<'_>, _token: u32) -> Answer {
-    Err(Status::NotFound.into())
+/// `envoy.config.core.v3.GrpcService`, as far as it names a cluster.
+#[derive(Clone, PartialEq, Message)]
+struct GrpcService {
+    #[prost(message, optional, tag = "1")]
+    envoy_grpc: Option<EnvoyGrpc>,
 }
 
-fn send(call: &mut Call<'_>, token: u32, _message: u32, _len: u32, _end: u32) -> Answer {
-    no_such_token(call, token)
+#[derive(Clone, PartialEq, Message)]
+struct EnvoyGrpc {
+    #[prost(string, tag = "1")]
+    cluster_name: String,
+}
+
+/// A cluster's plain name, or a serialized `GrpcService`.
+fn cluster(state: &State, service: &[u8]) -> Result<String, Status> {
+    let known = |name: &str| state.settings.upstreams.contains_key(name);
+    if let Some(name) = std::str::from_utf8(service).ok().filter(|name| known(name)) {
+        return Ok(name.to_owned());
+    }
+    match GrpcService::decode(service).ok().and_then(|service| service.envoy_grpc) {
+        Some(service) if known(&service.cluster_name) => Ok(service.cluster_name),
+        Some(_) => Err(Status::BadArgument),
+        None => Err(Status::ParseFailure),
+    }
+}
+
+fn open(call: &mut Call<'_>, made: GrpcCall, token_out: u32) -> Answer {
+    let state = call.state_mut();
+    let root = state.root().ok_or(Status::BadArgument)?;
+    let token = state.calls.next_token();
+    let number = state.calls.count(&made.cluster);
+    let settings = state.settings.clone();
+    let answer = settings.upstreams.get(&made.cluster).ok_or(Status::BadArgument)?.answer(number);
+    let timeout = (made.timeout_milliseconds > 0).then(|| Duration::from_millis(made.timeout_milliseconds.into()));
+    let script = script_of(answer, timeout, made.streaming);
+    let waiting = match script {
+        Some((_, script)) if script.on_send && made.streaming => Some(script),
+        Some((after, script)) => {
+            schedule(state, token, after, script, made.streaming);
+            None
+        }
+        None => None,
+    };
+    state.grpc.open.insert(token, Open { root, streaming: made.streaming, waiting, half_closed: false });
+    state.grpc.made.push(GrpcCall { token, ..made });
+    Ok(call.write_u32(token_out, token)?)
+}
+
+/// What follows from the answer, and when; `None` for nothing ever.
+fn script_of(answer: &upstream::Answer, timeout: Option<Duration>, streaming: bool) -> Option<(Duration, Grpc)> {
+    let timed_out = || timeout.map(|timeout| (timeout, Grpc::status(UNAVAILABLE, "upstream request timeout")));
+    if timeout.is_some_and(|timeout| answer.latency >= timeout) {
+        return timed_out();
+    }
+    let script = match &answer.kind {
+        AnswerKind::Never => return timed_out(),
+        AnswerKind::Grpc(script) => script.as_ref().clone(),
+        AnswerKind::Reset => Grpc::status(INTERNAL, ""),
+        AnswerKind::ConnectionFailure => Grpc::status(UNAVAILABLE, "upstream connect error"),
+        // No gRPC: the HTTP status is all there is.
+        AnswerKind::Response(response) => {
+            let status = response.headers.text(":status").and_then(|status| status.parse().ok());
+            Grpc::status(status.map_or(INTERNAL, crate::http::grpc_status), "")
+        }
+    };
+    let no_answer = !streaming && script.status == 0 && script.messages.is_empty();
+    Some((answer.latency, if no_answer { Grpc::status(INTERNAL, "") } else { script }))
+}
+
+/// A call is told one thing: its message, or why there is none. A stream is told everything.
+fn schedule(state: &mut State, token: u32, after: Duration, script: Grpc, streaming: bool) {
+    let Grpc { initial, messages, trailing, status, text, .. } = script;
+    let mut events = Vec::new();
+    if streaming {
+        events.push(GrpcEvent::Initial(initial));
+        events.extend(messages.into_iter().map(GrpcEvent::Message));
+        events.push(GrpcEvent::Trailing(trailing));
+        events.push(GrpcEvent::Close(status, text));
+    } else if status == 0 {
+        events.extend(messages.into_iter().take(1).map(GrpcEvent::Message));
+    } else {
+        events.push(GrpcEvent::Close(status, text));
+    }
+    for event in events {
+        state.timeline.after(after, Event::Grpc { token, event });
+    }
+}
+
+/// A token of another kind is a mistake, one that nobody knows may be a stream that has ended.
+fn stream_of(state: &mut State, token: u32) -> Result<&mut Open, Status> {
+    if state.calls.pending.contains_key(&token) {
+        return Err(Status::BadArgument);
+    }
+    state.grpc.open.get_mut(&token).ok_or(Status::NotFound)
+}
+
+fn send(call: &mut Call<'_>, token: u32, message: u32, len: u32, end: u32) -> Answer {
+    let message = call.read(message, len)?;
+    let state = call.state_mut();
+    let open = stream_of(state, token)?;
+    if !open.streaming || open.half_closed {
+        return Err(Status::BadArgument.into());
+    }
+    let reply = open.waiting.as_mut().and_then(|script| (!script.messages.is_empty()).then(|| script.messages.remove(0)));
+    state.grpc.record_message(token, message);
+    if let Some(reply) = reply {
+        state.timeline.after(Duration::ZERO, Event::Grpc { token, event: GrpcEvent::Message(reply) });
+    }
+    if end != 0 {
+        half_close(state, token);
+    }
+    Ok(())
+}
+
+fn cancel(call: &mut Call<'_>, token: u32) -> Answer {
+    let state = call.state_mut();
+    stream_of(state, token)?;
+    state.grpc.open.remove(&token);
+    Ok(())
+}
+
+/// Of a stream it closes the filter's half; the entry stays until the service has closed its own. Of a call it is a cancel.
+fn close(call: &mut Call<'_>, token: u32) -> Answer {
+    let state = call.state_mut();
+    if stream_of(state, token)?.streaming {
+        half_close(state, token);
+    } else {
+        state.grpc.open.remove(&token);
+    }
+    Ok(())
+}
+
+fn half_close(state: &mut State, token: u32) {
+    let Some(open) = state.grpc.open.get_mut(&token) else { return };
+    open.half_closed = true;
+    if let Some(Grpc { trailing, status, text, .. }) = open.waiting.take() {
+        for event in [GrpcEvent::Trailing(trailing), GrpcEvent::Close(status, text)] {
+            state.timeline.after(Duration::ZERO, Event::Grpc { token, event });
+        }
+    }
 }

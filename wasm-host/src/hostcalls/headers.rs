@@ -4,6 +4,7 @@ use wasmtime::Linker;
 
 use crate::abi::{AbiVersion, MapType, Status, length};
 use crate::call::{Answer, Call};
+use crate::grpc::GrpcEvent;
 use crate::headers::Headers;
 use crate::misuse::Misuse;
 use crate::state::State;
@@ -165,8 +166,9 @@ fn readable(state: &State, map: MapType) -> Option<&Headers> {
         MapType::ResponseTrailers => {
             stream.map(|stream| &stream.response).filter(|side| side.trailers_open || logging).and_then(|side| side.trailers.as_ref())
         }
-        MapType::CallResponseHeaders | MapType::CallResponseTrailers => delivered(state, map),
-        MapType::GrpcInitialMetadata | MapType::GrpcTrailingMetadata => None,
+        MapType::CallResponseHeaders | MapType::CallResponseTrailers | MapType::GrpcInitialMetadata | MapType::GrpcTrailingMetadata => {
+            delivered(state, map)
+        }
     }
 }
 
@@ -184,6 +186,11 @@ fn writable(state: &mut State, map: MapType) -> Option<&mut Headers> {
 
 /// Maps of the call's answer that is being delivered.
 fn delivered(state: &State, map: MapType) -> Option<&Headers> {
+    match (&state.grpc.delivering, map) {
+        (Some(GrpcEvent::Initial(metadata)), MapType::GrpcInitialMetadata) => return Some(metadata),
+        (Some(GrpcEvent::Trailing(metadata)), MapType::GrpcTrailingMetadata) => return Some(metadata),
+        _ => {}
+    }
     let answer = state.calls.delivering.as_ref()?;
     match map {
         MapType::CallResponseHeaders => Some(&answer.headers),

@@ -74,7 +74,8 @@ fn end_of(answer: &upstream::Answer, timeout: Option<Duration>) -> Option<(Durat
     let timed_out = || timeout.map(|timeout| (timeout, envoys_own(504, "upstream request timeout")));
     match &answer.kind {
         AnswerKind::Never => timed_out(),
-        AnswerKind::Response(_) | AnswerKind::Reset | AnswerKind::ConnectionFailure if !in_time => timed_out(),
+        AnswerKind::Response(_) | AnswerKind::Reset | AnswerKind::ConnectionFailure | AnswerKind::Grpc(_) if !in_time => timed_out(),
+        AnswerKind::Grpc(_) => Some((answer.latency, CallEnd::Response(Box::new(Response::new(200))))),
         AnswerKind::Response(response) => Some((answer.latency, CallEnd::Response(Box::new(response.clone())))),
         AnswerKind::Reset => Some((answer.latency, CallEnd::Reset)),
         AnswerKind::ConnectionFailure => Some((

@@ -19,7 +19,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 /// The plugin's configuration while it is configured, the VM's before.
 fn get_configuration(call: &mut Call<'_>, pointer_out: u32, size_out: u32) -> Answer {
     let state = call.state();
-    let configuration = if state.configuring { &state.settings.configuration } else { &state.settings.vm_configuration };
+    let configuration = state.configuring.as_ref().unwrap_or(&state.settings.vm_configuration);
     let configuration = configuration.clone();
     call.give(&configuration, pointer_out, size_out)
 }

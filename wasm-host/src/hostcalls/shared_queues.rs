@@ -1,13 +1,10 @@
-//! Queues that VMs share. A VM is told of entries in queues that it registered itself.
-
-use std::time::Duration;
+//! Queues that VMs share. The VM that registered a queue last is told of entries, whoever puts them there.
 
 use wasmtime::Linker;
 
 use crate::abi::Status;
 use crate::call::{Answer, Call};
 use crate::state::State;
-use crate::timeline::Event;
 
 pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     super::define! { linker;
@@ -22,7 +19,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 fn register(call: &mut Call<'_>, name: u32, len: u32, token_out: u32) -> Answer {
     let name = call.read(name, len)?;
     let state = call.state_mut();
-    let token = state.settings.shared.register_queue(&state.settings.vm_id, &name);
+    let token = state.settings.shared.register_queue(state.vm, &state.settings.vm_id, &name);
     if let Some(root) = state.root() {
         state.queues.insert(token, root);
     }
@@ -40,12 +37,7 @@ fn resolve(call: &mut Call<'_>, vm_id: u32, vm_id_len: u32, name: u32, len: u32,
 
 fn enqueue(call: &mut Call<'_>, token: u32, entry: u32, len: u32) -> Answer {
     let entry = call.read(entry, len)?;
-    let state = call.state_mut();
-    state.settings.shared.enqueue(token, entry)?;
-    if let Some(root) = state.queues.get(&token).copied() {
-        state.timeline.after(Duration::ZERO, Event::QueueReady { root, queue: token });
-    }
-    Ok(())
+    Ok(call.state().settings.shared.enqueue(token, entry)?)
 }
 
 fn dequeue(call: &mut Call<'_>, token: u32, pointer_out: u32, size_out: u32) -> Answer {

@@ -184,7 +184,7 @@ impl Chain<'_> {
         }
         let filter_state = self.filter_state;
         let reports = self.filters.into_iter().map(|filter| {
-            filter.vm.state_mut().streams.remove(&filter.id);
+            filter.vm.close_stream(filter.id);
             crate::Report { filter_state: filter_state.clone(), ..filter.vm.take_report() }
         });
         ChainOutcome {

@@ -50,7 +50,7 @@ fn grpc_response(reply: &LocalReply) -> Response {
 }
 
 /// gRPC, "HTTP to gRPC Status Code Mapping".
-const fn grpc_status(http: u32) -> u32 {
+pub(crate) const fn grpc_status(http: u32) -> u32 {
     match http {
         400 => 13,
         401 => 16,

@@ -1,6 +1,6 @@
 //! Who may do what, by certificate; and what a configuration or a request cannot break.
 
-use meshwright_wasm_host::{Ended, Request};
+use meshwright_wasm_host::{Ended, Fault, Request};
 use serde_json::json;
 
 use crate::support::*;
@@ -129,4 +129,33 @@ fn a_request_costs_few_host_calls() {
     let of_stream = ["proxy_get_header_map_pairs", "proxy_get_header_map_value", "proxy_replace_header_map_value", "proxy_set_property"];
     let calls = of_stream.map(|name| outcome.report.hostcalls.get(name).copied().unwrap_or(0));
     assert_eq!(calls, [1, 0, 0, 1], "one read of the headers, one record");
+}
+
+/// Whatever the host answers instead of what it should: a stranger never comes through, and a friend at most is kept out.
+#[test]
+fn no_failing_host_function_lets_a_stranger_through() {
+    let authz = authz(cart_may_get_orders());
+    let stranger = from_cart("/orders/1").filter_state("meshwright.peer", "10.0.0.1:1|spiffe://mesh.test/ns/shop/sa/other");
+    for fault in Fault::all() {
+        // One that keeps the plugin from starting is refused by Envoy before any request.
+        let Ok(outcome) = authz.clone().fault(fault.clone()).request(stranger.clone()).run() else { continue };
+        assert_eq!(outcome.upstream_request, None, "{fault:?}");
+    }
+}
+
+#[test]
+fn any_exchange_without_a_known_peer_is_denied_and_traps_nothing() {
+    let authz = authz(policy("ALLOW", json!([{}])));
+    let mut state = 0x9e37_79b9_u32;
+    for _ in 0..300 {
+        let bytes: Vec<u8> = (0..200)
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                state.to_be_bytes()[0]
+            })
+            .collect();
+        let outcome = authz.request(Request::arbitrary(&bytes)).run().unwrap();
+        assert_eq!((outcome.upstream_request, outcome.report.traps.as_slice()), (None, &[][..]), "{bytes:?}");
+        assert_eq!(outcome.report.misuse, [], "{bytes:?}");
+    }
 }

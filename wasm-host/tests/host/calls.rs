@@ -85,19 +85,3 @@ fn a_reset_comes_without_headers() {
     assert_eq!(logged(&outcome.report), [""]);
     assert_eq!(statuses(&outcome.report, "get_header_map_value"), [NOT_FOUND]);
 }
-
-#[test]
-fn grpc_is_not_built_and_says_so() {
-    let body = "(call $grpc_call #0 #0 #0 #0 #0 #0 #0 #0 #0 #0 #0 #0) (call $grpc_stream #0 #0 #0 #0 #0 #0 #0 #0 #0)
-        (call $grpc_send #1 #0 #0 #0) (call $grpc_cancel #1) (call $grpc_close #1) #0";
-    let outcome = Filter::on("proxy_on_request_headers", body).plugin().request(Request::get("/")).run().unwrap();
-    for (function, status) in [
-        ("grpc_call", UNIMPLEMENTED),
-        ("grpc_stream", UNIMPLEMENTED),
-        ("grpc_send", NOT_FOUND),
-        ("grpc_cancel", NOT_FOUND),
-        ("grpc_close", NOT_FOUND),
-    ] {
-        assert_eq!(statuses(&outcome.report, function), [status], "{function}");
-    }
-}

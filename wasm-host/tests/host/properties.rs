@@ -74,3 +74,15 @@ fn foreign_functions_are_envoys_or_the_tests() {
     assert_eq!(statuses(&outcome.report, "call_foreign_function"), [OK, OK, NOT_FOUND, OK, BAD_ARGUMENT, UNIMPLEMENTED, NOT_FOUND]);
     assert_eq!(outcome.report.filter_state.get(&b"envoy.tcp_proxy.cluster"[..]), Some(&Value::from("v2")));
 }
+
+#[test]
+fn a_property_that_is_declared_read_only_is_set_once() {
+    let declare = "(call $call_foreign_function {declare_property} {\n\x01p\x10\x01} #0 #0)";
+    let body = format!(
+        "{declare} {declare} (call $set_property {{p}} {{1}}) (call $set_property {{p}} {{2}}) (call $set_property {{q}} {{1}}) (call $set_property {{q}} {{2}}) #0"
+    );
+    let outcome = Filter::on("proxy_on_request_headers", &body).plugin().request(Request::get("/")).run().unwrap();
+    assert_eq!(statuses(&outcome.report, "call_foreign_function"), [OK, BAD_ARGUMENT]);
+    assert_eq!(statuses(&outcome.report, "set_property"), [OK, BAD_ARGUMENT, OK, OK]);
+    assert_eq!((outcome.report.property("p"), outcome.report.property("q")), (Some(&b"1"[..]), Some(&b"2"[..])));
+}

@@ -1,0 +1,80 @@
+//! The beginning and end of root contexts: a plugin starts with one, and gets another with each new configuration.
+
+use std::time::Duration;
+
+use crate::abi::length;
+use crate::misuse::Misuse;
+use crate::state::Root;
+use crate::vm::{Trapped, Vm};
+
+pub(crate) enum Started {
+    Yes,
+    VmStartRefused,
+    ConfigureRefused,
+}
+
+impl Vm {
+    /// Makes a root context with this configuration, which serves new streams if it accepts it.
+    pub(crate) fn start_root(&mut self, configuration: Vec<u8>) -> Result<Started, Trapped> {
+        let root = self.state_mut().next_context();
+        self.state_mut().roots.insert(root, Root::default());
+        self.invoke("proxy_on_context_create", root, &[root, 0])?;
+        let vm_configuration = length(self.state().settings.vm_configuration.len());
+        if self.invoke("proxy_on_vm_start", root, &[root, vm_configuration])? == Some(0) {
+            return Ok(Started::VmStartRefused);
+        }
+        let size = length(configuration.len());
+        self.state_mut().configuring = Some(configuration);
+        let configured = self.invoke("proxy_on_configure", root, &[root, size]);
+        let configuration = self.state_mut().configuring.take().unwrap_or_default();
+        if configured? == Some(0) {
+            return Ok(Started::ConfigureRefused);
+        }
+        let state = self.state_mut();
+        (state.serving, state.serving_configuration) = (root, configuration);
+        Ok(Started::Yes)
+    }
+
+    /// A new root serves from now on; the old one ends with its last stream. When the new one is refused, the old one goes on.
+    pub(crate) fn replace_root(&mut self, configuration: Vec<u8>) -> Result<Started, Trapped> {
+        let old = self.state().serving;
+        let started = self.start_root(configuration)?;
+        if matches!(started, Started::Yes) {
+            if let Some(root) = self.state_mut().roots.get_mut(&old) {
+                root.retiring = true;
+            }
+            self.end_idle_roots()?;
+        }
+        Ok(started)
+    }
+
+    /// Ends the roots that were replaced and have no streams any more.
+    pub(crate) fn end_idle_roots(&mut self) -> Result<(), Trapped> {
+        for root in self.state().idle_roots() {
+            self.end_root(root)?;
+        }
+        Ok(())
+    }
+
+    /// Done and delete, waiting for `proxy_done` if the root asks for that.
+    pub(crate) fn end_root(&mut self, root: u32) -> Result<(), Trapped> {
+        if let Some(root) = self.state_mut().roots.get_mut(&root) {
+            // It is ended once only, also when it is waited for.
+            root.retiring = false;
+        }
+        let finished = self.invoke("proxy_on_done", root, &[root])?.is_none_or(|done| done != 0);
+        if !finished {
+            if let Some(root) = self.state_mut().roots.get_mut(&root) {
+                root.finishing = true;
+            }
+            let is_done = |vm: &Self| vm.state().roots.get(&root).is_none_or(|root| root.done);
+            while !is_done(self) && self.next_event(Duration::MAX)? {}
+            if !is_done(self) {
+                self.state_mut().recorder.misuse(Misuse::ContextNeverDone);
+            }
+        }
+        self.invoke("proxy_on_delete", root, &[root])?;
+        self.state_mut().roots.remove(&root);
+        Ok(())
+    }
+}
