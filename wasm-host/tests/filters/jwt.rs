@@ -102,3 +102,24 @@ fn a_verified_token_is_remembered_until_it_expires() {
     worker.advance(std::time::Duration::from_secs(1800 + 3600));
     assert_eq!(verified(&mut worker), (Some(401), 0), "the past is not forgotten");
 }
+
+/// What a request costs whose token was seen before: a read of its headers, the time, and the record of the decision.
+#[test]
+fn a_known_token_costs_three_host_calls() {
+    let mut worker = admins_only().start().unwrap();
+    let token = es256(&claims(json!({"groups": ["admin"]})));
+    let keep = json!({"issuer": ISSUER, "jwks": jwks(), "forwardOriginalToken": true});
+    let rules = policy("ALLOW", json!([{"when": [{"key": "request.auth.claims[groups]", "values": ["admin"]}]}]));
+    let mut forwarding = authz_of("http", keep, rules).start().unwrap();
+    for (worker, more) in [(&mut forwarding, 0), (&mut worker, 3)] {
+        worker.request(bearer(from_cart("/"), &token));
+        let warm = worker.request(bearer(from_cart("/"), &token)).report;
+        let expected = [("proxy_get_current_time_nanoseconds", 1), ("proxy_get_header_map_pairs", 1), ("proxy_set_property", 1)];
+        let changes = ["proxy_remove_header_map_value", "proxy_replace_header_map_value"];
+        let of_changes: u64 = changes.iter().filter_map(|name| warm.hostcalls.get(name)).sum();
+        assert_eq!(of_changes, more, "one for each header that is set or removed");
+        let others: Vec<(&str, u64)> =
+            warm.hostcalls.iter().filter(|(name, _)| !changes.contains(name)).map(|(name, count)| (*name, *count)).collect();
+        assert_eq!(others, expected);
+    }
+}

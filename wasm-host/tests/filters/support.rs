@@ -60,7 +60,7 @@ pub(crate) fn jwt_rule() -> Value {
     })
 }
 
-fn jwks() -> String {
+pub(crate) fn jwks() -> String {
     let point = P256.public_key().as_ref();
     let (x, y) = (&point[1..33], &point[33..]);
     let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
