@@ -17,6 +17,7 @@ use crate::workload::Workload;
 mod checks;
 mod enforcement;
 mod policies;
+mod replace;
 mod report;
 mod routing;
 mod topology;

@@ -38,7 +38,7 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     for address in std::iter::once(options.admin).chain(options.insecure_plaintext_xds) {
         anyhow::ensure!(address.ip().is_loopback(), "`{address}` is served without TLS: a loopback address is allowed");
     }
-    let source = DirectorySource::open(&options.config_dir)?;
+    let source = DirectorySource::open_guarded(&options.config_dir, options.guard)?;
     let documents = source.subscribe();
     let loaded = Arc::clone(&documents.borrow());
     let module = Module::read(&options.module)?;
@@ -66,7 +66,7 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
         module_sha256: module.sha256().to_owned(),
     };
     let roots = authority.trust_bundle_pem().to_owned();
-    let publisher = Arc::new(Publisher::new(Arc::clone(&board), roots, keys.clone(), facts, loaded));
+    let publisher = Arc::new(Publisher::new(Arc::clone(&board), roots, keys.clone(), facts, documents.clone()));
     let snapshots =
         Snapshots { publisher: Arc::clone(&publisher), board: Arc::clone(&board), trust_domain: authority.trust_domain().clone() };
     let ads = AdsService::new(Arc::new(snapshots));
@@ -84,7 +84,7 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
         tracing::warn!(address = ?options.insecure_plaintext_xds, "ADS is also served without TLS, to anybody on this machine");
         parts.spawn(connections::serve(listener, Protection::Plaintext, Routes::new(ads), stopped.clone(), DRAIN));
     }
-    let admin_api = serve_admin(admin, Admin { board, publisher: Arc::clone(&publisher) });
+    let admin_api = serve_admin(admin, Admin { board, publisher: Arc::clone(&publisher), source: source.handle() });
     parts.spawn(until_stopped(admin_api, stopped.clone()));
     parts.spawn(until_stopped(source.run(), stopped.clone()));
     parts.spawn(until_stopped(fetcher.run(), stopped.clone()));
@@ -137,8 +137,7 @@ async fn serve_admin(listener: TcpListener, admin: Admin) {
 /// Publishes each new state of the documents.
 async fn follow(mut documents: watch::Receiver<Arc<Loaded>>, publisher: Arc<Publisher>) {
     while documents.changed().await.is_ok() {
-        let loaded = Arc::clone(&documents.borrow_and_update());
-        publisher.publish(loaded);
+        publisher.publish();
     }
     tracing::error!("the configuration directory is not watched any more");
 }

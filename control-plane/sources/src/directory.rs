@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use meshwright_config::Rejected;
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
@@ -10,8 +10,10 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
+use crate::guard::Guard;
 use crate::loaded::{Checked, Loaded};
-use crate::scan::{self, Files, Fingerprint, SourceError};
+use crate::request::{Request, Requests, SourceHandle};
+use crate::scan::{self, Files, Fingerprint, Saved, SourceError};
 use crate::store::{self, Store};
 
 const POLL: Duration = Duration::from_secs(2);
@@ -21,6 +23,15 @@ const QUIET: Duration = Duration::from_millis(10);
 const LONGEST_WAIT: Duration = Duration::from_millis(200);
 /// What would take documents out of force is looked at twice, this far apart: files are often replaced by removing them first.
 const CONFIRM: Duration = Duration::from_millis(100);
+/// A directory that never rests is taken as it is.
+const LONGEST_FILLING: Duration = Duration::from_secs(2);
+
+/// Why the directory is looked at.
+enum Cause {
+    Event,
+    Poll,
+    Request(Request),
+}
 
 /// A directory of documents. [`DirectorySource::run`] keeps what was loaded up to date.
 #[derive(Debug)]
@@ -29,6 +40,9 @@ pub struct DirectorySource {
     store: Store,
     loaded: watch::Sender<Arc<Loaded>>,
     fingerprint: Option<Fingerprint>,
+    /// When the last reading began.
+    began: SystemTime,
+    asked: Requests,
 }
 
 impl DirectorySource {
@@ -37,19 +51,35 @@ impl DirectorySource {
     /// # Errors
     /// [`SourceError`]: it is missing, unreadable or empty, or no `Mesh` document in it is right.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, SourceError> {
+        Self::open_guarded(dir, Guard::default())
+    }
+
+    /// As [`DirectorySource::open`], with another idea of how much one change may remove.
+    ///
+    /// # Errors
+    /// As [`DirectorySource::open`].
+    pub fn open_guarded(dir: impl Into<PathBuf>, guard: Guard) -> Result<Self, SourceError> {
         let dir = dir.into();
-        let fingerprint = scan::fingerprint(&dir)?;
-        let files = scan::read(&dir)?;
-        let mut store = Store::default();
-        let loaded = store.update(&files).map_err(|because| SourceError::NoMesh { dir: dir.clone(), because })?;
+        let began = SystemTime::now();
+        let (fingerprint, files) = first_reading(&dir)?;
+        let mut store = Store::new(guard);
+        let saved = Saved::new(&dir, &fingerprint, SystemTime::UNIX_EPOCH, began);
+        let loaded = store.update(&files, &saved).map_err(|because| SourceError::NoMesh { dir: dir.clone(), because })?;
         report(None, &loaded);
-        Ok(Self { dir, store, loaded: watch::Sender::new(Arc::new(loaded)), fingerprint: Some(fingerprint) })
+        let asked = Requests::new();
+        Ok(Self { dir, store, loaded: watch::Sender::new(Arc::new(loaded)), fingerprint: Some(fingerprint), began, asked })
     }
 
     /// What is loaded, now and whenever it changes.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Arc<Loaded>> {
         self.loaded.subscribe()
+    }
+
+    /// For asking the source while it runs.
+    #[must_use]
+    pub fn handle(&self) -> SourceHandle {
+        self.asked.handle()
     }
 
     /// Follows the directory until nobody listens any more.
@@ -62,23 +92,32 @@ impl DirectorySource {
         let _ = signal.try_send(());
         let sender = self.loaded.clone();
         loop {
-            let polled = tokio::select! {
+            let cause = tokio::select! {
                 () = sender.closed() => return,
-                _ = changed.recv() => false,
-                _ = poll.tick() => true,
+                _ = changed.recv() => Cause::Event,
+                _ = poll.tick() => Cause::Poll,
+                request = self.asked.next() => Cause::Request(request),
             };
-            if polled {
-                // The watch is lost with the directory that it was put on, and may have failed.
-                if watcher.is_none() || self.loaded.borrow().source_error.is_some() {
-                    watcher = watch_directory(&self.dir, &signal);
+            match cause {
+                Cause::Event => {
+                    settle(&mut changed).await;
+                    self.reload().await;
                 }
-                if !self.looks_changed().await {
-                    continue;
+                Cause::Poll => {
+                    // The watch is lost with the directory that it was put on, and may have failed.
+                    if watcher.is_none() || self.loaded.borrow().source_error.is_some() {
+                        watcher = watch_directory(&self.dir, &signal);
+                    }
+                    if self.looks_changed().await {
+                        self.reload().await;
+                    }
                 }
-            } else {
-                settle(&mut changed).await;
+                Cause::Request(request) => {
+                    let answer = request.releases().is_none_or(|held| self.store.release(held));
+                    self.reload().await;
+                    request.answer(answer);
+                }
             }
-            self.reload().await;
         }
     }
 
@@ -89,15 +128,18 @@ impl DirectorySource {
     }
 
     async fn reload(&mut self) {
+        let mut began = SystemTime::now();
         let mut read = self.read().await;
         if read.as_ref().is_ok_and(|(_, files)| self.store.removes(files)) {
             sleep(CONFIRM).await;
+            began = SystemTime::now();
             read = self.read().await;
         }
         let loaded = match read {
             Ok((fingerprint, files)) => {
-                self.fingerprint = Some(fingerprint);
-                self.store.update(&files).map_err(|because| SourceError::NoMesh { dir: self.dir.clone(), because })
+                let saved = Saved::new(&self.dir, &fingerprint, self.began, SystemTime::now());
+                (self.fingerprint, self.began) = (Some(fingerprint), began);
+                self.store.update(&files, &saved).map_err(|because| SourceError::NoMesh { dir: self.dir.clone(), because })
             }
             Err(error) => {
                 self.fingerprint = None;
@@ -116,6 +158,21 @@ impl DirectorySource {
         let dir = self.dir.clone();
         // The fingerprint first: what changes in between is seen as a change by the next poll.
         blocking(&self.dir, move || Ok((scan::fingerprint(&dir)?, scan::read(&dir)?))).await
+    }
+}
+
+/// A directory that is just being filled is read when it has been left alone for a moment.
+fn first_reading(dir: &Path) -> Result<(Fingerprint, Files), SourceError> {
+    let deadline = std::time::Instant::now() + LONGEST_FILLING;
+    loop {
+        let before = scan::fingerprint(dir)?;
+        let files = scan::read(dir)?;
+        let newest = before.values().flatten().map(|(_, time)| *time).max();
+        let is_young = newest.is_some_and(|time| time.elapsed().is_ok_and(|age| age < CONFIRM));
+        if std::time::Instant::now() > deadline || (!is_young && scan::fingerprint(dir)? == before) {
+            return Ok((before, files));
+        }
+        std::thread::sleep(CONFIRM);
     }
 }
 
@@ -163,6 +220,9 @@ fn report(last: Option<&Loaded>, next: &Loaded) {
     use crate::loaded::DocumentState;
     if let Some(error) = next.source_error() {
         tracing::error!(error, "the last good configuration stays in force");
+    }
+    if let Some(held) = next.held().filter(|held| last.and_then(Loaded::held) != Some(held)) {
+        tracing::error!(name = held.name(), "{held}: it is held back until the documents are there again, or `meshwright release {}`", held.name());
     }
     for document in next.documents() {
         let known = last.is_some_and(|last| last.documents().contains(document));

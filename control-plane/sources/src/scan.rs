@@ -42,6 +42,33 @@ pub(crate) type Files = BTreeMap<String, Result<Vec<u8>, String>>;
 /// Enough of each file to tell that it has changed.
 pub(crate) type Fingerprint = BTreeMap<PathBuf, Option<(u64, SystemTime)>>;
 
+/// When the files of a directory were written.
+#[derive(Debug, Clone)]
+pub(crate) struct Saved {
+    files: BTreeMap<String, SystemTime>,
+    /// When the directory was looked at.
+    seen: SystemTime,
+}
+
+impl Default for Saved {
+    fn default() -> Self {
+        Self { files: BTreeMap::new(), seen: SystemTime::UNIX_EPOCH }
+    }
+}
+
+impl Saved {
+    /// A file's own time counts where it lies between the last look at the directory and this one: files that are moved, copied with their
+    /// times or swapped by a link say when they were first written, which is not when this directory got them.
+    pub(crate) fn new(dir: &Path, fingerprint: &Fingerprint, last_look: SystemTime, seen: SystemTime) -> Self {
+        let times = fingerprint.iter().filter_map(|(path, facts)| Some((relative(dir, path), facts.as_ref()?.1)));
+        Self { files: times.filter(|(_, time)| (last_look..=seen).contains(time)).collect(), seen }
+    }
+
+    pub(crate) fn of(&self, file: &str) -> SystemTime {
+        self.files.get(file).copied().unwrap_or(self.seen)
+    }
+}
+
 /// Reads everything.
 pub(crate) fn read(dir: &Path) -> Result<Files, SourceError> {
     let found = list(dir)?;
