@@ -115,6 +115,12 @@ impl<'a> RawDocument<'a> {
         self.chunk.line
     }
 
+    /// The same text, as it once stood elsewhere: as document `index` on line `line` of its file, both counted from 1.
+    #[must_use]
+    pub fn moved(self, index: usize, line: usize) -> Self {
+        Self { chunk: Chunk { index, line, ..self.chunk } }
+    }
+
     /// # Errors
     /// [`Rejected`] with everything that is wrong with the document.
     pub fn parse(&self, file: &Arc<str>) -> Result<Document, Rejected> {

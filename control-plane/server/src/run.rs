@@ -28,6 +28,8 @@ use crate::service::Snapshots;
 
 /// How long streams may take to end after the termination signal. Proxies reconnect by themselves.
 const DRAIN: Duration = Duration::from_secs(2);
+/// In the data directory.
+const LAST_GOOD: &str = "documents.jsonl";
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 
 /// Runs until `stop` completes. `announce` is called once, when everything is served.
@@ -38,7 +40,7 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     for address in std::iter::once(options.admin).chain(options.insecure_plaintext_xds) {
         anyhow::ensure!(address.ip().is_loopback(), "`{address}` is served without TLS: a loopback address is allowed");
     }
-    let source = DirectorySource::open_guarded(&options.config_dir, options.guard)?;
+    let source = DirectorySource::open(&options.config_dir, options.guard, &options.data_dir.join(LAST_GOOD))?;
     let documents = source.subscribe();
     let loaded = Arc::clone(&documents.borrow());
     let module = Module::read(&options.module)?;

@@ -3,6 +3,7 @@
 
 mod directory;
 mod guard;
+mod last_good;
 mod loaded;
 mod request;
 mod scan;
@@ -10,6 +11,7 @@ mod store;
 
 pub use directory::{DirectorySource, load_once};
 pub use guard::{Class, Guard, Held};
+pub use last_good::LastGoodError;
 pub use loaded::{Checked, DocumentState, DocumentStatus, InForce, Loaded};
 pub use request::SourceHandle;
 pub use scan::SourceError;

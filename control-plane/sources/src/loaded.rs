@@ -8,11 +8,14 @@ use meshwright_config::{Document, DocumentError, DocumentKey, Rejected, State};
 
 use crate::guard::Held;
 
+/// The documents in force.
+pub(crate) type Documents = BTreeMap<DocumentKey, InForce>;
+
 /// The state in force and how it came about.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Loaded {
     pub(crate) state: Arc<State>,
-    pub(crate) in_force: Arc<BTreeMap<DocumentKey, InForce>>,
+    pub(crate) in_force: Arc<Documents>,
     pub(crate) documents: Vec<DocumentStatus>,
     pub(crate) held: Option<Held>,
     pub(crate) source_error: Option<String>,

@@ -8,6 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use crate::last_good::LastGoodError;
+
 /// A larger file is no configuration.
 pub(crate) const LARGEST_FILE: u64 = 16 * 1024 * 1024;
 const MOST_FILES: usize = 20_000;
@@ -32,6 +34,17 @@ pub enum SourceError {
         /// What is wrong with the one that there is, after `: `; empty when there is none.
         because: String,
     },
+    #[error(
+        "the configuration directory `{}` has documents that are wrong and were never in force, and without them the mesh would be another one:{errors}",
+        dir.display()
+    )]
+    Wrong {
+        dir: PathBuf,
+        /// A line for each, after a line break.
+        errors: String,
+    },
+    #[error(transparent)]
+    LastGood(#[from] LastGoodError),
     #[error("the configuration directory `{}` cannot be read: {reason}", dir.display())]
     Interrupted { dir: PathBuf, reason: String },
 }

@@ -198,3 +198,24 @@ async fn connections_that_are_cut_at_any_byte() -> anyhow::Result<()> {
     converged(&what, &mesh, traffic, TURNS).await?;
     mesh.stop().await
 }
+
+#[tokio::test]
+async fn a_policy_that_is_broken_when_the_control_plane_starts() -> anyhow::Result<()> {
+    let (_folder, environment) = support::environment()?;
+    let network = support::network();
+    let mut mesh = Pair::start(environment.clone(), network, &documents(network, 0)).await?;
+    let traffic = Traffic::start(&mesh.calls()?, 0);
+    let spec = same_ports(&mesh);
+    let broken = documents(network, 1).replace("action: ALLOW", "action: PERHAPS");
+    std::fs::write(environment.config_dir().join("mesh.yaml"), broken)?;
+    mesh.control_plane.process().kill().await?;
+    mesh.control_plane = ControlPlane::start(&environment, spec).await?;
+    mesh.control_plane.connected(2, CONVERGED).await?;
+    let status = mesh.control_plane.status().await?;
+    let kept = status.pointer("/quarantined/0/last_good");
+    assert_eq!(kept, Some(&true.into()), "{status}");
+    traffic.may_see(2);
+    save(&environment, network, 2)?;
+    converged("a broken policy at start", &mesh, traffic, 2).await?;
+    mesh.stop().await
+}

@@ -86,7 +86,11 @@ async fn what_is_called_enforced_decides_the_next_request() -> anyhow::Result<()
         // At once, without waiting for anything else.
         assert_eq!(mesh.answers().await?, Some(status), "{what}: {receipt}");
         assert_eq!(code, Some(0), "{what}: {receipt} {errors}");
-        assert_eq!((&receipt["state"], &receipt["enforced"], &receipt["proxies"]), (&json!("enforced"), &json!(proxies), &json!(proxies)), "{what}");
+        assert_eq!(
+            (&receipt["state"], &receipt["enforced"], &receipt["proxies"]),
+            (&json!("enforced"), &json!(proxies), &json!(proxies)),
+            "{what}"
+        );
         assert_eq!(receipt["measured"], json!(1.max(receipt["measured"].as_u64().unwrap_or_default())), "{what}: {receipt}");
         assert!(receipt["p99_ms"].as_f64().is_some_and(|ms| ms > 0.0 && ms < 20_000.0), "{what}: {receipt}");
     }
@@ -146,7 +150,11 @@ async fn what_is_not_in_force_is_never_called_enforced() -> anyhow::Result<()> {
     let (code, receipt, _) = mesh.wait(POLICY, "enforced", "20s").await?;
     assert_eq!((code, &receipt["state"]), (Some(5), &json!("quarantined")), "{receipt}");
     assert!(receipt["error"].as_str().is_some_and(|error| error.contains("spec.action")), "{receipt}");
-    assert_eq!((&receipt["version"], receipt["found_version"] == good["version"]), (&good["version"], false), "the last good version decides");
+    assert_eq!(
+        (&receipt["version"], receipt["found_version"] == good["version"]),
+        (&good["version"], false),
+        "the last good version decides"
+    );
     assert_eq!(mesh.answers().await?, Some(403));
     mesh.pair.stop().await
 }
