@@ -222,7 +222,11 @@ fn report(last: Option<&Loaded>, next: &Loaded) {
         tracing::error!(error, "the last good configuration stays in force");
     }
     if let Some(held) = next.held().filter(|held| last.and_then(Loaded::held) != Some(held)) {
-        tracing::error!(name = held.name(), "{held}: it is held back until the documents are there again, or `meshwright release {}`", held.name());
+        tracing::error!(
+            name = held.name(),
+            "{held}: it is held back until the documents are there again, or `meshwright release {}`",
+            held.name()
+        );
     }
     for document in next.documents() {
         let known = last.is_some_and(|last| last.documents().contains(document));

@@ -148,7 +148,8 @@ impl Store {
 
     /// What was found and is right in itself, and the last good version of what is not.
     fn choose(&self, found: &[Found]) -> Candidates {
-        let parsed: BTreeSet<&DocumentKey> = found.iter().filter_map(|found| found.parsed.as_ref().ok()).map(|document| document.key()).collect();
+        let parsed: BTreeSet<&DocumentKey> =
+            found.iter().filter_map(|found| found.parsed.as_ref().ok()).map(|document| document.key()).collect();
         let mut candidates = Candidates { chosen: Vec::new(), refused: BTreeMap::new() };
         let mut kept = BTreeSet::new();
         for (index, found) in found.iter().enumerate() {

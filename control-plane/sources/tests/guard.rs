@@ -15,7 +15,9 @@ const MESH: &str = "apiVersion: meshwright.dev/v1alpha1\nkind: Mesh\nmetadata: {
 const LONGEST: Duration = Duration::from_secs(30);
 
 fn policy(name: usize, action: &str) -> String {
-    format!("apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: p{name}}}\nspec: {{action: {action}, rules: [{{}}]}}\n")
+    format!(
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: p{name}}}\nspec: {{action: {action}, rules: [{{}}]}}\n"
+    )
 }
 
 fn service(name: usize, endpoints: usize) -> String {
@@ -119,7 +121,9 @@ async fn endpoints_that_an_edit_takes_away_are_held_too() {
 
 #[tokio::test]
 async fn a_service_that_moves_to_another_document_is_not_removed() {
-    let services = |from: usize| (0..12).map(|n| service(n, 1).replace(&format!("name: s{n}}}"), &format!("name: s{}}}", n + from))).collect::<Vec<_>>();
+    let services = |from: usize| {
+        (0..12).map(|n| service(n, 1).replace(&format!("name: s{n}}}"), &format!("name: s{}}}", n + from))).collect::<Vec<_>>()
+    };
     let mesh = Mesh::start(Guard::default(), &[("s.yaml", services(0).join("---\n"))]);
     let loaded = mesh.change("s.yaml", Some(services(100).join("---\n"))).await;
     assert_eq!(loaded.held(), None);
