@@ -1,7 +1,5 @@
 //! How far a document has come, for people and as an exit code.
 
-#![expect(clippy::indexing_slicing, reason = "to index a JSON value gives null, never a panic")]
-
 use std::process::ExitCode;
 
 use serde_json::Value;
@@ -34,7 +32,8 @@ fn lines(receipt: &Value) -> Vec<String> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let version = receipt["version"].as_str().map_or_else(|| "not in force".to_owned(), |version| format!("version {version}"));
     let verb = if receipt["version"].is_null() { "its removal is taken" } else { "enforced" };
-    let mut first = format!("{}, {version}: {verb} on {} of {} proxies", text(&receipt["document"]), receipt["enforced"], receipt["proxies"]);
+    let mut first =
+        format!("{}, {version}: {verb} on {} of {} proxies", text(&receipt["document"]), receipt["enforced"], receipt["proxies"]);
     if let (Some(p99), Some(max)) = (receipt["p99_ms"].as_f64(), receipt["max_ms"].as_f64()) {
         first.push_str(&format!(", p99 {p99:.1} ms, slowest {max:.1} ms after the save (of {} measured)", receipt["measured"]));
     }

@@ -106,9 +106,8 @@ impl Footprint {
         let other: BTreeMap<(ResourceType, &str), &Resource> =
             alternative.iter().map(|resource| ((resource.kind(), resource.name()), resource)).collect();
         for kind in ResourceType::ALL {
-            let differs = |resource: &&Arc<Resource>| {
-                other.get(&(kind, resource.name())).is_none_or(|other| other.version() != resource.version())
-            };
+            let differs =
+                |resource: &&Arc<Resource>| other.get(&(kind, resource.name())).is_none_or(|other| other.version() != resource.version());
             self.present.extend(target.resources(kind).filter(differs).map(|resource| (kind, resource.name().to_owned())));
         }
         let gone = other.into_keys().filter(|(kind, name)| tells_removal(*kind) && target.get(*kind, name).is_none());

@@ -29,16 +29,18 @@ struct Pending {
     waiting: Vec<Change>,
 }
 
-/// A resource before and after; never none of both.
+/// A resource before and after. None of both where it came and went.
 #[derive(Debug, Clone)]
 struct Change {
+    /// Some version of it, for type and name.
+    of: Arc<Resource>,
     before: Option<Arc<Resource>>,
     after: Option<Arc<Resource>>,
 }
 
 impl Change {
-    fn key(&self) -> Option<(ResourceType, &str)> {
-        self.after.as_ref().or(self.before.as_ref()).map(|resource| (resource.kind(), resource.name()))
+    fn key(&self) -> (ResourceType, &str) {
+        (self.of.kind(), self.of.name())
     }
 }
 
@@ -85,16 +87,17 @@ impl Propagation {
     /// Something of type `kind` has been acknowledged. Returns how long each revision took that is done with it.
     pub(crate) fn acknowledged(&mut self, kind: ResourceType, held: Held<'_>, now: Instant) -> Vec<Duration> {
         // Newest first: what came after a version stands for it too.
-        let mut later: BTreeSet<(String, String)> = BTreeSet::new();
+        let mut later: BTreeSet<(String, Option<String>)> = BTreeSet::new();
         for pending in self.pending.iter_mut().rev() {
             pending.waiting.retain(|change| {
-                let Some((of, name)) = change.key().filter(|(of, _)| *of == kind) else { return true };
+                let (of, name) = change.key();
+                if of != kind {
+                    return true;
+                }
                 let version = change.after.as_ref().map(|after| after.version());
                 let found = held(of, name);
-                let is_held = found == version || found.is_some_and(|found| later.contains(&(name.to_owned(), found.to_owned())));
-                if let Some(version) = version {
-                    later.insert((name.to_owned(), version.to_owned()));
-                }
+                let is_held = found == version || later.contains(&(name.to_owned(), found.map(str::to_owned)));
+                later.insert((name.to_owned(), version.map(str::to_owned)));
                 !is_held
             });
         }
@@ -114,9 +117,9 @@ impl Propagation {
     /// Whether a version that is not the target's was the target after `revision` was made: a newer one is on its way.
     pub(crate) fn was_target_since(&self, revision: u64, kind: ResourceType, name: &str, version: Option<&str>) -> bool {
         let later = self.pending.iter().filter(|pending| pending.revision > revision);
-        later.flat_map(|pending| &pending.waiting).any(|change| {
-            change.key() == Some((kind, name)) && change.before.as_ref().map(|before| before.version()) == version
-        })
+        later
+            .flat_map(|pending| &pending.waiting)
+            .any(|change| change.key() == (kind, name) && change.before.as_ref().map(|before| before.version()) == version)
     }
 
     /// How long a revision took; none when it changed nothing, is pending, or was long ago.
@@ -131,11 +134,11 @@ fn differences(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
         for after in new.resources(kind) {
             let before = old.get(kind, after.name());
             if before.is_none_or(|before| before.version() != after.version()) {
-                changes.push(Change { before: before.cloned(), after: Some(Arc::clone(after)) });
+                changes.push(Change { of: Arc::clone(after), before: before.cloned(), after: Some(Arc::clone(after)) });
             }
         }
         let gone = old.resources(kind).filter(|before| tells_removal(kind) && new.get(kind, before.name()).is_none());
-        changes.extend(gone.map(|before| Change { before: Some(Arc::clone(before)), after: None }));
+        changes.extend(gone.map(|before| Change { of: Arc::clone(before), before: Some(Arc::clone(before)), after: None }));
     }
     changes
 }
