@@ -192,12 +192,15 @@ impl Inner {
     /// Returns how long each revision took that the proxy has now acknowledged all of.
     fn observe(&mut self, event: StreamEvent) -> Vec<Duration> {
         match event {
-            StreamEvent::Connected { stream, node } => {
+            StreamEvent::Connected { stream, node, only } => {
                 let entry = self.proxies.entry(node.id().to_owned()).or_default();
-                // What another stream of an earlier process acknowledged says nothing of this one.
-                entry.acknowledged.clear();
-                entry.nacks.clear();
-                entry.propagation.restart();
+                // What another stream of an earlier process acknowledged says nothing of this one. Where each type has a stream of its own,
+                // they are of one process as long as there is one.
+                if only.is_none() || entry.streams == 0 {
+                    entry.acknowledged.clear();
+                    entry.nacks.clear();
+                    entry.propagation.restart();
+                }
                 entry.streams = entry.streams.saturating_add(1);
                 entry.envoy = node.user_agent_version().to_owned();
                 self.streams.insert(stream, node.id().to_owned());

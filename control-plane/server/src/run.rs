@@ -10,12 +10,11 @@ use meshwright_ca::{
 use meshwright_config::KeySets;
 use meshwright_jwks::{Fetcher, Keys};
 use meshwright_sources::{DirectorySource, Loaded};
-use meshwright_xds::AdsService;
+use meshwright_xds::{Limits, discovery_routes};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use tonic::service::Routes;
 
 use crate::admin::{self, Admin};
 use crate::board::Board;
@@ -71,7 +70,7 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     let publisher = Arc::new(Publisher::new(Arc::clone(&board), roots, keys.clone(), facts, documents.clone()));
     let snapshots =
         Snapshots { publisher: Arc::clone(&publisher), board: Arc::clone(&board), trust_domain: authority.trust_domain().clone() };
-    let ads = AdsService::new(Arc::new(snapshots));
+    let discovery = discovery_routes(&Arc::new(snapshots), Limits::default());
     let module = meshwright_ca::Module { sha256: module.sha256().to_owned(), bytes: module.bytes().clone() };
     let identity = IdentityOptions { certificate_ttl: options.certificate_ttl, clock: Arc::new(SystemTime::now) };
     let service = identity_service(Arc::clone(&authority), tokens.clone(), module, identity);
@@ -79,12 +78,12 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     let (stopping, stopped) = watch::channel(false);
     let mut parts = JoinSet::new();
     let reports = key_service(Arc::clone(&authority), Arc::new(SystemTime::now), Reports(keys.clone()));
-    let routes = Routes::new(ads.clone()).add_service(service).add_service(reports);
+    let routes = discovery.clone().add_service(service).add_service(reports);
     let protection = Protection::Tls(TlsAcceptor::from(Arc::new(tls)));
     parts.spawn(connections::serve(xds, protection, routes, stopped.clone(), DRAIN));
     if let Some(listener) = plaintext {
         tracing::warn!(address = ?options.insecure_plaintext_xds, "ADS is also served without TLS, to anybody on this machine");
-        parts.spawn(connections::serve(listener, Protection::Plaintext, Routes::new(ads), stopped.clone(), DRAIN));
+        parts.spawn(connections::serve(listener, Protection::Plaintext, discovery, stopped.clone(), DRAIN));
     }
     let admin_api = serve_admin(admin, Admin { board, publisher: Arc::clone(&publisher), source: source.handle() });
     parts.spawn(until_stopped(admin_api, stopped.clone()));
