@@ -69,10 +69,6 @@ impl Document {
         &self.content
     }
 
-    pub(crate) fn into_content(self) -> Content {
-        self.content
-    }
-
     /// An error of this document, at the field `path`.
     pub(crate) fn error(&self, path: &str, message: impl Into<String>) -> DocumentError {
         let report = Report::default();

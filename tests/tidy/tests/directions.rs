@@ -31,6 +31,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("meshwright-test-support", &["*"]),
     ("meshwright-e2e", &["*"]),
     ("meshwright-bench", &["*"]),
+    ("meshwright-workloads", &[]),
+    ("meshwright-xds-load", &["workloads"]),
     ("meshwright-fuzz", &["*"]),
     ("meshwright-strip", &[]),
     ("meshwright-tidy", &[]),
