@@ -32,6 +32,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("meshwright-e2e", &["*"]),
     ("meshwright-bench", &["*"]),
     ("meshwright-fuzz", &["*"]),
+    ("meshwright-test-filters", &[]),
     ("meshwright-strip", &[]),
     ("meshwright-tidy", &[]),
 ];
