@@ -34,6 +34,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("meshwright-workloads", &[]),
     ("meshwright-xds-load", &["workloads"]),
     ("meshwright-fuzz", &["*"]),
+    ("meshwright-test-filters", &[]),
     ("meshwright-strip", &[]),
     ("meshwright-tidy", &[]),
 ];
