@@ -6,6 +6,6 @@ mod loaded;
 mod scan;
 mod store;
 
-pub use directory::{DirectorySource, load_once};
+pub use directory::{DirectorySource, load_once, load_paths};
 pub use loaded::{Checked, DocumentState, DocumentStatus, Loaded};
 pub use scan::SourceError;

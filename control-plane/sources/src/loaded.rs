@@ -1,8 +1,9 @@
 //! What a source hands on: the state in force, and what is known of each document.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use meshwright_config::{DocumentError, DocumentKey, Rejected, State};
+use meshwright_config::{DocumentError, DocumentKey, Origin, Rejected, State};
 
 /// The state in force and how it came about.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,6 +91,7 @@ pub struct Checked {
     pub(crate) state: State,
     pub(crate) documents: usize,
     pub(crate) errors: Vec<DocumentError>,
+    pub(crate) origins: BTreeMap<DocumentKey, Origin>,
 }
 
 impl Checked {
@@ -109,5 +111,11 @@ impl Checked {
     #[must_use]
     pub fn errors(&self) -> &[DocumentError] {
         &self.errors
+    }
+
+    /// Where a document that could be read was written.
+    #[must_use]
+    pub fn origin(&self, key: &DocumentKey) -> Option<&Origin> {
+        self.origins.get(key)
     }
 }

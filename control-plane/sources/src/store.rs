@@ -6,7 +6,7 @@ use std::sync::Arc;
 use meshwright_config::{Document, DocumentError, DocumentKey, Kind, Rejected, State, split_file};
 use sha2::{Digest as _, Sha256};
 
-use crate::loaded::{DocumentState, DocumentStatus, Loaded};
+use crate::loaded::{Checked, DocumentState, DocumentStatus, Loaded};
 use crate::scan::Files;
 
 /// Bytes of the hash that make a version.
@@ -262,20 +262,24 @@ fn status(found: &Found, refusal: Option<&Refusal>) -> DocumentStatus {
 }
 
 /// All errors of what a directory holds, without any last good version to fall back on.
-pub(crate) fn check(files: &Files) -> (State, usize, Vec<DocumentError>) {
+pub(crate) fn check(files: &Files) -> Checked {
     let mut found = find(files);
     found.retain(|found| !found.empty);
     let count = found.len();
     let mut errors = Vec::new();
     let mut documents = Vec::new();
+    let mut origins = BTreeMap::new();
     for found in found {
         match found.parsed {
-            Ok(document) => documents.push(document),
+            Ok(document) => {
+                origins.insert(document.key().clone(), document.origin().clone());
+                documents.push(document);
+            }
             Err(rejected) => errors.extend_from_slice(rejected.errors()),
         }
     }
     let (state, contradictions) = State::assemble(documents);
     errors.extend(contradictions);
     errors.sort_by(|a, b| (a.file(), a.line(), a.column()).cmp(&(b.file(), b.line(), b.column())));
-    (state, count, errors)
+    Checked { state, documents: count, errors, origins }
 }
