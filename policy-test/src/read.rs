@@ -54,7 +54,8 @@ pub(crate) fn parse<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, Te
     });
     parsed.map_err(|error| {
         let line = error.location().map(|location| location.line());
-        let path = if path == "." { String::new() } else { path.clone() };
+        // A place that knows its line is a map of its own to the reader.
+        let path = if path == "." { String::new() } else { path.replace("].value", "]") };
         Wrong::new(path, without_place(&error.to_string())).at(file, line)
     })
 }
