@@ -221,7 +221,7 @@ fn reports_say_what_failed_and_where() {
     assert_eq!((&json["cases"][1]["line"], &json["cases"][1]["failures"][0]["path"]), (&3.into(), &"expect.decision".into()));
     let junit = junit(&outcome).unwrap();
     assert!(
-        junit.contains(r#"tests="2" failures="1""#) && junit.contains(r#"<failure message="expect.decision: expected deny"#),
+        junit.contains(r#"tests="2" skipped="0" failures="1""#) && junit.contains(r#"<failure message="expect.decision: expected deny"#),
         "{junit}"
     );
     let github = folder.clean(&github(&outcome, Duration::ZERO));
