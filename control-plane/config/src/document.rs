@@ -133,6 +133,18 @@ pub fn split_file(file: &[u8]) -> Vec<RawDocument<'_>> {
     yaml::split(file).into_iter().map(|chunk| RawDocument { chunk }).collect()
 }
 
+/// Whether a file is a policy test, as `meshwright test` reads it: every YAML document in it has `tests` and neither `kind` nor `apiVersion`.
+/// What is a document of the mesh is thus none, whatever its file is called.
+#[must_use]
+pub fn is_policy_test(file: &[u8]) -> bool {
+    let is_test = |raw: &RawDocument<'_>| {
+        let has = |tree: &Node, key| tree.get(key).is_some();
+        tree(&raw.chunk).is_ok_and(|tree| has(&tree, "tests") && !has(&tree, "kind") && !has(&tree, "apiVersion"))
+    };
+    let found = split_file(file);
+    !found.is_empty() && found.iter().all(is_test)
+}
+
 /// Parses every document of a file. One that is malformed does not take the others with it.
 #[must_use]
 pub fn parse_file(path: &str, text: &str) -> Vec<Result<Document, Rejected>> {

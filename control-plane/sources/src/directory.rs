@@ -312,12 +312,22 @@ fn report(last: Option<&Loaded>, next: &Loaded) {
 pub fn load_once(dir: impl AsRef<Path>) -> Result<Checked, SourceError> {
     let dir = dir.as_ref();
     let files = scan::read(dir)?;
-    let (state, documents, mut errors) = store::check(&files);
-    if state.mesh().is_none() {
-        errors.extend_from_slice(
-            Rejected::of_file(&dir.display().to_string(), SourceError::NoMesh { dir: dir.to_owned(), because: String::new() }.to_string())
-                .errors(),
-        );
+    Ok(with_mesh(store::check(&files), dir))
+}
+
+/// The same of several folders and files together, each file by its path; a file that is named is read whatever its name.
+///
+/// # Errors
+/// [`SourceError`], when a folder as a whole cannot be used.
+pub fn load_paths(paths: &[PathBuf]) -> Result<Checked, SourceError> {
+    let files = scan::read_all(paths)?;
+    Ok(with_mesh(store::check(&files), paths.first().map_or(Path::new("."), PathBuf::as_path)))
+}
+
+fn with_mesh(mut checked: Checked, dir: &Path) -> Checked {
+    if checked.state.mesh().is_none() {
+        let missing = SourceError::NoMesh { dir: dir.to_owned(), because: String::new() }.to_string();
+        checked.errors.extend_from_slice(Rejected::of_file(&dir.display().to_string(), missing).errors());
     }
-    Ok(Checked { state, documents, errors })
+    checked
 }

@@ -9,7 +9,7 @@ mod request;
 mod scan;
 mod store;
 
-pub use directory::{DirectorySource, load_once};
+pub use directory::{DirectorySource, load_once, load_paths};
 pub use guard::{Class, Guard, Held};
 pub use last_good::LastGoodError;
 pub use loaded::{Checked, DocumentState, DocumentStatus, InForce, Loaded};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use meshwright_config::{Document, DocumentError, DocumentKey, Rejected, State};
+use meshwright_config::{Document, DocumentError, DocumentKey, Origin, Rejected, State};
 
 use crate::guard::Held;
 
@@ -145,6 +145,7 @@ pub struct Checked {
     pub(crate) state: State,
     pub(crate) documents: usize,
     pub(crate) errors: Vec<DocumentError>,
+    pub(crate) origins: BTreeMap<DocumentKey, Origin>,
 }
 
 impl Checked {
@@ -164,5 +165,11 @@ impl Checked {
     #[must_use]
     pub fn errors(&self) -> &[DocumentError] {
         &self.errors
+    }
+
+    /// Where a document that could be read was written.
+    #[must_use]
+    pub fn origin(&self, key: &DocumentKey) -> Option<&Origin> {
+        self.origins.get(key)
     }
 }

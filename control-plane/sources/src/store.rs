@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::guard::{Guard, Held, Things};
 use crate::last_good::Kept;
-use crate::loaded::{DocumentState, DocumentStatus, Documents, InForce, Loaded};
+use crate::loaded::{Checked, DocumentState, DocumentStatus, Documents, InForce, Loaded};
 use crate::scan::{Files, Saved};
 
 /// Bytes of the hash that make a version.
@@ -329,20 +329,24 @@ fn status(found: &Found, refusal: Option<&Refusal>) -> DocumentStatus {
 }
 
 /// All errors of what a directory holds, without any last good version to fall back on.
-pub(crate) fn check(files: &Files) -> (State, usize, Vec<DocumentError>) {
+pub(crate) fn check(files: &Files) -> Checked {
     let mut found = find(files, &Saved::default());
     found.retain(|found| !found.empty);
     let count = found.len();
     let mut errors = Vec::new();
     let mut documents = Vec::new();
+    let mut origins = BTreeMap::new();
     for found in found {
         match found.parsed {
-            Ok(document) => documents.push(Arc::unwrap_or_clone(document)),
+            Ok(document) => {
+                origins.insert(document.key().clone(), document.origin().clone());
+                documents.push(Arc::unwrap_or_clone(document));
+            }
             Err(rejected) => errors.extend_from_slice(rejected.errors()),
         }
     }
     let (state, contradictions) = State::assemble(documents);
     errors.extend(contradictions);
     errors.sort_by(|a, b| (a.file(), a.line(), a.column()).cmp(&(b.file(), b.line(), b.column())));
-    (state, count, errors)
+    Checked { state, documents: count, errors, origins }
 }

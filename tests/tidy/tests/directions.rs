@@ -24,6 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("meshwright-sidecar", &["envoy-config", "ca", "identity", "xds"]),
     ("meshwright-wasm-host", &[]),
     ("meshwright-filter-test", &["wasm-host"]),
+    ("meshwright-policy-test", &["config", "explain", "policy", "sources"]),
     ("meshwright-echo", &[]),
     ("meshwright-demo", &["*"]),
     ("meshwright", &["*"]),
