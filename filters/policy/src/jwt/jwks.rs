@@ -98,6 +98,7 @@ pub(super) fn parse_or_none(text: &str) -> Result<Vec<PublicKey>, String> {
 }
 
 /// The keys that can verify signatures; there is at least one. Keys of other types and for other uses are left out (RFC 7517 section 5).
+#[inline(never)]
 pub(super) fn parse(text: &str) -> Result<Vec<PublicKey>, String> {
     if text.len() > LARGEST {
         return Err(format!("found {} bytes; a JSON Web Key Set of at most {LARGEST} is allowed", text.len()));
@@ -121,6 +122,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<PublicKey>, String> {
     Ok(parsed)
 }
 
+#[inline(never)]
 fn parse_key(key: &Map<String, Value>) -> Result<Option<PublicKey>, String> {
     let text = |name: &str| match key.get(name) {
         None => Ok(None),
@@ -193,6 +195,7 @@ fn rsa_spki(modulus: &[u8], exponent: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 /// A point of the curve, not compressed (SEC 1 section 2.3.3).
+#[inline(never)]
 fn point(curve: ObjectIdentifier, size: usize, x: &[u8], y: &[u8]) -> Result<Vec<u8>, String> {
     if x.len() != size || y.len() != size {
         return Err(format!("found coordinates of {} and {} bytes; {size} each are allowed (RFC 7518 section 6.2.1)", x.len(), y.len()));

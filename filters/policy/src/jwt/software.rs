@@ -36,6 +36,7 @@ fn unusable(error: impl std::fmt::Display) -> CryptoError {
 }
 
 /// RFC 8017 section 8. The modulus and exponent of a key.
+#[inline(never)]
 fn rsa(
     (modulus, exponent): &(Vec<u8>, Vec<u8>),
     scheme: impl SignatureScheme,
@@ -47,6 +48,7 @@ fn rsa(
 }
 
 /// A signature of another length, or with a number that none can have, is not valid (RFC 7518 section 3.4).
+#[inline(never)]
 fn es256(point: &[u8], message: &[u8], signature: &[u8]) -> Result<bool, CryptoError> {
     let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(point).map_err(unusable)?;
     Ok(p256::ecdsa::Signature::from_slice(signature).is_ok_and(|signature| key.verify(message, &signature).is_ok()))
@@ -63,6 +65,7 @@ fn es384(_point: &[u8], _message: &[u8], _signature: &[u8]) -> Result<bool, Cryp
     Err(CryptoError("the host does not check ES384 signatures".to_owned()))
 }
 
+#[inline(never)]
 fn eddsa(key: &[u8; 32], message: &[u8], signature: &[u8]) -> Result<bool, CryptoError> {
     let key = ed25519_dalek::VerifyingKey::from_bytes(key).map_err(unusable)?;
     Ok(ed25519_dalek::Signature::from_slice(signature).is_ok_and(|signature| key.verify(message, &signature).is_ok()))
