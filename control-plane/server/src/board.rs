@@ -15,7 +15,7 @@ use crate::receipts::footprint::ResourceKey;
 use crate::receipts::{Footprint, OnProxy, Propagation, Question, Receipt, Waiting, label};
 
 /// Name → version.
-pub(crate) type Versions = BTreeMap<String, String>;
+pub(crate) type Versions = BTreeMap<Arc<str>, Arc<str>>;
 
 /// One proxy, as `status` shows it.
 #[derive(Debug, Clone, Serialize)]
@@ -209,10 +209,10 @@ impl Inner {
             StreamEvent::Acked { stream, resource_type, versions, removed } => {
                 let Some(entry) = self.entry(stream) else { return Vec::new() };
                 let nacks = entry.nacks.entry(resource_type).or_default();
-                nacks.retain(|nack| !nack.resources.iter().any(|name| versions.iter().any(|(acked, _)| acked == name)));
+                nacks.retain(|nack| !nack.resources.iter().any(|name| versions.iter().any(|(acked, _)| **acked == **name)));
                 let held = entry.acknowledged.entry(resource_type).or_default();
                 for name in removed {
-                    held.remove(&name);
+                    held.remove(&*name);
                 }
                 held.extend(versions);
                 return entry.acknowledged(resource_type);
@@ -254,12 +254,12 @@ impl Entry {
     }
 
     fn version_of(&self, kind: ResourceType, name: &str) -> Option<&str> {
-        self.acknowledged.get(&kind)?.get(name).map(String::as_str)
+        self.acknowledged.get(&kind)?.get(name).map(AsRef::as_ref)
     }
 
     fn acknowledged(&mut self, kind: ResourceType) -> Vec<Duration> {
         let Self { acknowledged, propagation, .. } = self;
-        let held = |kind: ResourceType, name: &str| acknowledged.get(&kind)?.get(name).map(String::as_str);
+        let held = |kind: ResourceType, name: &str| acknowledged.get(&kind)?.get(name).map(AsRef::as_ref);
         propagation.acknowledged(kind, &held, Instant::now())
     }
 
