@@ -19,6 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::admin::{self, Admin};
 use crate::board::Board;
 use crate::connections::{self, Protection};
+use crate::lineage::Lineage;
 use crate::metrics::Metrics;
 use crate::module::Module;
 use crate::options::{Ready, ServerOptions};
@@ -29,6 +30,8 @@ use crate::service::Snapshots;
 const DRAIN: Duration = Duration::from_secs(2);
 /// In the data directory.
 const LAST_GOOD: &str = "documents.jsonl";
+/// In the data directory.
+const LINEAGE: &str = "states";
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 
 /// Runs until `stop` completes. `announce` is called once, when everything is served.
@@ -58,6 +61,7 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     };
     let ready = Ready { xds: xds.local_addr()?, admin: admin.local_addr()? };
 
+    let lineage = Arc::new(Lineage::open(&options.data_dir.join(LINEAGE))?);
     let (fetcher, keys) = Fetcher::open(&options.data_dir, loaded.state())?;
     let board = Arc::new(Board::new(Metrics::new(keys.clone())));
     let facts = Facts {
@@ -67,9 +71,9 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
         module_sha256: module.sha256().to_owned(),
     };
     let roots = authority.trust_bundle_pem().to_owned();
-    let publisher = Arc::new(Publisher::new(Arc::clone(&board), roots, keys.clone(), facts, documents.clone()));
+    let publisher = Arc::new(Publisher::new(Arc::clone(&board), roots, keys.clone(), facts, documents.clone(), Arc::clone(&lineage)));
     let snapshots =
-        Snapshots { publisher: Arc::clone(&publisher), board: Arc::clone(&board), trust_domain: authority.trust_domain().clone() };
+        Snapshots { publisher: Arc::clone(&publisher), board: Arc::clone(&board), trust_domain: authority.trust_domain().clone(), lineage };
     let discovery = discovery_routes(&Arc::new(snapshots), Limits::default());
     let module = meshwright_ca::Module { sha256: module.sha256().to_owned(), bytes: module.bytes().clone() };
     let identity = IdentityOptions { certificate_ttl: options.certificate_ttl, clock: Arc::new(SystemTime::now) };
