@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::metrics::Metrics;
 
 /// Name → version.
-pub(crate) type Versions = BTreeMap<String, String>;
+pub(crate) type Versions = BTreeMap<Arc<str>, Arc<str>>;
 
 /// One proxy, as `status` shows it.
 #[derive(Debug, Clone, Serialize)]
@@ -166,10 +166,10 @@ impl Inner {
             StreamEvent::Acked { stream, resource_type, versions, removed } => {
                 let Some(entry) = self.entry(stream) else { return };
                 let nacks = entry.nacks.entry(resource_type).or_default();
-                nacks.retain(|nack| !nack.resources.iter().any(|name| versions.iter().any(|(acked, _)| acked == name)));
+                nacks.retain(|nack| !nack.resources.iter().any(|name| versions.iter().any(|(acked, _)| **acked == **name)));
                 let held = entry.acknowledged.entry(resource_type).or_default();
                 for name in removed {
-                    held.remove(&name);
+                    held.remove(name.as_str());
                 }
                 held.extend(versions);
             }
@@ -209,7 +209,7 @@ impl Entry {
     }
 
     fn holds(&self, kind: ResourceType, name: &str, version: &str) -> bool {
-        self.acknowledged.get(&kind).and_then(|of_type| of_type.get(name)).is_some_and(|known| known == version)
+        self.acknowledged.get(&kind).and_then(|of_type| of_type.get(name)).is_some_and(|known| **known == *version)
     }
 
     fn status(&self, node: &str) -> ProxyStatus {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use meshwright_config::KeySets;
 use meshwright_jwks::Keys;
 use meshwright_sources::{DocumentState, Loaded};
-use meshwright_translate::{MeshInputs, Proxy, translate};
+use meshwright_translate::{MeshInputs, Proxy, Translator};
 use meshwright_xds::Snapshot;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -50,7 +50,7 @@ impl Facts {
 
 struct Inner {
     loaded: Arc<Loaded>,
-    inputs: MeshInputs,
+    translator: Translator,
     /// Why the newest state is not the one in force.
     problem: Option<String>,
     revision: u64,
@@ -63,19 +63,13 @@ struct Target {
     snapshot: watch::Sender<Arc<Snapshot>>,
 }
 
-impl Inner {
-    fn snapshot(&self, proxy: &Proxy) -> Result<Snapshot, String> {
-        let resources = translate(self.loaded.state(), proxy, &self.inputs).map_err(|error| error.to_string())?;
-        Snapshot::build(resources).map_err(|error| error.to_string())
-    }
-}
-
 impl Publisher {
     /// `trust_bundle_pem`: the roots that workloads' certificates are verified against.
     pub(crate) fn new(board: Arc<Board>, trust_bundle_pem: String, keys: Keys, facts: Facts, loaded: Arc<Loaded>) -> Self {
         board.set_revision(1);
         let inputs = MeshInputs { trust_bundle_pem, key_sets: Arc::clone(&keys.key_sets().borrow()) };
-        let inner = Inner { loaded, inputs, problem: None, revision: 1, targets: BTreeMap::new() };
+        let translator = Translator::new(Arc::clone(loaded.state()), inputs);
+        let inner = Inner { loaded, translator, problem: None, revision: 1, targets: BTreeMap::new() };
         Self { board, keys, facts, inner: Mutex::new(inner) }
     }
 
@@ -85,7 +79,7 @@ impl Publisher {
     /// Why its first snapshot cannot be made.
     pub(crate) fn subscribe(&self, proxy: Proxy) -> Result<watch::Receiver<Arc<Snapshot>>, String> {
         let mut inner = self.lock();
-        let snapshot = Arc::new(inner.snapshot(&proxy)?);
+        let snapshot = inner.translator.snapshot(&proxy).map_err(|error| error.to_string())?;
         let node = proxy.node_id().to_owned();
         self.board.set_target(&node, inner.revision, Arc::clone(&snapshot));
         match inner.targets.get_mut(&node) {
@@ -112,42 +106,46 @@ impl Publisher {
         }
         self.keys.want(loaded.state());
         inner.loaded = loaded;
-        self.send(inner);
+        let inputs = inner.translator.inputs().clone();
+        self.send(inner, inputs);
     }
 
     /// Other keys: the same documents give other snapshots.
     pub(crate) fn publish_keys(&self, key_sets: Arc<KeySets>) {
-        let mut inner = self.lock();
-        if inner.inputs.key_sets != key_sets {
-            inner.inputs.key_sets = key_sets;
-            self.send(inner);
+        let inner = self.lock();
+        let inputs = inner.translator.inputs().clone();
+        if inputs.key_sets != key_sets {
+            self.send(inner, MeshInputs { key_sets, ..inputs });
         }
     }
 
     /// Of whatever changed, to those that it changes something for.
-    fn send(&self, mut inner: MutexGuard<'_, Inner>) {
+    fn send(&self, mut guard: MutexGuard<'_, Inner>, inputs: MeshInputs) {
+        let inner = &mut *guard;
+        inner.translator.change(Arc::clone(inner.loaded.state()), inputs);
         inner.revision = inner.revision.saturating_add(1);
         inner.targets.retain(|_, target| target.snapshot.receiver_count() > 0);
         let revision = inner.revision;
         for (node, target) in &inner.targets {
-            match inner.snapshot(&target.proxy) {
+            match inner.translator.snapshot(&target.proxy) {
                 Ok(snapshot) => {
-                    let snapshot = Arc::new(snapshot);
                     self.board.set_target(node, revision, Arc::clone(&snapshot));
                     // What is the same must not wake the stream.
                     target.snapshot.send_if_modified(|current| {
-                        let changed = **current != *snapshot;
+                        let changed = !Arc::ptr_eq(current, &snapshot) && **current != *snapshot;
                         *current = snapshot;
                         changed
                     });
                 }
                 Err(error) => {
+                    let error = error.to_string();
                     tracing::error!(node, error, "the proxy keeps its last configuration");
                     self.board.set_error(node, error);
                 }
             }
         }
-        drop(inner);
+        inner.translator.settle();
+        drop(guard);
         self.board.set_revision(revision);
         tracing::info!(revision, "configuration published");
     }

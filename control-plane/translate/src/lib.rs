@@ -16,6 +16,7 @@ mod plugins;
 mod proxy;
 mod resources;
 mod routes;
+mod translator;
 mod workload_policy;
 
 use meshwright_config::State;
@@ -24,6 +25,7 @@ use meshwright_xds::Resource;
 pub use error::TranslateError;
 pub use meshwright_envoy_config::{InvalidNodeMetadata, NodeMetadata};
 pub use proxy::{MeshInputs, Proxy};
+pub use translator::Translator;
 pub use workload_policy::workload_policy;
 
 use crate::catalog::Catalog;
@@ -37,14 +39,19 @@ use crate::resources::Resources;
 /// [`TranslateError`]: nothing is left out silently, so that one contradiction gives no configuration at all, and the proxy keeps its last.
 pub fn translate(state: &State, proxy: &Proxy, inputs: &MeshInputs) -> Result<Vec<Resource>, TranslateError> {
     let view = View::new(state, proxy)?;
-    let catalog = Catalog::new(&view);
-    let plugins = Plugins::new(&view, &inputs.key_sets)?;
+    let catalog = Catalog::new(&view.callers());
     let mut resources = Resources::default();
     resources.trust_bundle(&inputs.trust_bundle_pem);
-    clusters::add(&view, &catalog, &mut resources)?;
-    outbound::add(&view, &catalog, &plugins, &mut resources)?;
-    let ports = gateways::add(&view, &catalog, &plugins, &mut resources)?;
-    inbound::add(&view, &plugins, &ports, &mut resources)?;
-    plugins.add_used(&mut resources);
+    clusters::add(&view.callers(), &catalog, &mut resources)?;
+    add_own(&view, &catalog, &Plugins::new(&view, &inputs.key_sets)?, &mut resources)?;
     Ok(resources.finish())
+}
+
+/// What other proxies have otherwise.
+fn add_own(view: &View<'_>, catalog: &Catalog<'_>, plugins: &Plugins, resources: &mut Resources) -> Result<(), TranslateError> {
+    outbound::add(view, catalog, plugins, resources)?;
+    let ports = gateways::add(view, catalog, plugins, resources)?;
+    inbound::add(view, plugins, &ports, resources)?;
+    plugins.add_used(resources);
+    Ok(())
 }

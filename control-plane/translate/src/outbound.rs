@@ -10,6 +10,7 @@ use meshwright_envoy_config::filter;
 use meshwright_envoy_config::hcm::{HttpConnectionManager, Position, Routes};
 use meshwright_envoy_config::listener::{ChainMatch, Direction, FilterChain, Inspection, Listener};
 use meshwright_envoy_config::pb::envoy::config::listener::v3::Filter;
+use meshwright_envoy_config::pb::envoy::config::route::v3::RouteConfiguration;
 use meshwright_envoy_config::route::{Action, Forward, Headers, Route, RouteMatch, VirtualHost, route_configuration};
 use meshwright_envoy_config::tcp::{Connect, TcpProxy};
 use meshwright_policy::wire;
@@ -21,7 +22,7 @@ use crate::clusters::base_cluster;
 use crate::inbound::path_normalization;
 use crate::names;
 use crate::plugins::Plugins;
-use crate::proxy::View;
+use crate::proxy::{Callers, View};
 use crate::resources::{Dependencies, Resources};
 
 pub(crate) fn add(view: &View<'_>, catalog: &Catalog<'_>, plugins: &Plugins, resources: &mut Resources) -> Result<(), TranslateError> {
@@ -41,11 +42,11 @@ fn add_http(
     address: SocketAddr,
     resources: &mut Resources,
 ) -> Result<(), TranslateError> {
-    let any_host = view.mesh.outbound_traffic_policy() == OutboundTrafficPolicy::AllowAny;
-    let mut virtual_hosts = vec![refuse("loop", own_names(address))];
-    virtual_hosts.extend(hosts::virtual_hosts(view, catalog)?);
+    if !resources.contains(ResourceType::Route, names::OUTBOUND) {
+        resources.routes(&routes(&view.callers(), catalog, address)?);
+    }
     let mut filters = Vec::new();
-    if any_host {
+    if takes_any_host(&view.callers()) {
         let cluster = Cluster {
             discovery: Discovery::RequestedHost,
             http: Some(HttpOptions::of(HttpVersion::AsDownstream)),
@@ -53,12 +54,8 @@ fn add_http(
         };
         resources.cluster(&cluster.build(), Dependencies::new());
         filters.push(filter::dynamic_forward_proxy());
-        virtual_hosts.push(VirtualHost { routes: vec![route(names::ANY_HOST_CLUSTER)], ..refuse("allow_any", vec!["*".to_owned()]) });
-    } else {
-        virtual_hosts.push(refuse("block_all", vec!["*".to_owned()]));
     }
     filters.push(filter::router());
-    resources.routes(&route_configuration(names::OUTBOUND, &virtual_hosts));
     let manager = HttpConnectionManager {
         stat_prefix: names::OUTBOUND.to_owned(),
         position: Position::Outbound,
@@ -70,6 +67,22 @@ fn add_http(
     let dependencies = Dependencies::from([(ResourceType::Route, names::OUTBOUND.to_owned())]);
     resources.listener(&listener(names::OUTBOUND.to_owned(), address, vec![manager.build()]).build(), dependencies);
     Ok(())
+}
+
+/// The routes of all callers of a namespace whose listener has the same address.
+pub(crate) fn routes(callers: &Callers<'_>, catalog: &Catalog<'_>, address: SocketAddr) -> Result<RouteConfiguration, TranslateError> {
+    let mut virtual_hosts = vec![refuse("loop", own_names(address))];
+    virtual_hosts.extend(hosts::virtual_hosts(callers, catalog)?);
+    virtual_hosts.push(if takes_any_host(callers) {
+        VirtualHost { routes: vec![route(names::ANY_HOST_CLUSTER)], ..refuse("allow_any", vec!["*".to_owned()]) }
+    } else {
+        refuse("block_all", vec!["*".to_owned()])
+    });
+    Ok(route_configuration(names::OUTBOUND, &virtual_hosts))
+}
+
+fn takes_any_host(callers: &Callers<'_>) -> bool {
+    callers.mesh.outbound_traffic_policy() == OutboundTrafficPolicy::AllowAny
 }
 
 fn add_tcp(plugins: &Plugins, service: &str, address: SocketAddr, resources: &mut Resources) -> Result<(), TranslateError> {

@@ -8,20 +8,20 @@ use meshwright_envoy_config::route::VirtualHost;
 use crate::TranslateError;
 use crate::catalog::{Catalog, Service};
 use crate::names;
-use crate::proxy::View;
+use crate::proxy::Callers;
 use crate::routes;
 
 /// The port of an HTTP request whose host says none.
 const HTTP_PORT: u16 = 80;
 
 /// One virtual host for every HTTP port of every service.
-pub(super) fn virtual_hosts(view: &View<'_>, catalog: &Catalog<'_>) -> Result<Vec<VirtualHost>, TranslateError> {
+pub(super) fn virtual_hosts(callers: &Callers<'_>, catalog: &Catalog<'_>) -> Result<Vec<VirtualHost>, TranslateError> {
     let mut taken: BTreeSet<String> = catalog.services().map(|service| service.host().to_owned()).collect();
     let mut virtual_hosts = Vec::new();
     for service in catalog.services() {
         let mut called = vec![service.host().to_owned()];
         // Envoy refuses a table in which a name is there twice: a service's own name goes before another's alias, then the first by host.
-        called.extend(aliases(view, service).into_iter().filter(|alias| taken.insert(alias.clone())));
+        called.extend(aliases(callers, service).into_iter().filter(|alias| taken.insert(alias.clone())));
         let ports: Vec<&ServicePort> = service.ports().iter().filter(|port| port.protocol().is_http()).collect();
         let unsaid = ports.iter().find(|port| port.number() == HTTP_PORT).or(ports.first()).map(|port| port.number());
         for port in ports {
@@ -33,7 +33,7 @@ pub(super) fn virtual_hosts(view: &View<'_>, catalog: &Catalog<'_>) -> Result<Ve
             virtual_hosts.push(VirtualHost {
                 name: format!("{}:{number}", service.host()),
                 domains,
-                routes: service_routes(view, catalog, service, number)?,
+                routes: service_routes(callers, catalog, service, number)?,
                 https_only: false,
             });
         }
@@ -42,12 +42,12 @@ pub(super) fn virtual_hosts(view: &View<'_>, catalog: &Catalog<'_>) -> Result<Ve
 }
 
 fn service_routes(
-    view: &View<'_>,
+    callers: &Callers<'_>,
     catalog: &Catalog<'_>,
     service: &Service<'_>,
     port: u16,
 ) -> Result<Vec<meshwright_envoy_config::route::Route>, TranslateError> {
-    match view.state.virtual_service_for(service.host) {
+    match callers.state.virtual_service_for(service.host) {
         Some(virtual_service) => routes::of_virtual_service(virtual_service, port, catalog),
         None => Ok(vec![routes::default_route(&names::outbound_cluster(port, None, service.host()))]),
     }
@@ -55,12 +55,12 @@ fn service_routes(
 
 /// The short forms of a name as Kubernetes gives them (`catalog.shop.svc`, `catalog.shop`, and `catalog` in its own namespace), and the
 /// service's addresses.
-fn aliases(view: &View<'_>, service: &Service<'_>) -> Vec<String> {
+fn aliases(callers: &Callers<'_>, service: &Service<'_>) -> Vec<String> {
     let mut aliases = Vec::new();
     if let Some((name, namespace)) = service.host().strip_suffix(".svc.cluster.local").and_then(|short| short.rsplit_once('.')) {
         aliases.push(format!("{name}.{namespace}.svc"));
         aliases.push(format!("{name}.{namespace}"));
-        if namespace == view.namespace() {
+        if namespace == callers.namespace {
             aliases.push(name.to_owned());
         }
     }
