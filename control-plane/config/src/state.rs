@@ -19,6 +19,7 @@ mod checks;
 mod enforcement;
 mod index;
 mod policies;
+mod replace;
 mod report;
 mod routing;
 mod topology;

@@ -25,7 +25,7 @@ pub(crate) struct Plugins {
 }
 
 /// Policies of one state that are written already: workloads for which the same documents hold have the same.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Policies(HashMap<(Vec<usize>, Vec<usize>), [Arc<str>; 2]>);
 
 impl Policies {

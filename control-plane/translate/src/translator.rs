@@ -20,8 +20,8 @@ use crate::translator::changes::Changes;
 use crate::translator::shared::Shared;
 use crate::{TranslateError, add_own};
 
-/// See the module.
-#[derive(Debug)]
+/// See the module. A copy goes its own way, and shares what is made already.
+#[derive(Debug, Clone)]
 pub struct Translator {
     now: Generation,
     /// Of before the last change, until what is still wanted of it is taken over.
@@ -29,7 +29,7 @@ pub struct Translator {
 }
 
 /// What was made of one state.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Generation {
     state: Arc<State>,
     inputs: MeshInputs,

@@ -12,6 +12,8 @@ pub enum StreamEvent {
     Connected {
         stream: StreamId,
         node: Node,
+        /// The only type of the stream, where it is not an aggregated one.
+        only: Option<ResourceType>,
     },
     Sent {
         stream: StreamId,

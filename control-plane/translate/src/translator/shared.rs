@@ -13,7 +13,7 @@ use crate::proxy::Callers;
 use crate::resources::Resources;
 use crate::translator::changes::Changes;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Shared {
     /// One of those that it was made for.
     namespace: String,
