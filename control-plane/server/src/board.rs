@@ -1,6 +1,8 @@
 //! What is known of each proxy: what it should hold, what it has acknowledged, what it refused. Fed by stream events and by the publisher,
 //! read by the admin API. Holds no configuration and makes no decision.
 
+mod held;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,12 +12,10 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
+use crate::board::held::Held;
 use crate::metrics::Metrics;
 use crate::receipts::footprint::ResourceKey;
 use crate::receipts::{Footprint, OnProxy, Propagation, Question, Receipt, Waiting, label};
-
-/// Name → version.
-pub(crate) type Versions = BTreeMap<Arc<str>, Arc<str>>;
 
 /// One proxy, as `status` shows it.
 #[derive(Debug, Clone, Serialize)]
@@ -69,7 +69,7 @@ struct Entry {
     streams: usize,
     revision: u64,
     target: Option<Arc<Snapshot>>,
-    acknowledged: BTreeMap<ResourceType, Versions>,
+    held: Held,
     nacks: BTreeMap<ResourceType, Vec<Nack>>,
     error: Option<String>,
     propagation: Propagation,
@@ -103,6 +103,7 @@ impl Board {
         let entry = inner.proxies.entry(node.to_owned()).or_default();
         entry.revision = revision;
         if let Some(old) = &entry.target {
+            entry.held.retarget(old, &snapshot);
             entry.propagation.retarget(revision, saved, old, &snapshot);
         }
         entry.target = Some(snapshot);
@@ -197,7 +198,7 @@ impl Inner {
                 // What another stream of an earlier process acknowledged says nothing of this one. Where each type has a stream of its own,
                 // they are of one process as long as there is one.
                 if only.is_none() || entry.streams == 0 {
-                    entry.acknowledged.clear();
+                    entry.held.clear();
                     entry.nacks.clear();
                     entry.propagation.restart();
                 }
@@ -210,11 +211,7 @@ impl Inner {
                 let Some(entry) = self.entry(stream) else { return Vec::new() };
                 let nacks = entry.nacks.entry(resource_type).or_default();
                 nacks.retain(|nack| !nack.resources.iter().any(|name| versions.iter().any(|(acked, _)| **acked == **name)));
-                let held = entry.acknowledged.entry(resource_type).or_default();
-                for name in removed {
-                    held.remove(name.as_str());
-                }
-                held.extend(versions);
+                entry.held.acknowledge(entry.target.as_deref(), resource_type, versions, removed);
                 return entry.acknowledged(resource_type);
             }
             StreamEvent::Nacked { stream, resource_type, names, message, .. } => {
@@ -250,16 +247,16 @@ impl Entry {
     /// A type that the proxy has not asked for yet counts as not acknowledged.
     fn in_sync(&self) -> bool {
         let Some(target) = &self.target else { return false };
-        ResourceType::ALL.iter().all(|kind| target.resources(*kind).all(|resource| self.holds(*kind, resource.name(), resource.version())))
+        self.held.is_complete(target)
     }
 
     fn version_of(&self, kind: ResourceType, name: &str) -> Option<&str> {
-        self.acknowledged.get(&kind)?.get(name).map(|version| &**version)
+        self.held.version(self.target.as_deref(), kind, name)
     }
 
     fn acknowledged(&mut self, kind: ResourceType) -> Vec<Duration> {
-        let Self { acknowledged, propagation, .. } = self;
-        let held = |kind: ResourceType, name: &str| acknowledged.get(&kind)?.get(name).map(|version| &**version);
+        let Self { held, target, propagation, .. } = self;
+        let held = |kind: ResourceType, name: &str| held.version(target.as_deref(), kind, name);
         propagation.acknowledged(kind, &held, Instant::now())
     }
 
@@ -296,10 +293,6 @@ impl Entry {
         Waiting { node: node.to_owned(), connected, resources, reason, refused: refusal.is_some() }
     }
 
-    fn holds(&self, kind: ResourceType, name: &str, version: &str) -> bool {
-        self.version_of(kind, name) == Some(version)
-    }
-
     fn status(&self, node: &str) -> ProxyStatus {
         let types = ResourceType::ALL.iter().filter_map(|kind| Some((kind.short_name(), self.type_status(*kind)?))).collect();
         ProxyStatus {
@@ -318,7 +311,7 @@ impl Entry {
     fn type_status(&self, kind: ResourceType) -> Option<TypeStatus> {
         let target = self.target.as_ref()?;
         let resources: Vec<_> = target.resources(kind).collect();
-        let acknowledged = resources.iter().filter(|resource| self.holds(kind, resource.name(), resource.version())).count();
+        let acknowledged = resources.len().saturating_sub(self.held.lacking(target, kind));
         let mut hash = Sha256::new();
         for resource in &resources {
             hash.update(resource.name());
