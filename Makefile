@@ -5,7 +5,7 @@ SETUP := python3 tools/setup.py
 BUILT := target/wasm32-wasip1/filter/meshwright_filters.wasm
 MODULE := target/meshwright_filters.wasm
 
-.PHONY: help setup build module test-filters demo test lint bench bench-host clean
+.PHONY: help setup build module test-filters demo test lint bench bench-host bench-xds clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -46,6 +46,10 @@ bench: build ## requests per second, CPU per request, latency: our filter beside
 
 bench-host: module ## the filter host: isolated runs, module loads, scenarios a second; writes docs/host-benchmarks.md (CASE=name for one)
 	@MESHWRIGHT_FILTERS_WASM="$(CURDIR)/$(MODULE)" cargo bench -p meshwright-filter-test --bench host -- $(if $(CASE),--case $(CASE))
+
+bench-xds: build ## the control plane under the workloads W1 to W7: CPU, memory, bytes, convergence; writes docs/benchmarks-xds.md (CASE=w2 for one, QUICK=1 for a look)
+	@MESHWRIGHT_BIN="$(CURDIR)/target/release/meshwright" MESHWRIGHT_FILTERS_WASM="$(CURDIR)/$(MODULE)" \
+	 cargo run --release -p meshwright-xds-load --bin bench-xds -- $(if $(CASE),--case $(CASE)) $(if $(QUICK),--quick)
 
 clean: ## remove build output (keeps .tools)
 	@cargo clean

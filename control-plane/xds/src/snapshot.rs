@@ -125,10 +125,10 @@ impl Snapshot {
 
 impl PartialEq for Snapshot {
     fn eq(&self, other: &Self) -> bool {
-        if Arc::ptr_eq(&self.base, &other.base) {
-            return self.own == other.own;
-        }
-        ResourceType::ALL.into_iter().all(|kind| self.resources(kind).eq(other.resources(kind)))
+        ResourceType::ALL.into_iter().all(|kind| match self.changes_since(other, kind).or_else(|| other.changes_since(self, kind)) {
+            Some(names) => names.iter().all(|name| self.get(kind, name) == other.get(kind, name)),
+            None => self.resources(kind).eq(other.resources(kind)),
+        })
     }
 }
 
