@@ -65,10 +65,11 @@ impl Status {
 fn print(status: &Value) {
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
     output::line(&format!(
-        "trust domain {}, revision {}, {} documents, root certificate until {}",
+        "trust domain {}, revision {}, {} documents, root certificate {} until {}",
         text(&status["trust_domain"]),
         status["revision"],
         status["documents"],
+        text(&status["root_fingerprint"]),
         text(&status["root_expires"]),
     ));
     if let Some(problem) = status["source_error"].as_str() {

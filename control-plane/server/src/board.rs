@@ -53,6 +53,15 @@ pub(crate) struct Nack {
     pub(crate) message: String,
 }
 
+/// What is known of one proxy's resources.
+#[derive(Debug)]
+pub(crate) struct Holdings {
+    pub(crate) revision: u64,
+    pub(crate) target: Arc<Snapshot>,
+    pub(crate) previous: Arc<Snapshot>,
+    pub(crate) acknowledged: BTreeMap<ResourceType, Versions>,
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     revision: u64,
@@ -69,6 +78,8 @@ struct Entry {
     streams: usize,
     revision: u64,
     target: Option<Arc<Snapshot>>,
+    /// The target before, when it was another.
+    previous: Option<Arc<Snapshot>>,
     acknowledged: BTreeMap<ResourceType, Versions>,
     nacks: BTreeMap<ResourceType, Vec<Nack>>,
     error: Option<String>,
@@ -102,10 +113,10 @@ impl Board {
         let mut inner = self.lock();
         let entry = inner.proxies.entry(node.to_owned()).or_default();
         entry.revision = revision;
-        if let Some(old) = &entry.target {
-            entry.propagation.retarget(revision, saved, old, &snapshot);
+        if let Some(old) = entry.target.replace(Arc::clone(&snapshot)).filter(|old| **old != *snapshot) {
+            entry.propagation.retarget(revision, saved, &old, &snapshot);
+            entry.previous = Some(old);
         }
-        entry.target = Some(snapshot);
         entry.error = None;
         drop(inner);
         self.changed.send_replace(());
@@ -146,6 +157,15 @@ impl Board {
             }
         };
         tokio::time::timeout(timeout, enforced).await.is_ok()
+    }
+
+    /// What a proxy should hold, held before, and has acknowledged.
+    pub(crate) fn holdings(&self, node: &str) -> Option<Holdings> {
+        let inner = self.lock();
+        let entry = inner.proxies.get(node)?;
+        let target = Arc::clone(entry.target.as_ref()?);
+        let previous = entry.previous.clone().unwrap_or_else(|| Arc::clone(&target));
+        Some(Holdings { revision: entry.revision, target, previous, acknowledged: entry.acknowledged.clone() })
     }
 
     /// How far a document has come, now.

@@ -37,6 +37,7 @@ pub(crate) struct Facts {
     pub(crate) trust_domain: String,
     pub(crate) root_namespace: String,
     pub(crate) root_expires: String,
+    pub(crate) root_fingerprint: String,
     pub(crate) module_sha256: String,
 }
 
@@ -267,6 +268,7 @@ impl Publisher {
         json!({
             "trust_domain": self.facts.trust_domain,
             "root_expires": self.facts.root_expires,
+            "root_fingerprint": self.facts.root_fingerprint,
             "module_sha256": self.facts.module_sha256,
             "revision": inner.revision,
             "documents": inner.loaded.documents().len(),
