@@ -10,6 +10,7 @@ mod receipt;
 mod release;
 mod sidecar;
 mod status;
+mod test;
 mod token;
 mod wait;
 
@@ -22,9 +23,9 @@ use clap::{Parser, Subcommand};
 /// Meshwright: a service mesh whose policies are portable WebAssembly.
 ///
 /// Exit codes: 0 success; 1 the command failed, or `check` found errors, or `demo` had a step that went otherwise than expected;
-/// 2 the command line is wrong, or what `filter` or `explain` was given; 3 `explain` found a denial; 4 a document is not enforced
-/// everywhere yet, 5 and will not be as it is (`wait`, `status DOCUMENT`). `sidecar … -- COMMAND` ends with
-/// COMMAND's code.
+/// 2 the command line is wrong, or what `filter`, `test` or `explain` was given; 3 `explain` found a denial, or `test` less coverage than asked
+/// for; 4 a document is not enforced everywhere yet, 5 and will not be as it is (`wait`, `status DOCUMENT`). `sidecar … -- COMMAND` ends
+/// with COMMAND's code.
 #[derive(Debug, Parser)]
 #[command(name = "meshwright", version, arg_required_else_help = true)]
 pub(crate) struct Arguments {
@@ -54,6 +55,7 @@ enum Command {
     Demo(demo::Demo),
     Echo(echo::Echo),
     Filter(filter::Filter),
+    Test(test::Test),
     Completions(completions::Completions),
 }
 
@@ -70,6 +72,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Demo(command) => on_all_cores(command.run()),
         Command::Echo(command) => on_one_core(command.run()),
         Command::Filter(command) => Ok(command.run()),
+        Command::Test(command) => Ok(command.run()),
         Command::Completions(command) => Ok(command.run()),
     }
 }

@@ -15,7 +15,7 @@ use crate::receipts::footprint::ResourceKey;
 use crate::receipts::{Footprint, OnProxy, Propagation, Question, Receipt, Waiting, label};
 
 /// Name → version.
-pub(crate) type Versions = BTreeMap<String, String>;
+pub(crate) type Versions = BTreeMap<Arc<str>, Arc<str>>;
 
 /// One proxy, as `status` shows it.
 #[derive(Debug, Clone, Serialize)]
@@ -212,12 +212,15 @@ impl Inner {
     /// Returns how long each revision took that the proxy has now acknowledged all of.
     fn observe(&mut self, event: StreamEvent) -> Vec<Duration> {
         match event {
-            StreamEvent::Connected { stream, node } => {
+            StreamEvent::Connected { stream, node, only } => {
                 let entry = self.proxies.entry(node.id().to_owned()).or_default();
-                // What another stream of an earlier process acknowledged says nothing of this one.
-                entry.acknowledged.clear();
-                entry.nacks.clear();
-                entry.propagation.restart();
+                // What another stream of an earlier process acknowledged says nothing of this one. Where each type has a stream of its own,
+                // they are of one process as long as there is one.
+                if only.is_none() || entry.streams == 0 {
+                    entry.acknowledged.clear();
+                    entry.nacks.clear();
+                    entry.propagation.restart();
+                }
                 entry.streams = entry.streams.saturating_add(1);
                 entry.envoy = node.user_agent_version().to_owned();
                 self.streams.insert(stream, node.id().to_owned());
@@ -226,10 +229,10 @@ impl Inner {
             StreamEvent::Acked { stream, resource_type, versions, removed } => {
                 let Some(entry) = self.entry(stream) else { return Vec::new() };
                 let nacks = entry.nacks.entry(resource_type).or_default();
-                nacks.retain(|nack| !nack.resources.iter().any(|name| versions.iter().any(|(acked, _)| acked == name)));
+                nacks.retain(|nack| !nack.resources.iter().any(|name| versions.iter().any(|(acked, _)| **acked == **name)));
                 let held = entry.acknowledged.entry(resource_type).or_default();
                 for name in removed {
-                    held.remove(&name);
+                    held.remove(name.as_str());
                 }
                 held.extend(versions);
                 return entry.acknowledged(resource_type);
@@ -271,12 +274,12 @@ impl Entry {
     }
 
     fn version_of(&self, kind: ResourceType, name: &str) -> Option<&str> {
-        self.acknowledged.get(&kind)?.get(name).map(String::as_str)
+        self.acknowledged.get(&kind)?.get(name).map(AsRef::as_ref)
     }
 
     fn acknowledged(&mut self, kind: ResourceType) -> Vec<Duration> {
         let Self { acknowledged, propagation, .. } = self;
-        let held = |kind: ResourceType, name: &str| acknowledged.get(&kind)?.get(name).map(String::as_str);
+        let held = |kind: ResourceType, name: &str| acknowledged.get(&kind)?.get(name).map(AsRef::as_ref);
         propagation.acknowledged(kind, &held, Instant::now())
     }
 

@@ -6,12 +6,12 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use axum::Router;
 use meshwright_ca::{
-    Authority, Fingerprint, IdentityOptions, ServerCertificate, TokenStore, UnknownKeys, identity_service, key_service, server_tls_config,
+    Authority, IdentityOptions, ServerCertificate, TokenStore, UnknownKeys, identity_service, key_service, server_tls_config,
 };
 use meshwright_config::KeySets;
 use meshwright_jwks::{Fetcher, Keys};
 use meshwright_sources::{DirectorySource, Loaded};
-use meshwright_xds::AdsService;
+use meshwright_xds::{Limits, discovery_routes};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -29,6 +29,8 @@ use crate::service::Snapshots;
 
 /// How long streams may take to end after the termination signal. Proxies reconnect by themselves.
 const DRAIN: Duration = Duration::from_secs(2);
+/// In the data directory.
+const LAST_GOOD: &str = "documents.jsonl";
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 
 /// Runs until `stop` completes. `announce` is called once, when everything is served.
@@ -40,7 +42,7 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
         anyhow::ensure!(address.ip().is_loopback(), "`{address}` is served without TLS: a loopback address is allowed");
     }
     let access = admin_access(&options)?;
-    let source = DirectorySource::open_guarded(&options.config_dir, options.guard)?;
+    let source = DirectorySource::open(&options.config_dir, options.guard, &options.data_dir.join(LAST_GOOD))?;
     let documents = source.subscribe();
     let loaded = Arc::clone(&documents.borrow());
     let module = Module::read(&options.module)?;
@@ -65,14 +67,14 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
         trust_domain: authority.trust_domain().to_string(),
         root_namespace: mesh.root_namespace().to_owned(),
         root_expires: meshwright_ca::utc(authority.expiries().0),
-        root_fingerprint: Fingerprint::of(authority.root_certificate()).to_string(),
+        root_fingerprint: authority.root_fingerprint().to_string(),
         module_sha256: module.sha256().to_owned(),
     };
     let roots = authority.trust_bundle_pem().to_owned();
     let publisher = Arc::new(Publisher::new(Arc::clone(&board), roots, keys.clone(), facts, documents.clone()));
     let snapshots =
         Snapshots { publisher: Arc::clone(&publisher), board: Arc::clone(&board), trust_domain: authority.trust_domain().clone() };
-    let ads = AdsService::new(Arc::new(snapshots));
+    let discovery = discovery_routes(&Arc::new(snapshots), Limits::default());
     let module = meshwright_ca::Module { sha256: module.sha256().to_owned(), bytes: module.bytes().clone() };
     let identity = IdentityOptions { certificate_ttl: options.certificate_ttl, clock: Arc::new(SystemTime::now) };
     let service = identity_service(Arc::clone(&authority), tokens.clone(), module, identity);
@@ -80,13 +82,13 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     let (stopping, stopped) = watch::channel(false);
     let mut parts = JoinSet::new();
     let reports = key_service(Arc::clone(&authority), Arc::new(SystemTime::now), Reports(keys.clone()));
-    let routes = Routes::new(ads.clone()).add_service(service).add_service(reports);
+    let routes = discovery.clone().add_service(service).add_service(reports);
     let acceptor = TlsAcceptor::from(Arc::new(tls));
     let protection = Protection::Tls(acceptor.clone());
     parts.spawn(connections::serve(xds, protection, routes, stopped.clone(), DRAIN));
     if let Some(listener) = plaintext {
         tracing::warn!(address = ?options.insecure_plaintext_xds, "ADS is also served without TLS, to anybody on this machine");
-        parts.spawn(connections::serve(listener, Protection::Plaintext, Routes::new(ads), stopped.clone(), DRAIN));
+        parts.spawn(connections::serve(listener, Protection::Plaintext, discovery, stopped.clone(), DRAIN));
     }
     let admin_api = admin::router(Admin { board, publisher: Arc::clone(&publisher), source: source.handle() }, access);
     if ready.admin.ip().is_loopback() {

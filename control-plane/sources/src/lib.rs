@@ -3,13 +3,15 @@
 
 mod directory;
 mod guard;
+mod last_good;
 mod loaded;
 mod request;
 mod scan;
 mod store;
 
-pub use directory::{DirectorySource, load_once};
+pub use directory::{DirectorySource, load_once, load_paths};
 pub use guard::{Class, Guard, Held};
+pub use last_good::LastGoodError;
 pub use loaded::{Checked, DocumentState, DocumentStatus, InForce, Loaded};
 pub use request::SourceHandle;
 pub use scan::SourceError;

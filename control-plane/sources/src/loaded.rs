@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use meshwright_config::{Document, DocumentError, DocumentKey, Rejected, State};
+use meshwright_config::{Document, DocumentError, DocumentKey, Origin, Rejected, State};
 
 use crate::guard::Held;
+
+/// The documents in force.
+pub(crate) type Documents = BTreeMap<DocumentKey, InForce>;
 
 /// The state in force and how it came about.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Loaded {
     pub(crate) state: Arc<State>,
-    pub(crate) in_force: Arc<BTreeMap<DocumentKey, InForce>>,
+    pub(crate) in_force: Arc<Documents>,
     pub(crate) documents: Vec<DocumentStatus>,
     pub(crate) held: Option<Held>,
     pub(crate) source_error: Option<String>,
@@ -142,6 +145,7 @@ pub struct Checked {
     pub(crate) state: State,
     pub(crate) documents: usize,
     pub(crate) errors: Vec<DocumentError>,
+    pub(crate) origins: BTreeMap<DocumentKey, Origin>,
 }
 
 impl Checked {
@@ -161,5 +165,11 @@ impl Checked {
     #[must_use]
     pub fn errors(&self) -> &[DocumentError] {
         &self.errors
+    }
+
+    /// Where a document that could be read was written.
+    #[must_use]
+    pub fn origin(&self, key: &DocumentKey) -> Option<&Origin> {
+        self.origins.get(key)
     }
 }

@@ -8,7 +8,8 @@ use meshwright_config::{Document, DocumentError, DocumentKey, Kind, Rejected, St
 use sha2::{Digest as _, Sha256};
 
 use crate::guard::{Guard, Held, Things};
-use crate::loaded::{DocumentState, DocumentStatus, InForce, Loaded};
+use crate::last_good::Kept;
+use crate::loaded::{Checked, DocumentState, DocumentStatus, Documents, InForce, Loaded};
 use crate::scan::{Files, Saved};
 
 /// Bytes of the hash that make a version.
@@ -45,7 +46,7 @@ impl Found {
 /// The documents in force and the state that they make.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
-    good: Arc<BTreeMap<DocumentKey, Good>>,
+    good: Arc<Documents>,
     state: Arc<State>,
     guard: Guard,
     held: Option<Held>,
@@ -76,6 +77,18 @@ struct Candidates {
 impl Store {
     pub(crate) fn new(guard: Guard) -> Self {
         Self { guard, ..Self::default() }
+    }
+
+    /// Begins where an earlier process ended: with the documents that were in force then.
+    pub(crate) fn restore(&mut self, kept: &[Kept]) {
+        let good = kept.iter().filter_map(|kept| {
+            let raw = split_file(kept.text.as_bytes()).first().copied()?.moved(kept.index, kept.line);
+            // One that was right for another version of this program and is not for this one is as good as lost, which `settle` shows.
+            let document = raw.parse(&kept.file.as_str().into()).ok()?;
+            let good = Good { document: Arc::new(document), version: kept.version.clone(), saved: SystemTime::UNIX_EPOCH };
+            Some((good.document.key().clone(), good))
+        });
+        self.good = Arc::new(good.collect());
     }
 
     /// Lets a removal pass at the next update. False when it is not the one that is held.
@@ -301,7 +314,8 @@ fn find(files: &Files, saved: &Saved) -> Vec<Found> {
     found
 }
 
-fn version(bytes: &[u8]) -> String {
+/// Of a document's text.
+pub(crate) fn version(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().take(VERSION_BYTES).map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -315,20 +329,24 @@ fn status(found: &Found, refusal: Option<&Refusal>) -> DocumentStatus {
 }
 
 /// All errors of what a directory holds, without any last good version to fall back on.
-pub(crate) fn check(files: &Files) -> (State, usize, Vec<DocumentError>) {
+pub(crate) fn check(files: &Files) -> Checked {
     let mut found = find(files, &Saved::default());
     found.retain(|found| !found.empty);
     let count = found.len();
     let mut errors = Vec::new();
     let mut documents = Vec::new();
+    let mut origins = BTreeMap::new();
     for found in found {
         match found.parsed {
-            Ok(document) => documents.push(Arc::unwrap_or_clone(document)),
+            Ok(document) => {
+                origins.insert(document.key().clone(), document.origin().clone());
+                documents.push(Arc::unwrap_or_clone(document));
+            }
             Err(rejected) => errors.extend_from_slice(rejected.errors()),
         }
     }
     let (state, contradictions) = State::assemble(documents);
     errors.extend(contradictions);
     errors.sort_by(|a, b| (a.file(), a.line(), a.column()).cmp(&(b.file(), b.line(), b.column())));
-    (state, count, errors)
+    Checked { state, documents: count, errors, origins }
 }

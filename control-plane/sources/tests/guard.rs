@@ -31,6 +31,7 @@ fn service(name: usize, endpoints: usize) -> String {
 
 struct Mesh {
     dir: TempDir,
+    _data: TempDir,
     handle: SourceHandle,
     loaded: watch::Receiver<Arc<Loaded>>,
 }
@@ -40,10 +41,11 @@ impl Mesh {
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), "mesh.yaml", MESH);
         files.iter().for_each(|(name, text)| write(dir.path(), name, text));
-        let source = DirectorySource::open_guarded(dir.path(), guard).unwrap();
+        let data = tempfile::tempdir().unwrap();
+        let source = DirectorySource::open(dir.path(), guard, &data.path().join("documents.jsonl")).unwrap();
         let (handle, loaded) = (source.handle(), source.subscribe());
         tokio::spawn(source.run());
-        Self { dir, handle, loaded }
+        Self { dir, _data: data, handle, loaded }
     }
 
     /// Replaces a file, or removes it, and returns what is loaded then.

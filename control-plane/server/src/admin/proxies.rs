@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::documents::problem;
 use super::{Admin, dump};
-use crate::board::Holdings;
+use crate::board::{Holdings, Versions};
 use crate::receipts::label;
 
 /// Type and name → version.
@@ -114,9 +114,9 @@ fn side(admin: &Admin, text: &str) -> Result<Listing, Box<Response>> {
         "target" => Ok(listing(&found.target)),
         "previous" => Ok(listing(&found.previous)),
         "acknowledged" => {
-            let of_type = |(kind, held): (&ResourceType, &BTreeMap<String, String>)| {
+            let of_type = |(kind, held): (&ResourceType, &Versions)| {
                 let kind = *kind;
-                held.clone().into_iter().map(move |(name, version)| ((kind, name), version)).collect::<Vec<_>>()
+                held.iter().map(move |(name, version)| ((kind, name.to_string()), version.to_string())).collect::<Vec<_>>()
             };
             Ok(found.acknowledged.iter().flat_map(of_type).collect())
         }
