@@ -113,6 +113,7 @@ pub fn fields(kind: Kind) -> &'static [Field] {
         Kind::DestinationRule => networking::DESTINATION_RULE,
         Kind::VirtualService => networking::VIRTUAL_SERVICE,
         Kind::Gateway => networking::GATEWAY,
+        Kind::Sidecar => networking::SIDECAR,
         Kind::Secret => SECRET,
     }
 }

@@ -38,6 +38,7 @@ pub(crate) fn router(admin: Admin, access: Access) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/enforced", get(enforced))
         .route("/v1/rules", get(rules))
+        .route("/v1/scope", get(scope))
         .route("/v1/documents/{kind}/{namespace}/{name}", get(documents::receipt))
         .route("/v1/held/{name}/release", post(documents::release))
         .route("/v1/proxies/{namespace}/{workload}", get(proxies::snapshot))
@@ -58,6 +59,15 @@ async fn status(State(admin): State<Admin>) -> Json<Value> {
 async fn rules(State(admin): State<Admin>) -> Json<Value> {
     let loaded = admin.publisher.loaded();
     Json(json!({"rules": loaded.state().rule_statuses(), "lines": loaded.state().rule_lines()}))
+}
+
+/// What each proxy is told, and what it would be without scoping.
+async fn scope(State(admin): State<Admin>) -> impl IntoResponse {
+    // A translation for each proxy takes long enough to keep others from this thread.
+    match tokio::task::spawn_blocking(move || admin.publisher.scopes()).await {
+        Ok(proxies) => Json(json!({"proxies": proxies})).into_response(),
+        Err(_) => documents::problem(StatusCode::INTERNAL_SERVER_ERROR, "the scopes cannot be found out"),
+    }
 }
 
 async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {

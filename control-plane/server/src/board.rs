@@ -29,6 +29,9 @@ pub(crate) struct ProxyStatus {
     /// Everything it should hold is acknowledged.
     pub(crate) in_sync: bool,
     pub(crate) certificate_expires: Option<String>,
+    /// How many resources it should hold, and their bytes.
+    pub(crate) resources: usize,
+    pub(crate) bytes: usize,
     pub(crate) types: BTreeMap<&'static str, TypeStatus>,
     /// Why its newest target could not be made; the one before stays.
     pub(crate) error: Option<String>,
@@ -330,6 +333,8 @@ impl Entry {
             revision: self.revision,
             in_sync: self.in_sync(),
             certificate_expires: self.certificate_expires.clone(),
+            resources: self.target.iter().flat_map(|target| ResourceType::ALL.map(|kind| target.resources(kind).count())).sum(),
+            bytes: self.target.iter().flat_map(|target| ResourceType::ALL.map(|kind| bytes(target, kind))).sum(),
             types,
             error: self.error.clone(),
         }
@@ -350,4 +355,8 @@ impl Entry {
         let nacks = self.nacks.get(&kind).cloned().unwrap_or_default();
         Some(TypeStatus { target: resources.len(), acknowledged, version, nacks })
     }
+}
+
+fn bytes(target: &Snapshot, kind: ResourceType) -> usize {
+    target.resources(kind).map(|resource| resource.body().len()).sum()
 }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 use meshwright_config::{DocumentKey, KeySets, State};
 use meshwright_jwks::Keys;
 use meshwright_sources::{DocumentState, Held, Loaded};
-use meshwright_translate::{MeshInputs, Proxy, translate};
-use meshwright_xds::Snapshot;
+use meshwright_translate::{MeshInputs, Proxy, Reach, translate, translate_within};
+use meshwright_xds::{Resource, ResourceType, Snapshot};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -62,6 +62,7 @@ struct Inner {
     /// The newest that is in force.
     loaded: Arc<Loaded>,
     ledger: Ledger,
+    reach: Reach,
     inputs: MeshInputs,
     /// Why the newest state is not the one in force.
     problem: Option<String>,
@@ -122,7 +123,7 @@ impl Inner {
     }
 
     fn snapshot(&self, proxy: &Proxy) -> Result<Snapshot, String> {
-        let resources = translate(self.loaded.state(), proxy, &self.inputs).map_err(|error| error.to_string())?;
+        let resources = translate_within(self.loaded.state(), proxy, &self.inputs, &self.reach).map_err(|error| error.to_string())?;
         Snapshot::build(resources).map_err(|error| error.to_string())
     }
 }
@@ -141,8 +142,8 @@ impl Publisher {
         let mut ledger = Ledger::default();
         ledger.update(1, &BTreeMap::new(), loaded.in_force(), SystemTime::now());
         let inputs = MeshInputs { trust_bundle_pem, key_sets: Arc::clone(&keys.key_sets().borrow()) };
-        let offered = Arc::clone(&loaded);
-        let inner = Inner { offered, loaded, ledger, inputs, problem: None, revision: 1, targets: BTreeMap::new() };
+        let (offered, reach) = (Arc::clone(&loaded), Reach::new(loaded.state()));
+        let inner = Inner { offered, loaded, ledger, reach, inputs, problem: None, revision: 1, targets: BTreeMap::new() };
         Self { board, keys, facts, documents, inner: Mutex::new(inner) }
     }
 
@@ -186,7 +187,8 @@ impl Publisher {
         self.keys.want(loaded.state());
         let last = std::mem::replace(&mut inner.loaded, loaded);
         let (revision, now) = (inner.revision.saturating_add(1), SystemTime::now());
-        let Inner { ledger, loaded, .. } = &mut *inner;
+        let Inner { ledger, loaded, reach, .. } = &mut *inner;
+        *reach = Reach::new(loaded.state());
         let saved = ledger.update(revision, last.in_force(), loaded.in_force(), now);
         let saved = saved.and_then(|saved| Instant::now().checked_sub(now.duration_since(saved).unwrap_or_default()));
         self.send(inner, saved);
@@ -253,6 +255,24 @@ impl Publisher {
         Some(Question { found, footprints: footprints.filter(|(_, footprint)| !footprint.is_empty()).collect() })
     }
 
+    /// What each connected proxy holds, and would hold if it were told of everything. Takes a translation for each.
+    pub(crate) fn scopes(&self) -> Vec<Value> {
+        let inner = self.lock();
+        let (state, inputs) = (Arc::clone(inner.loaded.state()), inner.inputs.clone());
+        let connected = inner.targets.iter().filter(|(_, target)| target.snapshot.receiver_count() > 0);
+        let proxies: Vec<(String, Proxy, Arc<Snapshot>)> =
+            connected.map(|(node, target)| (node.clone(), target.proxy.clone(), Arc::clone(&target.snapshot.borrow()))).collect();
+        drop(inner);
+        let all = state.unscoped();
+        let scope = |(node, proxy, target): (String, Proxy, Arc<Snapshot>)| {
+            let told = size(ResourceType::ALL.iter().flat_map(|kind| target.resources(*kind)).map(AsRef::as_ref));
+            let everything = translate(&all, &proxy, &inputs).map(|resources| size(resources.iter()));
+            let (resources, bytes) = everything.unwrap_or(told);
+            json!({"node": node, "resources": told.0, "bytes": told.1, "unscoped_resources": resources, "unscoped_bytes": bytes})
+        };
+        proxies.into_iter().map(scope).collect()
+    }
+
     /// All that `status` says, with the board's `proxies`.
     pub(crate) fn status(&self, proxies: &[ProxyStatus]) -> Value {
         let inner = self.lock();
@@ -284,6 +304,11 @@ impl Publisher {
         // A panic while holding the lock cannot leave half a change behind: each field is replaced whole.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How many, and their bytes.
+fn size<'a>(resources: impl Iterator<Item = &'a Resource>) -> (usize, usize) {
+    resources.fold((0, 0), |(count, bytes), resource| (count.saturating_add(1), bytes.saturating_add(resource.body().len())))
 }
 
 /// A removal that waits, as `status` shows it.

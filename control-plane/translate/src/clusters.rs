@@ -13,11 +13,13 @@ use crate::catalog::{Catalog, Service};
 use crate::names;
 use crate::proxy::View;
 use crate::resources::{Dependencies, Resources, needs_trust_bundle};
+use crate::scope::Scope;
 
 pub(crate) use policy::base_cluster;
+pub(crate) use security::is_in_front_of;
 
-pub(crate) fn add(view: &View<'_>, catalog: &Catalog<'_>, resources: &mut Resources) -> Result<(), TranslateError> {
-    for service in catalog.services() {
+pub(crate) fn add(view: &View<'_>, catalog: &Catalog<'_>, scope: &Scope, resources: &mut Resources) -> Result<(), TranslateError> {
+    for service in catalog.services().filter(|service| scope.of(service.host()).has_cluster()) {
         for port in service.ports() {
             add_cluster(view, service, port, None, resources)?;
             for subset in service.rule.map(|rule| rule.subsets()).unwrap_or_default() {

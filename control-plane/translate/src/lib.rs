@@ -14,8 +14,10 @@ mod names;
 mod outbound;
 mod plugins;
 mod proxy;
+mod reach;
 mod resources;
 mod routes;
+mod scope;
 mod workload_policy;
 
 use meshwright_config::State;
@@ -24,25 +26,36 @@ use meshwright_xds::Resource;
 pub use error::TranslateError;
 pub use meshwright_envoy_config::{InvalidNodeMetadata, NodeMetadata};
 pub use proxy::{MeshInputs, Proxy};
+pub use reach::Reach;
 pub use workload_policy::workload_policy;
 
 use crate::catalog::Catalog;
 use crate::plugins::Plugins;
 use crate::proxy::View;
 use crate::resources::Resources;
+use crate::scope::Scope;
 
 /// Everything that `proxy` should hold.
 ///
 /// # Errors
 /// [`TranslateError`]: nothing is left out silently, so that one contradiction gives no configuration at all, and the proxy keeps its last.
 pub fn translate(state: &State, proxy: &Proxy, inputs: &MeshInputs) -> Result<Vec<Resource>, TranslateError> {
+    translate_within(state, proxy, inputs, &Reach::new(state))
+}
+
+/// As [`translate`], for several proxies of one state: `reach` is of that state.
+///
+/// # Errors
+/// As [`translate`].
+pub fn translate_within(state: &State, proxy: &Proxy, inputs: &MeshInputs, reach: &Reach) -> Result<Vec<Resource>, TranslateError> {
     let view = View::new(state, proxy)?;
+    let scope = Scope::new(&view, reach)?;
     let catalog = Catalog::new(&view);
     let plugins = Plugins::new(&view, &inputs.key_sets)?;
     let mut resources = Resources::default();
     resources.trust_bundle(&inputs.trust_bundle_pem);
-    clusters::add(&view, &catalog, &mut resources)?;
-    outbound::add(&view, &catalog, &plugins, &mut resources)?;
+    clusters::add(&view, &catalog, &scope, &mut resources)?;
+    outbound::add(&view, &catalog, &scope, &plugins, &mut resources)?;
     let ports = gateways::add(&view, &catalog, &plugins, &mut resources)?;
     inbound::add(&view, &plugins, &ports, &mut resources)?;
     plugins.add_used(&mut resources);

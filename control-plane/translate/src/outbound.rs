@@ -4,7 +4,7 @@ mod hosts;
 
 use std::net::SocketAddr;
 
-use meshwright_config::OutboundTrafficPolicy;
+use meshwright_config::{OutboundTrafficPolicy, Sidecar};
 use meshwright_envoy_config::cluster::{Cluster, Discovery, HttpOptions, HttpVersion};
 use meshwright_envoy_config::filter;
 use meshwright_envoy_config::hcm::{HttpConnectionManager, Position, Routes};
@@ -23,10 +23,17 @@ use crate::names;
 use crate::plugins::Plugins;
 use crate::proxy::View;
 use crate::resources::{Dependencies, Resources};
+use crate::scope::Scope;
 
-pub(crate) fn add(view: &View<'_>, catalog: &Catalog<'_>, plugins: &Plugins, resources: &mut Resources) -> Result<(), TranslateError> {
+pub(crate) fn add(
+    view: &View<'_>,
+    catalog: &Catalog<'_>,
+    scope: &Scope,
+    plugins: &Plugins,
+    resources: &mut Resources,
+) -> Result<(), TranslateError> {
     if let Some(address) = view.metadata.outbound_address {
-        add_http(view, catalog, plugins, address, resources)?;
+        add_http(view, catalog, scope, plugins, address, resources)?;
     }
     for (service, &address) in &view.metadata.tcp {
         add_tcp(plugins, service, address, resources)?;
@@ -37,15 +44,18 @@ pub(crate) fn add(view: &View<'_>, catalog: &Catalog<'_>, plugins: &Plugins, res
 fn add_http(
     view: &View<'_>,
     catalog: &Catalog<'_>,
+    scope: &Scope,
     plugins: &Plugins,
     address: SocketAddr,
     resources: &mut Resources,
 ) -> Result<(), TranslateError> {
-    let any_host = view.mesh.outbound_traffic_policy() == OutboundTrafficPolicy::AllowAny;
+    let any_host = takes_any_host(view);
     let mut virtual_hosts = vec![refuse("loop", own_names(address))];
-    virtual_hosts.extend(hosts::virtual_hosts(view, catalog)?);
+    virtual_hosts.extend(hosts::virtual_hosts(view, catalog, scope)?);
     let mut filters = Vec::new();
     if any_host {
+        // Unknown to this proxy, they must not be taken for hosts outside the mesh.
+        virtual_hosts.extend(hosts::unreachable(view, catalog, scope));
         let cluster = Cluster {
             discovery: Discovery::RequestedHost,
             http: Some(HttpOptions::of(HttpVersion::AsDownstream)),
@@ -70,6 +80,11 @@ fn add_http(
     let dependencies = Dependencies::from([(ResourceType::Route, names::OUTBOUND.to_owned())]);
     resources.listener(&listener(names::OUTBOUND.to_owned(), address, vec![manager.build()]).build(), dependencies);
     Ok(())
+}
+
+fn takes_any_host(view: &View<'_>) -> bool {
+    let own = view.state.sidecar_for(view.workload).and_then(Sidecar::outbound_traffic_policy);
+    own.unwrap_or_else(|| view.mesh.outbound_traffic_policy()) == OutboundTrafficPolicy::AllowAny
 }
 
 fn add_tcp(plugins: &Plugins, service: &str, address: SocketAddr, resources: &mut Resources) -> Result<(), TranslateError> {

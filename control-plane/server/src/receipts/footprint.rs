@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use meshwright_config::{Document, DocumentKey, Kind, State, Workload};
-use meshwright_translate::{MeshInputs, Proxy, translate};
+use meshwright_config::{Document, DocumentKey, Kind, ProxyScope, State, Workload};
+use meshwright_translate::{MeshInputs, Proxy, Reach, translate_within};
 use meshwright_xds::{Resource, ResourceType, Snapshot};
 
 use super::Found;
@@ -41,7 +41,7 @@ pub(crate) struct Question {
 pub(crate) struct Alternatives {
     key: DocumentKey,
     /// Now, and then each alternative.
-    states: Vec<State>,
+    states: Vec<(State, Reach)>,
     now: Arc<State>,
     inputs: MeshInputs,
 }
@@ -51,17 +51,24 @@ impl Alternatives {
     pub(crate) fn new(now: Arc<State>, inputs: MeshInputs, key: DocumentKey, before: Option<&Document>) -> Self {
         let mut states = vec![now.with(&key, None)];
         states.extend(before.map(|before| now.with(&key, Some(before))));
+        let states = states
+            .into_iter()
+            .map(|state| {
+                let reach = Reach::new(&state);
+                (state, reach)
+            })
+            .collect();
         Self { key, states, now, inputs }
     }
 
     /// What depends on the document of what `proxy` should hold now.
     pub(crate) fn footprint(&self, proxy: &Proxy, target: &Snapshot) -> Footprint {
         let mut footprint = Footprint::default();
-        for state in &self.states {
+        for (state, reach) in &self.states {
             if !self.may_matter(state, proxy) {
                 continue;
             }
-            match translate(state, proxy, &self.inputs) {
+            match translate_within(state, proxy, &self.inputs, reach) {
                 Ok(resources) => footprint.add(target, &resources),
                 // Nothing could be made without it: everything depends on it.
                 Err(_) => footprint.add(target, &[]),
@@ -87,6 +94,10 @@ impl Alternatives {
 
 /// Whether a policy decides for a workload. Of other documents this cannot be told so easily.
 fn is_for(state: &State, key: &DocumentKey, workload: &Workload) -> bool {
+    if state.mesh().is_none_or(|mesh| mesh.proxy_scope() == ProxyScope::Allowed) {
+        // What is decided there is known here: callers are told of what they may call.
+        return true;
+    }
     match key.kind() {
         Kind::AuthorizationPolicy => state.authorization_for(workload).iter().any(|policy| policy.key() == key),
         Kind::RequestAuthentication => state.request_authentication_for(workload).iter().any(|rule| rule.key() == key),
@@ -97,6 +108,7 @@ fn is_for(state: &State, key: &DocumentKey, workload: &Workload) -> bool {
         | Kind::DestinationRule
         | Kind::VirtualService
         | Kind::Gateway
+        | Kind::Sidecar
         | Kind::Secret => true,
     }
 }
