@@ -123,7 +123,7 @@ async fn beyond_this_machine_it_takes_tls_and_the_token() -> anyhow::Result<()> 
     let port = line.rsplit(':').next().context("the line ends in the port")?.to_owned();
 
     // The fingerprint is what the authority says when it is made.
-    let made = process.line_with("made a new root certificate", STARTUP).await?;
+    let made = process.line_with("a new root certificate", STARTUP).await?;
     let fingerprint =
         made.split("fingerprint=").nth(1).and_then(|rest| rest.split_whitespace().next()).context("it is in the log")?.to_owned();
     let url = format!("https://127.0.0.1:{port}");

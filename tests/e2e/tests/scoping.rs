@@ -41,7 +41,7 @@ async fn a_service_comes_and_goes_with_the_policy() -> anyhow::Result<()> {
     let requests = std::fs::read_to_string(mesh.server_log())?.lines().count();
     mesh.edit(&documents(network, "somebody", "")).await?;
     assert_eq!(call().await?.status(), Some(403), "as the server would answer, and not what DNS says");
-    assert_eq!(pair::ask(mesh.tcp(), "hello").await?, None, "there is no way to its TCP port");
+    assert_eq!(pair::line(mesh.tcp(), "hello").await?, None, "there is no way to its TCP port");
     assert_eq!(std::fs::read_to_string(mesh.server_log())?.lines().count(), requests, "the server was not bothered");
     let (bytes, all, text) = told().await?;
     assert!(bytes < all, "{bytes} of {all}");
