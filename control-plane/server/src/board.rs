@@ -235,7 +235,7 @@ impl Inner {
                 nacks.retain(|nack| !nack.resources.iter().any(|name| versions.iter().any(|(acked, _)| **acked == **name)));
                 let held = entry.acknowledged.entry(resource_type).or_default();
                 for name in removed {
-                    held.remove(name.as_str());
+                    held.remove(&*name);
                 }
                 held.extend(versions);
                 return entry.acknowledged(resource_type);
