@@ -5,7 +5,7 @@ SETUP := python3 tools/setup.py
 BUILT := target/wasm32-wasip1/filter/meshwright_filters.wasm
 MODULE := target/meshwright_filters.wasm
 
-.PHONY: help setup build module test-filters demo test lint bench bench-host bench-xds clean
+.PHONY: help setup build module test-filters demo test test-matrix lint bench bench-host bench-xds clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -35,6 +35,10 @@ test: module test-filters ## every test: unit, filters in the host, end to end w
 	 MESHWRIGHT_FILTERS_WASM="$(CURDIR)/$(MODULE)" \
 	 MESHWRIGHT_TEST_FILTERS="$(CURDIR)/target/test-filters" \
 	 cargo test --workspace --no-fail-fast
+
+test-matrix: module ## the end-to-end tests with every Envoy from 1.36.4 to 1.40.0; docs/support.md shows the result (VERSIONS="1.36.4 1.40.0" for some)
+	@cargo build -p meshwright
+	@MESHWRIGHT_BIN="$(CURDIR)/target/debug/meshwright" MESHWRIGHT_FILTERS_WASM="$(CURDIR)/$(MODULE)" python3 tools/test-matrix.py $(VERSIONS)
 
 lint: ## formatting, clippy with warnings denied, the repository's own rules
 	@cargo fmt --all --check

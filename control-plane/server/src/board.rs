@@ -17,6 +17,9 @@ use crate::metrics::Metrics;
 use crate::receipts::footprint::ResourceKey;
 use crate::receipts::{Footprint, OnProxy, Propagation, Question, Receipt, Waiting, label};
 
+/// Name → version.
+pub(crate) type Versions = BTreeMap<Arc<str>, Arc<str>>;
+
 /// One proxy, as `status` shows it.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct ProxyStatus {
@@ -29,6 +32,9 @@ pub(crate) struct ProxyStatus {
     /// Everything it should hold is acknowledged.
     pub(crate) in_sync: bool,
     pub(crate) certificate_expires: Option<String>,
+    /// How many resources it should hold, and their bytes.
+    pub(crate) resources: usize,
+    pub(crate) bytes: usize,
     pub(crate) types: BTreeMap<&'static str, TypeStatus>,
     /// Why its newest target could not be made; the one before stays.
     pub(crate) error: Option<String>,
@@ -53,6 +59,15 @@ pub(crate) struct Nack {
     pub(crate) message: String,
 }
 
+/// What is known of one proxy's resources.
+#[derive(Debug)]
+pub(crate) struct Holdings {
+    pub(crate) revision: u64,
+    pub(crate) target: Arc<Snapshot>,
+    pub(crate) previous: Arc<Snapshot>,
+    pub(crate) acknowledged: BTreeMap<ResourceType, Versions>,
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     revision: u64,
@@ -69,6 +84,8 @@ struct Entry {
     streams: usize,
     revision: u64,
     target: Option<Arc<Snapshot>>,
+    /// The target before, when it was another.
+    previous: Option<Arc<Snapshot>>,
     held: Held,
     nacks: BTreeMap<ResourceType, Vec<Nack>>,
     error: Option<String>,
@@ -102,11 +119,11 @@ impl Board {
         let mut inner = self.lock();
         let entry = inner.proxies.entry(node.to_owned()).or_default();
         entry.revision = revision;
-        if let Some(old) = &entry.target {
-            entry.held.retarget(old, &snapshot);
-            entry.propagation.retarget(revision, saved, old, &snapshot);
+        if let Some(old) = entry.target.replace(Arc::clone(&snapshot)).filter(|old| **old != *snapshot) {
+            entry.held.retarget(&old, &snapshot);
+            entry.propagation.retarget(revision, saved, &old, &snapshot);
+            entry.previous = Some(old);
         }
-        entry.target = Some(snapshot);
         entry.error = None;
         drop(inner);
         self.changed.send_replace(());
@@ -147,6 +164,15 @@ impl Board {
             }
         };
         tokio::time::timeout(timeout, enforced).await.is_ok()
+    }
+
+    /// What a proxy should hold, held before, and has acknowledged.
+    pub(crate) fn holdings(&self, node: &str) -> Option<Holdings> {
+        let inner = self.lock();
+        let entry = inner.proxies.get(node)?;
+        let target = Arc::clone(entry.target.as_ref()?);
+        let previous = entry.previous.clone().unwrap_or_else(|| Arc::clone(&target));
+        Some(Holdings { revision: entry.revision, target, previous, acknowledged: entry.held.versions(entry.target.as_deref()) })
     }
 
     /// How far a document has come, now.
@@ -303,6 +329,8 @@ impl Entry {
             revision: self.revision,
             in_sync: self.in_sync(),
             certificate_expires: self.certificate_expires.clone(),
+            resources: self.target.iter().flat_map(|target| ResourceType::ALL.map(|kind| target.resources(kind).count())).sum(),
+            bytes: self.target.iter().flat_map(|target| ResourceType::ALL.map(|kind| bytes(target, kind))).sum(),
             types,
             error: self.error.clone(),
         }
@@ -323,4 +351,8 @@ impl Entry {
         let nacks = self.nacks.get(&kind).cloned().unwrap_or_default();
         Some(TypeStatus { target: resources.len(), acknowledged, version, nacks })
     }
+}
+
+fn bytes(target: &Snapshot, kind: ResourceType) -> usize {
+    target.resources(kind).map(|resource| resource.body().len()).sum()
 }

@@ -10,7 +10,7 @@ use meshwright_config::{DocumentKey, KeySets, State};
 use meshwright_jwks::Keys;
 use meshwright_sources::{DocumentState, Held, Loaded};
 use meshwright_translate::{MeshInputs, Proxy, Translator};
-use meshwright_xds::Snapshot;
+use meshwright_xds::{Resource, ResourceType, Snapshot};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -37,6 +37,7 @@ pub(crate) struct Facts {
     pub(crate) trust_domain: String,
     pub(crate) root_namespace: String,
     pub(crate) root_expires: String,
+    pub(crate) root_fingerprint: String,
     pub(crate) module_sha256: String,
 }
 
@@ -252,6 +253,25 @@ impl Publisher {
         Some(Question { found, footprints: footprints.filter(|(_, footprint)| !footprint.is_empty()).collect() })
     }
 
+    /// What each connected proxy holds, and would hold if it were told of everything. Takes a translation for each.
+    pub(crate) fn scopes(&self) -> Vec<Value> {
+        let inner = self.lock();
+        let mut translator = inner.translator.clone();
+        let connected = inner.targets.iter().filter(|(_, target)| target.snapshot.receiver_count() > 0);
+        let proxies: Vec<(String, Proxy, Arc<Snapshot>)> =
+            connected.map(|(node, target)| (node.clone(), target.proxy.clone(), Arc::clone(&target.snapshot.borrow()))).collect();
+        drop(inner);
+        translator.change(Arc::new(translator.state().unscoped()), translator.inputs().clone());
+        let size_of = |snapshot: &Snapshot| size(ResourceType::ALL.iter().flat_map(|kind| snapshot.resources(*kind)).map(AsRef::as_ref));
+        let scope = |(node, proxy, target): (String, Proxy, Arc<Snapshot>)| {
+            let told = size_of(&target);
+            let everything = translator.snapshot(&proxy).map(|snapshot| size_of(&snapshot));
+            let (resources, bytes) = everything.unwrap_or(told);
+            json!({"node": node, "resources": told.0, "bytes": told.1, "unscoped_resources": resources, "unscoped_bytes": bytes})
+        };
+        proxies.into_iter().map(scope).collect()
+    }
+
     /// All that `status` says, with the board's `proxies`.
     pub(crate) fn status(&self, proxies: &[ProxyStatus]) -> Value {
         let inner = self.lock();
@@ -267,6 +287,7 @@ impl Publisher {
         json!({
             "trust_domain": self.facts.trust_domain,
             "root_expires": self.facts.root_expires,
+            "root_fingerprint": self.facts.root_fingerprint,
             "module_sha256": self.facts.module_sha256,
             "revision": inner.revision,
             "documents": inner.loaded.documents().len(),
@@ -282,6 +303,11 @@ impl Publisher {
         // A panic while holding the lock cannot leave half a change behind: each field is replaced whole.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How many, and their bytes.
+fn size<'a>(resources: impl Iterator<Item = &'a Resource>) -> (usize, usize) {
+    resources.fold((0, 0), |(count, bytes), resource| (count.saturating_add(1), bytes.saturating_add(resource.body().len())))
 }
 
 /// A removal that waits, as `status` shows it.

@@ -15,7 +15,7 @@ use crate::connections::Unauthenticated;
 use crate::publisher::Publisher;
 
 /// The first part of every sidecar's node id.
-const NODE_PREFIX: &str = "sidecar~";
+pub(crate) const NODE_PREFIX: &str = "sidecar~";
 
 /// Gives each stream the snapshots of its proxy.
 #[derive(Clone)]

@@ -13,11 +13,16 @@ use crate::catalog::{Catalog, Service};
 use crate::names;
 use crate::proxy::Callers;
 use crate::resources::{Dependencies, Resources, needs_trust_bundle};
+use crate::scope::Scope;
 
 pub(crate) use policy::base_cluster;
+pub(crate) use security::is_in_front_of;
 
-pub(crate) fn add(callers: &Callers<'_>, catalog: &Catalog<'_>, resources: &mut Resources) -> Result<(), TranslateError> {
-    catalog.services().try_for_each(|service| add_service(callers, service, resources))
+pub(crate) fn add(callers: &Callers<'_>, catalog: &Catalog<'_>, scope: &Scope, resources: &mut Resources) -> Result<(), TranslateError> {
+    catalog
+        .services()
+        .filter(|service| scope.of(service.host()).has_cluster())
+        .try_for_each(|service| add_service(callers, service, resources))
 }
 
 /// Of one service: made of it, the rule that holds for it, its instances and what they take, and the mesh. Whatever else this comes to read

@@ -4,7 +4,7 @@ mod hosts;
 
 use std::net::SocketAddr;
 
-use meshwright_config::OutboundTrafficPolicy;
+use meshwright_config::{OutboundTrafficPolicy, Sidecar};
 use meshwright_envoy_config::cluster::{Cluster, Discovery, HttpOptions, HttpVersion};
 use meshwright_envoy_config::filter;
 use meshwright_envoy_config::hcm::{HttpConnectionManager, Position, Routes};
@@ -24,10 +24,12 @@ use crate::names;
 use crate::plugins::Plugins;
 use crate::proxy::{Callers, View};
 use crate::resources::{Dependencies, Resources};
+use crate::scope::Scope;
 
-pub(crate) fn add(view: &View<'_>, catalog: &Catalog<'_>, plugins: &Plugins, resources: &mut Resources) -> Result<(), TranslateError> {
+/// All but the routes.
+pub(crate) fn add(view: &View<'_>, plugins: &Plugins, resources: &mut Resources) -> Result<(), TranslateError> {
     if let Some(address) = view.metadata.outbound_address {
-        add_http(view, catalog, plugins, address, resources)?;
+        add_http(view, plugins, address, resources)?;
     }
     for (service, &address) in &view.metadata.tcp {
         add_tcp(plugins, service, address, resources)?;
@@ -35,18 +37,9 @@ pub(crate) fn add(view: &View<'_>, catalog: &Catalog<'_>, plugins: &Plugins, res
     Ok(())
 }
 
-fn add_http(
-    view: &View<'_>,
-    catalog: &Catalog<'_>,
-    plugins: &Plugins,
-    address: SocketAddr,
-    resources: &mut Resources,
-) -> Result<(), TranslateError> {
-    if !resources.contains(ResourceType::Route, names::OUTBOUND) {
-        resources.routes(&routes(&view.callers(), catalog, address)?);
-    }
+fn add_http(view: &View<'_>, plugins: &Plugins, address: SocketAddr, resources: &mut Resources) -> Result<(), TranslateError> {
     let mut filters = Vec::new();
-    if takes_any_host(&view.callers()) {
+    if takes_any_host(view) {
         let cluster = Cluster {
             discovery: Discovery::RequestedHost,
             http: Some(HttpOptions::of(HttpVersion::AsDownstream)),
@@ -69,20 +62,30 @@ fn add_http(
     Ok(())
 }
 
-/// The routes of all callers of a namespace whose listener has the same address.
-pub(crate) fn routes(callers: &Callers<'_>, catalog: &Catalog<'_>, address: SocketAddr) -> Result<RouteConfiguration, TranslateError> {
+/// The routes of all callers of a namespace that are told the same, take the same hosts and whose listener has the same address.
+pub(crate) fn routes(
+    callers: &Callers<'_>,
+    catalog: &Catalog<'_>,
+    scope: &Scope,
+    any_host: bool,
+    address: SocketAddr,
+) -> Result<RouteConfiguration, TranslateError> {
     let mut virtual_hosts = vec![refuse("loop", own_names(address))];
-    virtual_hosts.extend(hosts::virtual_hosts(callers, catalog)?);
-    virtual_hosts.push(if takes_any_host(callers) {
-        VirtualHost { routes: vec![route(names::ANY_HOST_CLUSTER)], ..refuse("allow_any", vec!["*".to_owned()]) }
+    virtual_hosts.extend(hosts::virtual_hosts(callers, catalog, scope)?);
+    if any_host {
+        // Unknown to this proxy, they must not be taken for hosts outside the mesh.
+        virtual_hosts.extend(hosts::unreachable(callers, catalog, scope));
+        virtual_hosts.push(VirtualHost { routes: vec![route(names::ANY_HOST_CLUSTER)], ..refuse("allow_any", vec!["*".to_owned()]) });
     } else {
-        refuse("block_all", vec!["*".to_owned()])
-    });
+        virtual_hosts.push(refuse("block_all", vec!["*".to_owned()]));
+    }
     Ok(route_configuration(names::OUTBOUND, &virtual_hosts))
 }
 
-fn takes_any_host(callers: &Callers<'_>) -> bool {
-    callers.mesh.outbound_traffic_policy() == OutboundTrafficPolicy::AllowAny
+/// Whether hosts that the mesh does not know are called as they are.
+pub(crate) fn takes_any_host(view: &View<'_>) -> bool {
+    let own = view.state.sidecar_for(view.workload).and_then(Sidecar::outbound_traffic_policy);
+    own.unwrap_or_else(|| view.mesh.outbound_traffic_policy()) == OutboundTrafficPolicy::AllowAny
 }
 
 fn add_tcp(plugins: &Plugins, service: &str, address: SocketAddr, resources: &mut Resources) -> Result<(), TranslateError> {

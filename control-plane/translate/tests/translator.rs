@@ -24,12 +24,24 @@ apiVersion: security.istio.io/v1
 kind: PeerAuthentication
 metadata: {name: default, namespace: meshwright-system}
 spec: {mtls: {mode: PERMISSIVE}}
+---
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: narrow, namespace: shop}
+spec: {workloadSelector: {labels: {app: orders}}, egress: [{hosts: ["./*"]}]}
+---
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: default, namespace: bank}
+spec: {egress: [{hosts: ["shop/catalog.shop.svc.cluster.local"]}], outboundTrafficPolicy: {mode: REGISTRY_ONLY}}
 "#;
 /// What is written in some document, and what else could be.
 const CHANGES: &[(&str, &str)] = &[
     ("targetPort: 8080", "targetPort: 8081"),
     ("10.1.0.1", "10.1.0.2"),
-    ("MERGE_SLASHES", "BASE"),
+    ("pathNormalization: MERGE_SLASHES", "pathNormalization: BASE\n  proxyScope: {mode: ALLOWED}"),
+    ("./*", "bank/*"),
+    ("REGISTRY_ONLY", "ALLOW_ANY"),
     ("timeout: 1s", "timeout: 2s"),
     ("app: catalog, version: v2", "app: catalog, version: v1"),
     ("mode: STRICT", "mode: DISABLE"),
@@ -105,7 +117,7 @@ fn check(translator: &mut Translator, step: &str) {
 fn after_any_edits_snapshots_are_what_they_would_be_from_nothing() {
     let documents = documents();
     let inputs = |number: usize| MeshInputs { trust_bundle_pem: format!("roots {}", number / 60), ..MeshInputs::default() };
-    for seed in 1..=4 {
+    for seed in 1..=2 {
         let mut random = seed;
         // 0: as it is written; 1: changed, where there is a change; 2: not there.
         let mut chosen = vec![0_usize; documents.len()];

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use meshwright_xds::{ResourceType, Snapshot};
 
+use crate::board::Versions;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
@@ -25,6 +27,23 @@ impl Held {
             Some(differing) => differing.as_deref(),
             None => target?.get(kind, name).map(|resource| resource.version()),
         }
+    }
+
+    /// Every name that is held, with its version.
+    pub(crate) fn versions(&self, target: Option<&Snapshot>) -> BTreeMap<ResourceType, Versions> {
+        let of_kind = |(kind, differing): (&ResourceType, &BTreeMap<Arc<str>, Option<Arc<str>>>)| {
+            let all = target.into_iter().flat_map(|target| target.resources(*kind));
+            let mut versions: Versions =
+                all.map(|resource| (Arc::clone(resource.shared_name()), Arc::clone(resource.shared_version()))).collect();
+            for (name, version) in differing {
+                match version {
+                    Some(version) => _ = versions.insert(Arc::clone(name), Arc::clone(version)),
+                    None => _ = versions.remove(name),
+                }
+            }
+            (*kind, versions)
+        };
+        self.differing.iter().map(of_kind).collect()
     }
 
     /// Resources of the target that are not acknowledged at its version.
@@ -139,6 +158,7 @@ mod tests {
                     }
                 }
                 let wanted = &targets[target];
+                assert_eq!(held.versions(Some(wanted)).remove(&KIND).unwrap_or_default(), map, "script {script}, step {step}");
                 for name in ["a", "b", "c"] {
                     assert_eq!(
                         held.version(Some(wanted), KIND, name),

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use meshwright_config::{Document, DocumentKey, Kind, State, Workload};
+use meshwright_config::{Document, DocumentKey, Kind, ProxyScope, State, Workload};
 use meshwright_translate::{Proxy, Translator};
 use meshwright_xds::{ResourceType, Snapshot};
 
@@ -92,6 +92,10 @@ fn may_matter(alternative: &State, now: &State, key: &DocumentKey, proxy: &Proxy
 
 /// Whether a policy decides for a workload. Of other documents this cannot be told so easily.
 fn is_for(state: &State, key: &DocumentKey, workload: &Workload) -> bool {
+    if state.mesh().is_none_or(|mesh| mesh.proxy_scope() == ProxyScope::Allowed) {
+        // What is decided there is known here: callers are told of what they may call.
+        return true;
+    }
     match key.kind() {
         Kind::AuthorizationPolicy => state.authorization_for(workload).iter().any(|policy| policy.key() == key),
         Kind::RequestAuthentication => state.request_authentication_for(workload).iter().any(|rule| rule.key() == key),
@@ -102,6 +106,7 @@ fn is_for(state: &State, key: &DocumentKey, workload: &Workload) -> bool {
         | Kind::DestinationRule
         | Kind::VirtualService
         | Kind::Gateway
+        | Kind::Sidecar
         | Kind::Secret => true,
     }
 }

@@ -49,8 +49,13 @@ pub(super) fn of(
 /// Auto mutual TLS: client and server decide from the same facts, so they never disagree.
 pub(super) fn terminates_mutual_tls(callers: &Callers<'_>, service: &Service<'_>, workload: &Workload, port: u16) -> bool {
     service.entry.location() == Location::MeshInternal
-        && workload.labels().get(TLS_MODE_LABEL).is_none_or(|mode| mode != "disabled")
+        && is_in_front_of(workload)
         && callers.state.peer_authentication_mode(workload, port) != MtlsMode::Disable
+}
+
+/// Whether a proxy of the mesh takes what comes for the workload.
+pub(crate) fn is_in_front_of(workload: &Workload) -> bool {
+    workload.labels().get(TLS_MODE_LABEL).is_none_or(|mode| mode != "disabled")
 }
 
 fn mutual(

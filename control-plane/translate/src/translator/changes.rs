@@ -1,6 +1,6 @@
 //! What differs between two states, and what that concerns.
 
-use meshwright_config::State;
+use meshwright_config::{ProxyScope, State};
 
 use crate::proxy::{MeshInputs, View};
 
@@ -16,6 +16,7 @@ pub(super) struct Changes {
     peer: bool,
     routes: bool,
     gateways: bool,
+    sidecars: bool,
 }
 
 impl Changes {
@@ -30,13 +31,14 @@ impl Changes {
             peer: old.peer_authentications() != new.peer_authentications(),
             routes: old.virtual_services() != new.virtual_services(),
             gateways: old.gateways() != new.gateways(),
+            sidecars: old.sidecars() != new.sidecars(),
         }
     }
 
     /// Whether a proxy's own resources may be others: its listeners, its policy and its app's clusters. They are made of its workload, the
     /// ports that services give it, the policies and modes that hold for it, the mesh, and for TCP services whether there are such.
     pub(super) fn concern(&self, old: &State, view: &View<'_>) -> bool {
-        if self.mesh || self.inputs || self.peer || self.gateways {
+        if self.mesh || self.inputs || self.peer || self.gateways || self.sidecars {
             return true;
         }
         let (new, workload) = (view.state, view.workload);
@@ -50,7 +52,21 @@ impl Changes {
             || serves()
     }
 
-    /// Whether outbound routes may be others: they are made of all services, all VirtualServices and the mesh.
+    /// Whether what a proxy is told of may be other: that is made of its labels, the `Sidecar` documents, the mesh, and the hosts and routes of
+    /// all services; and, where only what policy allows is told, of all that decides.
+    pub(super) fn concern_scope(&self, old: &State, view: &View<'_>) -> bool {
+        let decides = self.workloads || self.authorization || self.tokens || self.peer || self.inputs;
+        let before = old.workload(view.workload.namespace(), view.workload.name());
+        self.mesh
+            || self.services
+            || self.routes
+            || self.gateways
+            || self.sidecars
+            || before != Some(view.workload)
+            || (decides && view.mesh.proxy_scope() == ProxyScope::Allowed)
+    }
+
+    /// Whether outbound routes may be others, for the same scope: they are made of all services, all VirtualServices and the mesh.
     pub(super) fn concern_routes(&self) -> bool {
         self.mesh || self.services || self.routes
     }

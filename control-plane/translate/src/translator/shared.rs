@@ -1,6 +1,6 @@
-//! What all callers of a namespace hold alike: the clusters of every service, their endpoints and the trust bundle.
+//! What callers of a namespace hold alike: the clusters of every service that they are told of, their endpoints and the trust bundle.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use meshwright_config::{State, Workload};
@@ -11,15 +11,21 @@ use crate::catalog::{Catalog, Service};
 use crate::clusters;
 use crate::proxy::Callers;
 use crate::resources::Resources;
+use crate::scope::Scope;
 use crate::translator::changes::Changes;
+use crate::translator::scopes::ScopeId;
 
 #[derive(Debug, Clone)]
 pub(super) struct Shared {
     /// One of those that it was made for.
     namespace: String,
-    base: Arc<Base>,
+    bundle: Vec<Arc<Resource>>,
     /// By host.
     services: BTreeMap<String, Vec<Arc<Resource>>>,
+    /// Hosts whose resources are not what they were; none when that is not known.
+    changed: Option<Vec<String>>,
+    /// By what is told of.
+    bases: HashMap<ScopeId, Arc<Base>>,
 }
 
 /// Whether callers of the namespace follow a rule of their own for a service of another. All other namespaces see every service alike.
@@ -56,17 +62,37 @@ impl Shared {
         }
         let mut bundle = Resources::default();
         bundle.trust_bundle(roots_pem);
-        let all = services.values().flatten().cloned().chain(bundle.finish_shared());
-        let base = match last {
-            Some((last, ..)) => Base::after(&last.base, all)?,
-            None => Arc::new(Base::build(all)?),
-        };
-        Ok(Self { namespace: callers.namespace.to_owned(), base, services })
+        let bundle = bundle.finish_shared();
+        let changed = last.filter(|(last, ..)| last.bundle == bundle).map(|(last, ..)| differing(&last.services, &services));
+        Ok(Self { namespace: callers.namespace.to_owned(), bundle, services, changed, bases: HashMap::new() })
     }
 
-    pub(super) fn base(&self) -> &Arc<Base> {
-        &self.base
+    /// The resources of one scope. `last`: what all of this was.
+    pub(super) fn base(&mut self, id: ScopeId, scope: &Scope, last: Option<&Self>) -> Result<Arc<Base>, TranslateError> {
+        if let Some(base) = self.bases.get(&id) {
+            return Ok(Arc::clone(base));
+        }
+        let before = last.and_then(|last| last.bases.get(&id));
+        let is_told = |host: &String| scope.of(host).has_cluster();
+        let is_same = self.changed.as_ref().is_some_and(|changed| !changed.iter().any(is_told));
+        let told = || self.services.iter().filter(|(host, _)| is_told(host)).flat_map(|(_, resources)| resources);
+        let all = || told().chain(&self.bundle).map(Arc::clone);
+        let base = match before {
+            Some(before) if is_same => Arc::clone(before),
+            Some(before) => Base::after(before, all())?,
+            None => Arc::new(Base::build(all())?),
+        };
+        self.bases.insert(id, Arc::clone(&base));
+        Ok(base)
     }
+}
+
+/// Hosts that came, went, or have other resources.
+fn differing(old: &BTreeMap<String, Vec<Arc<Resource>>>, new: &BTreeMap<String, Vec<Arc<Resource>>>) -> Vec<String> {
+    let is_same = |a: &[Arc<Resource>], b: &[Arc<Resource>]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b));
+    let changed = new.iter().filter(|(host, now)| old.get(*host).is_none_or(|then| !is_same(then, now)));
+    let gone = old.keys().filter(|host| !new.contains_key(*host));
+    changed.map(|(host, _)| host).chain(gone).cloned().collect()
 }
 
 /// The resource of before where the new one is equal to it.
