@@ -1,4 +1,5 @@
 mod admin;
+mod bench;
 mod check;
 mod completions;
 mod control_plane;
@@ -56,6 +57,7 @@ enum Command {
     Echo(echo::Echo),
     Filter(filter::Filter),
     Test(test::Test),
+    Bench(bench::Bench),
     Completions(completions::Completions),
 }
 
@@ -73,6 +75,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Echo(command) => on_one_core(command.run()),
         Command::Filter(command) => Ok(command.run()),
         Command::Test(command) => Ok(command.run()),
+        Command::Bench(command) => command.run(),
         Command::Completions(command) => Ok(command.run()),
     }
 }

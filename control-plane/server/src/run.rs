@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
+use axum::Router;
 use meshwright_ca::{
     Authority, IdentityOptions, ServerCertificate, TokenStore, UnknownKeys, identity_service, key_service, server_tls_config,
 };
@@ -15,8 +16,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use tonic::service::Routes;
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Access, Admin};
 use crate::board::Board;
 use crate::connections::{self, Protection};
 use crate::lineage::Lineage;
@@ -39,9 +41,10 @@ const HOUSEKEEPING: Duration = Duration::from_secs(60);
 /// # Errors
 /// When the configuration, the data directory, the module or an address cannot be used; or when a part ends early.
 pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announce: &dyn Fn(Ready)) -> anyhow::Result<()> {
-    for address in std::iter::once(options.admin).chain(options.insecure_plaintext_xds) {
+    if let Some(address) = options.insecure_plaintext_xds {
         anyhow::ensure!(address.ip().is_loopback(), "`{address}` is served without TLS: a loopback address is allowed");
     }
+    let access = admin_access(&options)?;
     let source = DirectorySource::open(&options.config_dir, options.guard, &options.data_dir.join(LAST_GOOD))?;
     let documents = source.subscribe();
     let loaded = Arc::clone(&documents.borrow());
@@ -68,6 +71,7 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
         trust_domain: authority.trust_domain().to_string(),
         root_namespace: mesh.root_namespace().to_owned(),
         root_expires: meshwright_ca::utc(authority.expiries().0),
+        root_fingerprint: authority.root_fingerprint().to_string(),
         module_sha256: module.sha256().to_owned(),
     };
     let roots = authority.trust_bundle_pem().to_owned();
@@ -83,14 +87,19 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     let mut parts = JoinSet::new();
     let reports = key_service(Arc::clone(&authority), Arc::new(SystemTime::now), Reports(keys.clone()));
     let routes = discovery.clone().add_service(service).add_service(reports);
-    let protection = Protection::Tls(TlsAcceptor::from(Arc::new(tls)));
+    let acceptor = TlsAcceptor::from(Arc::new(tls));
+    let protection = Protection::Tls(acceptor.clone());
     parts.spawn(connections::serve(xds, protection, routes, stopped.clone(), DRAIN));
     if let Some(listener) = plaintext {
         tracing::warn!(address = ?options.insecure_plaintext_xds, "ADS is also served without TLS, to anybody on this machine");
         parts.spawn(connections::serve(listener, Protection::Plaintext, discovery, stopped.clone(), DRAIN));
     }
-    let admin_api = serve_admin(admin, Admin { board, publisher: Arc::clone(&publisher), source: source.handle() });
-    parts.spawn(until_stopped(admin_api, stopped.clone()));
+    let admin_api = admin::router(Admin { board, publisher: Arc::clone(&publisher), source: source.handle() }, access);
+    if ready.admin.ip().is_loopback() {
+        parts.spawn(until_stopped(serve_admin(admin, admin_api), stopped.clone()));
+    } else {
+        parts.spawn(connections::serve(admin, Protection::AnyHttp(acceptor), Routes::from(admin_api), stopped.clone(), DRAIN));
+    }
     parts.spawn(until_stopped(source.run(), stopped.clone()));
     parts.spawn(until_stopped(fetcher.run(), stopped.clone()));
     parts.spawn(until_stopped(follow_keys(keys.key_sets(), Arc::clone(&publisher)), stopped.clone()));
@@ -133,8 +142,20 @@ async fn until_stopped(part: impl Future<Output = ()>, mut stopped: watch::Recei
     }
 }
 
-async fn serve_admin(listener: TcpListener, admin: Admin) {
-    if let Err(error) = axum::serve(listener, admin::router(admin)).await {
+/// Beyond this machine nothing is told without a token.
+fn admin_access(options: &ServerOptions) -> anyhow::Result<Access> {
+    match &options.admin_token_file {
+        Some(file) => Access::token_file(file),
+        None => {
+            let address = options.admin;
+            anyhow::ensure!(address.ip().is_loopback(), "the admin API on `{address}` needs a token: a loopback address does not");
+            Ok(Access::Local)
+        }
+    }
+}
+
+async fn serve_admin(listener: TcpListener, routes: Router) {
+    if let Err(error) = axum::serve(listener, routes).await {
         tracing::error!(%error, "the admin API ended");
     }
 }

@@ -16,7 +16,7 @@ use crate::lineage::Lineage;
 use crate::publisher::Publisher;
 
 /// The first part of every sidecar's node id.
-const NODE_PREFIX: &str = "sidecar~";
+pub(crate) const NODE_PREFIX: &str = "sidecar~";
 
 /// Gives each stream the snapshots of its proxy.
 #[derive(Clone)]
