@@ -304,7 +304,12 @@ impl Entry {
     }
 
     fn waiting(&self, node: &str, lacking: Vec<ResourceKey>) -> Waiting {
-        let refusal = lacking.iter().find_map(|(kind, name)| self.nacks.get(kind)?.iter().find(|nack| nack.resources.contains(name)));
+        // What was refused together is tried again in parts: the fewest names are nearest to the cause.
+        let refusals = lacking.iter().flat_map(|(kind, name)| {
+            let of_type = self.nacks.get(kind).map(Vec::as_slice).unwrap_or_default();
+            of_type.iter().filter(move |nack| nack.resources.contains(name))
+        });
+        let refusal = refusals.min_by_key(|nack| nack.resources.len());
         let connected = self.streams > 0;
         let reason = match (&self.error, refusal, connected) {
             (Some(error), ..) => format!("its configuration cannot be made: {error}"),

@@ -67,13 +67,7 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     let lineage = Arc::new(Lineage::open(&options.data_dir.join(LINEAGE))?);
     let (fetcher, keys) = Fetcher::open(&options.data_dir, loaded.state())?;
     let board = Arc::new(Board::new(Metrics::new(keys.clone())));
-    let facts = Facts {
-        trust_domain: authority.trust_domain().to_string(),
-        root_namespace: mesh.root_namespace().to_owned(),
-        root_expires: meshwright_ca::utc(authority.expiries().0),
-        root_fingerprint: authority.root_fingerprint().to_string(),
-        module_sha256: module.sha256().to_owned(),
-    };
+    let facts = facts(&authority, mesh.root_namespace(), &module);
     let roots = authority.trust_bundle_pem().to_owned();
     let publisher = Arc::new(Publisher::new(Arc::clone(&board), roots, keys.clone(), facts, documents.clone(), Arc::clone(&lineage)));
     let snapshots =
@@ -95,11 +89,7 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
         parts.spawn(connections::serve(listener, Protection::Plaintext, discovery, stopped.clone(), DRAIN));
     }
     let admin_api = admin::router(Admin { board, publisher: Arc::clone(&publisher), source: source.handle() }, access);
-    if ready.admin.ip().is_loopback() {
-        parts.spawn(until_stopped(serve_admin(admin, admin_api), stopped.clone()));
-    } else {
-        parts.spawn(connections::serve(admin, Protection::AnyHttp(acceptor), Routes::from(admin_api), stopped.clone(), DRAIN));
-    }
+    parts.spawn(serve_admin(admin, ready.admin, admin_api, acceptor, stopped.clone()));
     parts.spawn(until_stopped(source.run(), stopped.clone()));
     parts.spawn(until_stopped(fetcher.run(), stopped.clone()));
     parts.spawn(until_stopped(follow_keys(keys.key_sets(), Arc::clone(&publisher)), stopped.clone()));
@@ -114,6 +104,16 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     stopping.send_replace(true);
     while parts.join_next().await.is_some() {}
     outcome
+}
+
+fn facts(authority: &Authority, root_namespace: &str, module: &Module) -> Facts {
+    Facts {
+        trust_domain: authority.trust_domain().to_string(),
+        root_namespace: root_namespace.to_owned(),
+        root_expires: meshwright_ca::utc(authority.expiries().0),
+        root_fingerprint: authority.root_fingerprint().to_string(),
+        module_sha256: module.sha256().to_owned(),
+    }
 }
 
 /// What sidecars report goes to the fetcher.
@@ -154,10 +154,17 @@ fn admin_access(options: &ServerOptions) -> anyhow::Result<Access> {
     }
 }
 
-async fn serve_admin(listener: TcpListener, routes: Router) {
-    if let Err(error) = axum::serve(listener, routes).await {
-        tracing::error!(%error, "the admin API ended");
+/// In plaintext to this machine alone.
+async fn serve_admin(listener: TcpListener, address: SocketAddr, routes: Router, tls: TlsAcceptor, stopped: watch::Receiver<bool>) {
+    if !address.ip().is_loopback() {
+        return connections::serve(listener, Protection::AnyHttp(tls), Routes::from(routes), stopped, DRAIN).await;
     }
+    let served = async {
+        if let Err(error) = axum::serve(listener, routes).await {
+            tracing::error!(%error, "the admin API ended");
+        }
+    };
+    until_stopped(served, stopped).await;
 }
 
 /// Publishes each new state of the documents.
