@@ -5,6 +5,7 @@ mod demo;
 mod echo;
 mod explain;
 mod filter;
+mod replay;
 mod sidecar;
 mod status;
 mod test;
@@ -19,8 +20,8 @@ use clap::{Parser, Subcommand};
 /// Meshwright: a service mesh whose policies are portable WebAssembly.
 ///
 /// Exit codes: 0 success; 1 the command failed, or `check` found errors, or `demo` had a step that went otherwise than expected;
-/// 2 the command line is wrong, or what `filter`, `test` or `explain` was given; 3 `explain` found a denial, or `test` less coverage than asked
-/// for. `sidecar … -- COMMAND` ends with COMMAND's code.
+/// 2 the command line is wrong, or what `filter`, `test`, `replay` or `explain` was given; 3 `explain` found a denial, `test` less coverage than
+/// asked for, `replay` a decision that flips; 4 `replay` could not decide all. `sidecar … -- COMMAND` ends with COMMAND's code.
 #[derive(Debug, Parser)]
 #[command(name = "meshwright", version, arg_required_else_help = true)]
 pub(crate) struct Arguments {
@@ -49,6 +50,7 @@ enum Command {
     Echo(echo::Echo),
     Filter(filter::Filter),
     Test(test::Test),
+    Replay(replay::Replay),
     Completions(completions::Completions),
 }
 
@@ -64,6 +66,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Echo(command) => on_one_core(command.run()),
         Command::Filter(command) => Ok(command.run()),
         Command::Test(command) => Ok(command.run()),
+        Command::Replay(command) => Ok(command.run()),
         Command::Completions(command) => Ok(command.run()),
     }
 }

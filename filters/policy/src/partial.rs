@@ -127,14 +127,31 @@ pub struct Open<'p> {
     pub missing: Attribute<'p>,
 }
 
-/// Decides about a request of which the `missing` attributes are not known; what `request` says of them counts for nothing.
-pub fn decide_partially<'p>(policy: &'p Policy, request: &Request<'_>, missing: &dyn Fn(Attribute<'_>) -> bool) -> Partially<'p> {
+/// What is known beside the request itself.
+#[derive(Clone, Copy)]
+pub struct Knowledge<'k> {
+    /// Attributes that are not known: what the request says of them counts for nothing.
+    pub missing: &'k dyn Fn(Attribute<'_>) -> bool,
+    /// Rules of which it is known whether they match, as from the record of a decision. Asked only where the attributes do not say it.
+    pub rules: &'k dyn Fn(RuleRef<'_>) -> Option<bool>,
+}
+
+impl fmt::Debug for Knowledge<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Knowledge").finish_non_exhaustive()
+    }
+}
+
+/// Decides about a request of which not everything is known.
+#[must_use]
+pub fn decide_partially<'p>(policy: &'p Policy, request: &Request<'_>, knowledge: Knowledge<'_>) -> Partially<'p> {
+    let Knowledge { missing, rules } = knowledge;
     let token = request.http.is_some() && policy.verifies_tokens() && missing(Attribute::Token);
     if let (Authentication::Refused(_), false) = (request.authentication, token) {
         return Partially::Decided { decision: decide(policy, request), exact: true, custom: Vec::new() };
     }
     let missing = |attribute: Attribute<'_>| token && attribute.depends_on_token() || missing(attribute);
-    let found = as_rules_see_it(request, |request| Partial { request, missing: &missing }.decide(policy));
+    let found = as_rules_see_it(request, |request| Partial { request, missing: &missing, rules }.decide(policy));
     if !token {
         return found;
     }
@@ -169,6 +186,7 @@ impl From<bool> for Truth {
 struct Partial<'a> {
     request: &'a Request<'a>,
     missing: &'a dyn Fn(Attribute<'_>) -> bool,
+    rules: &'a dyn Fn(RuleRef<'_>) -> Option<bool>,
 }
 
 /// Of the rules of one action.
@@ -224,13 +242,20 @@ impl Partial<'_> {
     fn matches<'p>(&self, layer: &'p Layer) -> Matches<'p> {
         let mut open = Vec::new();
         for entry in layer.entries() {
-            match self.rule(entry.rule()) {
+            match self.entry(entry) {
                 Truth::Yes => return Matches { first: Some(entry), open },
                 Truth::Unknown => open.push(entry),
                 Truth::No => {}
             }
         }
         Matches { first: None, open }
+    }
+
+    fn entry(&self, entry: &Entry) -> Truth {
+        match self.rule(entry.rule()) {
+            Truth::Unknown => (self.rules)(reference(entry)).map_or(Truth::Unknown, Truth::from),
+            known => known,
+        }
     }
 
     fn rule(&self, rule: &Rule) -> Truth {

@@ -1,8 +1,8 @@
 //! Decisions about requests of which not everything is known: what is decided is what the full decision is, whatever the missing parts are.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use meshwright_policy::{Attribute, Decision, Partially, Peer, Policy, Reason, Verdict, decide_partially};
+use meshwright_policy::{Attribute, Decision, Knowledge, Partially, Peer, Policy, Reason, RuleRef, Verdict, decide_partially, trace};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use serde_json::{Value, json};
@@ -35,7 +35,24 @@ fn is_missing(missing: &BTreeSet<&str>, attribute: Attribute<'_>) -> bool {
 }
 
 fn partially<'p>(policy: &'p Policy, fixture: &Fixture, missing: &BTreeSet<&str>) -> Partially<'p> {
-    with_request(policy, fixture, |request| decide_partially(policy, request, &|attribute| is_missing(missing, attribute)))
+    knowing(policy, fixture, missing, &Matched::new())
+}
+
+/// Rules and whether they match.
+type Matched = BTreeMap<(String, u32), bool>;
+
+fn knowing<'p>(policy: &'p Policy, fixture: &Fixture, missing: &BTreeSet<&str>, matched: &Matched) -> Partially<'p> {
+    let missing = |attribute: Attribute<'_>| is_missing(missing, attribute);
+    let rules = |rule: RuleRef<'_>| matched.get(&(rule.policy.to_owned(), rule.rule)).copied();
+    with_request(policy, fixture, |request| decide_partially(policy, request, Knowledge { missing: &missing, rules: &rules }))
+}
+
+fn matched(policy: &Policy, fixture: &Fixture) -> Matched {
+    let traced = with_request(policy, fixture, |request| {
+        let fared = trace(policy, request);
+        fared.iter().map(|rule| ((rule.rule.policy.to_owned(), rule.rule.rule), rule.failed.is_empty())).collect()
+    });
+    traced
 }
 
 /// `base` with the missing parts of `donor`.
@@ -119,14 +136,22 @@ proptest! {
         base in any_request(),
         missing in subsequence(PARTS, 0..=6),
         donors in prop::collection::vec(any_request(), 8),
+        told in prop_oneof![Just(0_u16), any::<u16>()],
     ) {
         let policy = compile("http", &with_custom(&authorization, custom));
         let missing: BTreeSet<&str> = missing.into_iter().collect();
         let all: Vec<Fixture> = donors.iter().map(|donor| completed(&base, donor, &missing)).chain([base.clone()]).collect();
-        let found = partially(&policy, &base, &missing);
+        // Some rules are known to match or not, as they do here; what is tried are the completions of which that is true.
+        let known: Matched = matched(&policy, &base).into_iter().enumerate().filter(|(index, _)| told & (1 << (index % 16)) != 0).map(|(_, rule)| rule).collect();
+        let all = all.into_iter().filter(|completion| {
+            let fared = matched(&policy, completion);
+            known.iter().all(|(rule, matches)| fared.get(rule) == Some(matches))
+        });
+        let all: Vec<Fixture> = all.collect();
+        let found = knowing(&policy, &base, &missing, &known);
         for completion in &all {
             // It cannot know which of them it was asked about.
-            prop_assert_eq!(&partially(&policy, completion, &missing), &found, "what is missing was looked at: {:?}", completion);
+            prop_assert_eq!(&knowing(&policy, completion, &missing, &known), &found, "what is missing was looked at: {:?}", completion);
             let full = evaluate(&policy, completion);
             let Partially::Decided { decision, exact, custom } = &found else { continue };
             prop_assert_eq!(full.decision.verdict, decision.verdict, "{} {:?}", authorization, completion);
