@@ -5,7 +5,7 @@ SETUP := python3 tools/setup.py
 BUILT := target/wasm32-wasip1/filter/meshwright_filters.wasm
 MODULE := target/meshwright_filters.wasm
 
-.PHONY: help setup build module demo test lint bench clean
+.PHONY: help setup build module demo test lint bench bench-replay clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -39,6 +39,9 @@ lint: ## formatting, clippy with warnings denied, the repository's own rules
 
 bench: build ## requests per second, CPU per request, latency: our filter beside Envoy's own; writes docs/benchmarks.md (CASE=name for one, QUICK=1 for a look)
 	@ENVOY="$$($(SETUP) --print envoy 2>/dev/null)" MESHWRIGHT_FILTERS_WASM="$(CURDIR)/$(MODULE)" cargo run --release -p meshwright-bench -- $(if $(CASE),--case $(CASE)) $(if $(QUICK),--quick)
+
+bench-replay: ## records a second, processor time and memory of `meshwright replay` for a million records
+	@cargo bench -p meshwright-replay
 
 clean: ## remove build output (keeps .tools)
 	@cargo clean

@@ -7,6 +7,7 @@ use std::fmt;
 use crate::check::{Check, Test};
 use crate::decision::{Decision, Reason, Verdict, decide};
 use crate::evaluation::{CustomCheck, RuleRef};
+use crate::index;
 use crate::jwt::Authentication;
 use crate::layer::{Entry, Layer};
 use crate::policy::{Layers, Policy};
@@ -60,6 +61,24 @@ impl<'p> Attribute<'p> {
             Test::Paths(_) => Self::Path,
             Test::Header(name, ..) => Self::Header(name),
             Test::Claim(path, _) => Self::Claim(path),
+        }
+    }
+
+    /// What rules are filed under.
+    fn filed(attribute: &'p index::Attribute) -> Self {
+        match attribute {
+            index::Attribute::Path => Self::Path,
+            index::Attribute::Host => Self::Host,
+            index::Attribute::Method => Self::Method,
+            index::Attribute::PeerName | index::Attribute::Namespace | index::Attribute::Account => Self::Peer,
+            index::Attribute::DirectIp => Self::DirectIp,
+            index::Attribute::RemoteIp => Self::RemoteIp,
+            index::Attribute::DestinationIp => Self::DestinationIp,
+            index::Attribute::DestinationPort => Self::DestinationPort,
+            index::Attribute::Sni => Self::Sni,
+            index::Attribute::Issuer | index::Attribute::Subject => Self::RequestPrincipal,
+            index::Attribute::Header(name) => Self::Header(name),
+            index::Attribute::Claim(path) => Self::Claim(path),
         }
     }
 
@@ -241,7 +260,8 @@ impl Partial<'_> {
 
     fn matches<'p>(&self, layer: &'p Layer) -> Matches<'p> {
         let mut open = Vec::new();
-        for entry in layer.entries() {
+        let missing = |attribute: &index::Attribute| (self.missing)(Attribute::filed(attribute));
+        for entry in layer.candidates(self.request, &missing) {
             match self.entry(entry) {
                 Truth::Yes => return Matches { first: Some(entry), open },
                 Truth::Unknown => open.push(entry),

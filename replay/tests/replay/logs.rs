@@ -127,7 +127,9 @@ fn authorizers_outside_are_compared_by_name() {
     let records = log(&[agreed, record(&refused)]);
     let tally = run(&records, options(&mesh(&policy("new", "ALLOW", &json!([paths(&["/a"])])))));
     assert_eq!(counts(&tally), [2, 0, 0]);
-    assert!(flips(&tally).iter().all(|flip| flip.starts_with("1 ask p") && flip.ends_with("-> allow by shop/new rule 0 (allow_rule_matched)")));
+    assert!(
+        flips(&tally).iter().all(|flip| flip.starts_with("1 ask p") && flip.ends_with("-> allow by shop/new rule 0 (allow_rule_matched)"))
+    );
     let asking = |provider: &str| custom(provider, &json!([paths(&["/a"])]));
     assert_eq!(counts(&run(&records, options(&asking("p")))), [0, 2, 0]);
     assert_eq!(counts(&run(&records, options(&asking("q")))), [2, 0, 0]);
