@@ -27,14 +27,17 @@ use clap::{Parser, Subcommand};
 pub(crate) struct Arguments {
     /// What to log: error, warn, info, debug, trace, or per-module directives.
     #[arg(long, global = true, env = "MESHWRIGHT_LOG", default_value = "info", value_name = "LEVEL")]
-    log: String,
+    log_level: String,
+    /// The same, in front of the command: behind it, `replay` has a log of its own.
+    #[arg(long, hide = true, value_name = "LEVEL", conflicts_with = "log_level")]
+    log: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
 
 impl Arguments {
     pub(crate) fn log_level(&self) -> &str {
-        &self.log
+        self.log.as_deref().unwrap_or(&self.log_level)
     }
 }
 

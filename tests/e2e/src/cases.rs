@@ -60,7 +60,12 @@ pub struct Enforcement {
 pub const ENFORCEMENTS: &[Enforcement] = &[
     Enforcement { what: "DENY", annotation: "", spec: "action: DENY, rules: [{}]", status: 403 },
     Enforcement { what: "DENY, tried out", annotation: "istio.io/dry-run: \"true\"", spec: "action: DENY, rules: [{}]", status: 200 },
-    Enforcement { what: "DENY, no longer tried out", annotation: "istio.io/dry-run: \"F\"", spec: "action: DENY, rules: [{}]", status: 403 },
+    Enforcement {
+        what: "DENY, no longer tried out",
+        annotation: "istio.io/dry-run: \"F\"",
+        spec: "action: DENY, rules: [{}]",
+        status: 403,
+    },
     Enforcement { what: "AUDIT", annotation: "", spec: "action: AUDIT, rules: [{}]", status: 200 },
     // Were it enforced, it would be the only ALLOW policy, and nothing else would pass.
     Enforcement { what: "ALLOW for nobody, tried out", annotation: "istio.io/dry-run: \"1\"", spec: "action: ALLOW", status: 200 },
@@ -174,10 +179,7 @@ pub const HOSTILE: &[Hostile] = &[
         what: "an unsigned token",
         method: "GET",
         path: "/books",
-        header: Some((
-            "authorization",
-            "Bearer eyJhbGciOiJub25lIn0.eyJpc3MiOiJodHRwczovL2FjY291bnRzLmJvb2tzaG9wLmV4YW1wbGUifQ.",
-        )),
+        header: Some(("authorization", "Bearer eyJhbGciOiJub25lIn0.eyJpc3MiOiJodHRwczovL2FjY291bnRzLmJvb2tzaG9wLmV4YW1wbGUifQ.")),
         statuses: [401, 401],
     },
     Hostile { what: "a way up and down again", method: "GET", path: "/books/../admin", header: None, statuses: [403, 403] },

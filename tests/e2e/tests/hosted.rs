@@ -35,9 +35,10 @@ impl Host {
     fn ask(&mut self, asked: &Asked<'_>) -> Answer {
         let [namespace, name] = asked.workload;
         let headers: Vec<_> = asked.header.into_iter().collect();
-        let request = asked.target.map_or(Value::Null, |target| {
-            json!({"method": asked.method, "path": target, "host": "server", "headers": headers, "remoteIp": null})
-        });
+        let request = asked.target.map_or(
+            Value::Null,
+            |target| json!({"method": asked.method, "path": target, "host": "server", "headers": headers, "remoteIp": null}),
+        );
         let case = json!({
             "id": "case", "documents": asked.documents, "workload": {"namespace": namespace, "name": name},
             "connection": {"protocol": if request.is_null() { "tcp" } else { "http" }, "port": asked.port, "sourceIp": "127.0.0.1",
@@ -101,7 +102,10 @@ fn the_policy_sees_what_the_app_receives() -> anyhow::Result<()> {
         assert_eq!(host.ask(&to_server(&closed, "/of-no-case")).status, Some(200), "{mode}: other paths pass");
         for target in TARGETS.iter().map(|(target, _)| target).chain(BY_VERSION) {
             let status = host.ask(&to_server(&closed, target)).status;
-            assert!(matches!(status, Some(403 | 400)), "{mode} {target}: passes the policy of exactly the path that the app received: {status:?}");
+            assert!(
+                matches!(status, Some(403 | 400)),
+                "{mode} {target}: passes the policy of exactly the path that the app received: {status:?}"
+            );
         }
     }
     Ok(())
@@ -119,7 +123,8 @@ fn deny(paths: &[String]) -> String {
 fn hostile_requests_are_refused() -> anyhow::Result<()> {
     let mut host = Host::new()?;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/bookshop");
-    let texts = ["mesh", "services", "workloads", "policy", "tokens"].map(|name| std::fs::read_to_string(folder.join(format!("{name}.yaml"))));
+    let texts =
+        ["mesh", "services", "workloads", "policy", "tokens"].map(|name| std::fs::read_to_string(folder.join(format!("{name}.yaml"))));
     let documents = texts.into_iter().collect::<Result<Vec<_>, _>>()?.join("\n---\n");
     for case in HOSTILE {
         let asked = Asked {
