@@ -69,10 +69,6 @@ impl Document {
         &self.content
     }
 
-    pub(crate) fn into_content(self) -> Content {
-        self.content
-    }
-
     /// An error of this document, at the field `path`.
     pub(crate) fn error(&self, path: &str, message: impl Into<String>) -> DocumentError {
         let report = Report::default();
@@ -113,6 +109,12 @@ impl<'a> RawDocument<'a> {
     #[must_use]
     pub fn line(&self) -> usize {
         self.chunk.line
+    }
+
+    /// The same text, as it once stood elsewhere: as document `index` on line `line` of its file, both counted from 1.
+    #[must_use]
+    pub fn moved(self, index: usize, line: usize) -> Self {
+        Self { chunk: Chunk { index, line, ..self.chunk } }
     }
 
     /// # Errors

@@ -9,6 +9,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use crate::last_good::LastGoodError;
+
 /// A larger file is no configuration.
 pub(crate) const LARGEST_FILE: u64 = 16 * 1024 * 1024;
 const MOST_FILES: usize = 20_000;
@@ -33,6 +35,17 @@ pub enum SourceError {
         /// What is wrong with the one that there is, after `: `; empty when there is none.
         because: String,
     },
+    #[error(
+        "the configuration directory `{}` has documents that are wrong and were never in force, and without them the mesh would be another one:{errors}",
+        dir.display()
+    )]
+    Wrong {
+        dir: PathBuf,
+        /// A line for each, after a line break.
+        errors: String,
+    },
+    #[error(transparent)]
+    LastGood(#[from] LastGoodError),
     #[error("the configuration directory `{}` cannot be read: {reason}", dir.display())]
     Interrupted { dir: PathBuf, reason: String },
 }
@@ -42,6 +55,33 @@ pub(crate) type Files = BTreeMap<String, Result<Vec<u8>, String>>;
 
 /// Enough of each file to tell that it has changed.
 pub(crate) type Fingerprint = BTreeMap<PathBuf, Option<(u64, SystemTime)>>;
+
+/// When the files of a directory were written.
+#[derive(Debug, Clone)]
+pub(crate) struct Saved {
+    files: BTreeMap<String, SystemTime>,
+    /// When the directory was looked at.
+    seen: SystemTime,
+}
+
+impl Default for Saved {
+    fn default() -> Self {
+        Self { files: BTreeMap::new(), seen: SystemTime::UNIX_EPOCH }
+    }
+}
+
+impl Saved {
+    /// A file's own time counts where it lies between the last look at the directory and this one: files that are moved, copied with their
+    /// times or swapped by a link say when they were first written, which is not when this directory got them.
+    pub(crate) fn new(dir: &Path, fingerprint: &Fingerprint, last_look: SystemTime, seen: SystemTime) -> Self {
+        let times = fingerprint.iter().filter_map(|(path, facts)| Some((relative(dir, path), facts.as_ref()?.1)));
+        Self { files: times.filter(|(_, time)| (last_look..=seen).contains(time)).collect(), seen }
+    }
+
+    pub(crate) fn of(&self, file: &str) -> SystemTime {
+        self.files.get(file).copied().unwrap_or(self.seen)
+    }
+}
 
 /// Reads everything.
 pub(crate) fn read(dir: &Path) -> Result<Files, SourceError> {

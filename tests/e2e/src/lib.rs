@@ -2,6 +2,7 @@
 
 pub mod authorizer;
 pub mod cases;
+pub mod chaos;
 pub mod pair;
 
 use std::path::Path;

@@ -33,7 +33,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("meshwright-test-support", &["*"]),
     ("meshwright-e2e", &["*"]),
     ("meshwright-bench", &["*"]),
+    ("meshwright-workloads", &[]),
+    ("meshwright-xds-load", &["workloads"]),
     ("meshwright-fuzz", &["*"]),
+    ("meshwright-test-filters", &[]),
     ("meshwright-strip", &[]),
     ("meshwright-tidy", &[]),
 ];
