@@ -25,6 +25,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("meshwright-wasm-host", &[]),
     ("meshwright-filter-test", &["wasm-host"]),
     ("meshwright-policy-test", &["config", "explain", "policy", "sources"]),
+    ("meshwright-replay", &["config", "policy", "sources", "translate"]),
     ("meshwright-echo", &[]),
     ("meshwright-demo", &["*"]),
     ("meshwright", &["*"]),
