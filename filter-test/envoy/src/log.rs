@@ -16,18 +16,22 @@ pub struct Line {
     pub message: String,
 }
 
-/// The lines of the plugin with this `vm_id`. `main` is the id of the main thread, which is the process's.
-pub(crate) fn lines_of(log: &str, vm_id: &str, main: u32) -> Vec<Line> {
-    log.split('\u{1e}').filter_map(|entry| line(entry, vm_id, main)).collect()
+/// The lines of the plugin with this `vm_id`, and what a VM logs before it has a plugin if there is only one case (`sole`). `main` is the id
+/// of the main thread, which is the process's.
+pub(crate) fn lines_of(log: &str, vm_id: &str, main: u32, sole: bool) -> Vec<Line> {
+    log.split('\u{1e}').filter_map(|entry| line(entry, vm_id, main, sole)).collect()
 }
 
-fn line(entry: &str, vm_id: &str, main: u32) -> Option<Line> {
+fn line(entry: &str, vm_id: &str, main: u32, sole: bool) -> Option<Line> {
     let (thread, rest) = entry.trim_start_matches('\n').split_once('|')?;
     let (level, text) = rest.split_once('|')?;
     // `wasm log <name> <root id> <vm id>: <message>`, each of the three only if it is not empty.
     let message = text.strip_prefix("wasm log")?;
     let mark = format!(" {vm_id}: ");
-    let message = message.find(&mark).and_then(|at| message.get(at + mark.len()..))?;
+    let message = match message.strip_prefix(": ") {
+        Some(message) if sole => message,
+        _ => message.find(&mark).and_then(|at| message.get(at + mark.len()..))?,
+    };
     let level = match level {
         "trace" => LogLevel::Trace,
         "debug" => LogLevel::Debug,
@@ -53,9 +57,10 @@ mod tests {
 
     #[test]
     fn only_the_plugins_own_lines_count() {
-        let log = "1|info|wasm log a vm-1: one\ntwo\u{1e}\n2|warning|wasm log a root vm-1: three: x\u{1e}\n2|info|wasm log vm-10: no\u{1e}\n2|error|else\u{1e}\n";
-        let lines = lines_of(log, "vm-1", 1);
+        let log = "1|info|wasm log a vm-1: one\ntwo\u{1e}\n2|warning|wasm log a root vm-1: three: x\u{1e}\n2|info|wasm log vm-10: no\u{1e}\n2|error|else\u{1e}\n2|info|wasm log: start\u{1e}\n";
+        let lines = lines_of(log, "vm-1", 1, false);
         assert_eq!(lines.iter().map(|line| (line.worker, line.message.as_str())).collect::<Vec<_>>(), [(false, "one\ntwo"), (true, "three: x")]);
+        assert_eq!(lines_of(log, "vm-1", 1, true).last().map(|line| line.message.as_str()), Some("start"));
         assert_eq!(last_words("1|info|a\u{1e}\n\u{1e}\nb\n"), "1|info|a; b");
     }
 }

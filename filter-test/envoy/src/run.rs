@@ -74,11 +74,21 @@ impl Ends {
     }
 }
 
-/// Runs all cases in one Envoy, and says what was seen of each, in order. Should Envoy crash, every case that was not over says so.
+/// Runs all cases, and says what was seen of each, in order: in one Envoy, and should that crash, in two with half of the cases each, until
+/// the case that ends it is alone.
 ///
 /// # Errors
 /// When Envoy does not start, as with a plugin that refuses its configuration, or there are no files or sockets to be had.
 pub fn run(cases: &[Case], options: &Options) -> Result<Vec<Observed>, EnvoyError> {
+    let seen = together(cases, options)?;
+    let crashed = seen.iter().any(|observed| observed.crash.is_some());
+    match cases.split_at_checked(cases.len() / 2) {
+        Some((first, second)) if crashed && !first.is_empty() => Ok([run(first, options)?, run(second, options)?].concat()),
+        _ => Ok(seen),
+    }
+}
+
+fn together(cases: &[Case], options: &Options) -> Result<Vec<Observed>, EnvoyError> {
     let folder = tempfile::Builder::new().prefix("filter-envoy-").tempdir().map_err(EnvoyError::io("no temporary folder can be made"))?;
     let folder = folder.path();
     let pace = Pace(options.pace);
@@ -112,7 +122,7 @@ pub fn run(cases: &[Case], options: &Options) -> Result<Vec<Observed>, EnvoyErro
             (Err(_), Some(_)) => Observed::default(),
             (Err(error), None) => return Err(error),
         };
-        observed.lines = log::lines_of(&log, &case.vm_id, process.id());
+        observed.lines = log::lines_of(&log, &case.vm_id, process.id(), cases.len() == 1);
         observed.crash.clone_from(&crashed);
         if let Upstream::Http(service) = &ends.upstream {
             observed.upstream = service.seen().into_iter().next();

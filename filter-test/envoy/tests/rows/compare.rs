@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use meshwright_filter_envoy::Observed;
+use meshwright_filter_envoy::{Case, Observed, Traffic};
 use meshwright_wasm_host::{Ended, Message, Outcome, Report, TcpOutcome};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,6 +32,13 @@ impl fmt::Display for Seen {
     }
 }
 
+impl Seen {
+    /// Whether Envoy showed what our host does. Where it crashes, it shows only what came before.
+    pub(crate) fn agrees_with(&self, envoy: &Self) -> bool {
+        if self.end == "crash" && envoy.end == "crash" { self.journal.starts_with(&envoy.journal) } else { self == envoy }
+    }
+}
+
 /// Added by Envoy's codec and connection manager, of which a filter and our host know nothing.
 const ENVOYS_OWN: [&str; 9] = [
     "date",
@@ -51,8 +58,7 @@ fn message(message: &Message) -> String {
     };
     let text = |headers: &meshwright_wasm_host::Headers| {
         let pairs = headers.iter().filter(|(name, value)| !own(name, value));
-        let mut pairs: Vec<(String, String)> =
-            pairs.map(|(name, value)| (String::from_utf8_lossy(name).into(), String::from_utf8_lossy(value).into())).collect();
+        let mut pairs: Vec<(String, String)> = pairs.flat_map(|(name, value)| on_the_wire(name, value)).collect();
         pairs.sort_by(|one, other| one.0.cmp(&other.0));
         format!("{pairs:?}")
     };
@@ -60,22 +66,35 @@ fn message(message: &Message) -> String {
     format!("{} {body:?} {} {}", text(&message.headers), text(&message.trailers), if message.complete { "complete" } else { "cut" })
 }
 
-fn journal(report: &Report) -> Vec<String> {
-    report.logs.iter().map(|line| line.message.clone()).collect()
+/// A line break in a value is one on the wire, where another header begins.
+fn on_the_wire(name: &[u8], value: &[u8]) -> Vec<(String, String)> {
+    let text = format!("{}: {}", String::from_utf8_lossy(name), String::from_utf8_lossy(value));
+    let split = |line: &str| line.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let lines: Option<Vec<_>> = text.split("\r\n").map(|line| line.strip_prefix(':').map_or_else(|| split(line), |rest| split(rest).map(|(name, value)| (format!(":{name}"), value)))).collect();
+    lines.unwrap_or_default()
 }
 
-pub(crate) fn of_outcome(outcome: Outcome) -> Seen {
+fn journal(report: &Report) -> Vec<String> {
+    // Said by the host itself, and not in the filter's name.
+    let own = |message: &str| message.starts_with("Attempted call to restricted");
+    report.logs.iter().map(|line| line.message.clone()).filter(|line| !own(line)).collect()
+}
+
+pub(crate) fn of_outcome(outcome: Outcome, heard: &dyn Fn(&str) -> bool) -> Seen {
     let end = match outcome.ended {
         Ended::Hung => "hung",
         Ended::EnvoyCrash => "crash",
         Ended::Completed | Ended::Closed | Ended::Trapped | _ => "over",
     };
+    if end == "crash" {
+        return Seen { journal: journal(&outcome.report), end, ..Seen::default() };
+    }
     Seen {
         journal: journal(&outcome.report),
         upstream: outcome.upstream_request.as_ref().map(message),
         client: outcome.client_response.as_ref().map(message),
         surplus: false,
-        calls: outcome.report.calls.iter().map(|call| format!("{} {}", call.cluster, message(&call.request))).collect(),
+        calls: outcome.report.calls.iter().filter(|call| heard(&call.cluster)).map(|call| format!("{} {}", call.cluster, message(&call.request))).collect(),
         tcp: None,
         end,
     }
@@ -91,16 +110,29 @@ pub(crate) fn of_log(report: Report) -> Seen {
     Seen { journal: journal(&report), end: "over", ..Seen::default() }
 }
 
-pub(crate) fn of_envoy(observed: &Observed, access_log: bool) -> Seen {
+pub(crate) fn of_envoy(observed: &Observed, case: &Case) -> Seen {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let access_log = matches!(case.traffic, Traffic::AccessLog(_));
+    let grpc = |name: &str| case.clusters.iter().any(|cluster| cluster.name == name && cluster.grpc);
+    // A stream that ends Envoy because it logs without end has no end of its journal either.
+    let lines = observed.lines.iter().filter(|line| line.worker).map(|line| line.message.clone());
     let end = if observed.crash.is_some() { "crash" } else if observed.hung { "hung" } else { "over" };
+    if observed.crash.is_some() {
+        return Seen { journal: until_again(lines.collect()), end, ..Seen::default() };
+    }
     Seen {
-        journal: observed.lines.iter().filter(|line| line.worker).map(|line| line.message.clone()).collect(),
+        journal: lines.collect(),
         upstream: observed.upstream.as_ref().filter(|_| !access_log).map(message),
         client: observed.client.as_ref().filter(|_| !access_log).map(message),
         surplus: !observed.surplus.is_empty(),
-        calls: observed.calls.iter().map(|(cluster, call)| format!("{cluster} {}", message(call))).collect(),
+        calls: observed.calls.iter().filter(|(name, _)| !grpc(name)).map(|(cluster, call)| format!("{cluster} {}", message(call))).collect(),
         tcp: observed.tcp.as_ref().map(|tcp| format!("{:?} {:?}", text(&tcp.to_upstream), text(&tcp.to_downstream))),
         end,
     }
+}
+
+/// Up to where the first line comes again.
+fn until_again(lines: Vec<String>) -> Vec<String> {
+    let again = lines.iter().skip(1).position(|line| Some(line) == lines.first());
+    lines.into_iter().take(again.map_or(usize::MAX, |place| place + 1)).collect()
 }

@@ -1,6 +1,6 @@
 //! Filters in WebAssembly text that log all that they are asked and all that they are answered, so that hosts can be compared by their logs.
 //!
-//! In a callback's body `#5` is the constant 5, `{text}` the pointer and length of a text, and `$name` a host function without its `proxy_`,
+//! In a callback's body `#5` is the constant 5, `{text}` the pointer and length of a text, and `($name ...)` a call of a host function without its `proxy_`,
 //! which logs `name=status`. `$out` logs what pointer and length at 0 and 4 lead to, `$hex` the same in hexadecimal, `$u32` and `$u64` the
 //! number at 0, `$say` a text. A callback logs `>name` and its arguments.
 
@@ -105,7 +105,7 @@ impl Probe {
                 _ => {
                     let name: String = rest[place + 1..].chars().take_while(|char| char.is_ascii_alphanumeric() || *char == '_').collect();
                     self.imports.extend(FUNCTIONS.iter().map(|(known, _)| *known).filter(|known| *known == name));
-                    write!(out, "${name}").unwrap();
+                    write!(out, "call ${name}").unwrap();
                     &rest[place + 1 + name.len()..]
                 }
             };

@@ -20,9 +20,11 @@ pub(crate) struct Row {
     capabilities: Option<Vec<&'static str>>,
     filter_state: Vec<(&'static str, &'static str)>,
     clusters: Vec<(&'static str, Service)>,
+    /// What our host must be told, since nobody routes here.
+    properties: Vec<(&'static str, &'static str)>,
     /// Ours and Envoy's may differ here, and why.
     pub(crate) differs: Option<&'static str>,
-    /// Runs in an Envoy of its own: it ends it.
+    /// Runs in an Envoy of its own: it ends it, or logs before it has a plugin.
     pub(crate) alone: bool,
     pub(crate) hangs: bool,
 }
@@ -31,6 +33,8 @@ pub(crate) struct Row {
 pub(crate) enum Service {
     Http(Reply),
     Grpc { messages: Vec<&'static str>, status: u32, text: &'static str },
+    /// Of a service that should speak gRPC.
+    NoGrpc(Reply),
 }
 
 /// A row with a GET of `/`, answered by a 200 without a body.
@@ -47,6 +51,7 @@ pub(crate) fn row(name: &'static str, probe: Probe) -> Row {
         capabilities: None,
         filter_state: Vec::new(),
         clusters: Vec::new(),
+        properties: Vec::new(),
         differs: None,
         alone: false,
         hangs: false,
@@ -129,6 +134,11 @@ impl Row {
         self
     }
 
+    pub(crate) fn property(mut self, path: &'static str, value: &'static str) -> Self {
+        self.properties.push((path, value));
+        self
+    }
+
     pub(crate) fn cluster(mut self, name: &'static str, service: Service) -> Self {
         self.clusters.push((name, service));
         self
@@ -140,7 +150,7 @@ impl Row {
         self
     }
 
-    pub(crate) const fn ends_envoy(mut self) -> Self {
+    pub(crate) const fn alone(mut self) -> Self {
         self.alone = true;
         self
     }
@@ -165,7 +175,7 @@ impl Row {
             filter_state: owned(&self.filter_state),
             clusters: self.clusters.iter().map(|(name, service)| service.in_envoy(name)).collect(),
             traffic: self.traffic.clone(),
-            patience: Duration::from_millis(if self.hangs { 800 } else { 10_000 }),
+            patience: Duration::from_millis(if self.hangs { 800 } else { 4_000 }),
         }
     }
 
@@ -183,17 +193,20 @@ impl Row {
         for (name, service) in &self.clusters {
             plugin = plugin.upstream(*name, service.here());
         }
-        let started = |error: meshwright_wasm_host::StartError| panic!("{}: {error}", self.name);
         match &self.traffic {
             Traffic::Http(exchange) => {
                 let mut request = request_here(exchange);
                 for (name, value) in &self.filter_state {
                     request = request.filter_state(*name, *value);
                 }
-                of_outcome(plugin.request(request).run().unwrap_or_else(started))
+                for (path, value) in &self.properties {
+                    request = request.property(*path, *value);
+                }
+                let heard = |name: &str| self.clusters.iter().any(|(known, service)| *known == name && service.is_heard());
+                of_outcome(plugin.request(request).run().unwrap_or_else(|error| panic!("{}: {error}", self.name)), &heard)
             }
-            Traffic::Tcp(steps) => of_tcp(plugin.tcp(tcp_here(steps)).run().unwrap_or_else(started)),
-            Traffic::AccessLog(exchange) => of_log(plugin.log(stream_here(exchange)).run().unwrap_or_else(started)),
+            Traffic::Tcp(steps) => of_tcp(plugin.tcp(tcp_here(steps)).run().unwrap_or_else(|error| panic!("{}: {error}", self.name))),
+            Traffic::AccessLog(exchange) => of_log(plugin.log(stream_here(exchange)).run().unwrap_or_else(|error| panic!("{}: {error}", self.name))),
         }
     }
 }
@@ -203,9 +216,15 @@ fn vm_id(index: usize) -> String {
 }
 
 impl Service {
+    /// Whether what it got is compared: our host knows gRPC calls by their parts, and what nobody hears nobody can compare.
+    const fn is_heard(&self) -> bool {
+        matches!(self, Self::Http(Reply::Response { .. } | Reply::Reset | Reply::Never))
+    }
+
     fn in_envoy(&self, name: &str) -> Cluster {
         let (grpc, reply) = match self {
             Self::Http(reply) => (false, reply.clone()),
+            Self::NoGrpc(reply) => (true, reply.clone()),
             Self::Grpc { messages, status, text } => {
                 let status = status.to_string();
                 let said = [("grpc-status", status.as_str()), ("grpc-message", text)];
@@ -226,14 +245,15 @@ impl Service {
     fn here(&self) -> Upstream {
         Upstream::new(match self {
             Self::Http(Reply::Response { after, .. }) if *after > Duration::from_secs(1) => Answer::never(),
-            Self::Http(Reply::Response { headers, chunks, trailers, after }) => {
+            Self::Http(Reply::Response { headers, chunks, trailers, after }) | Self::NoGrpc(Reply::Response { headers, chunks, trailers, after }) => {
                 Answer::response(response_here(headers, chunks, trailers)).after(*after)
             }
-            Self::Http(Reply::Reset) => Answer::reset(),
-            Self::Http(Reply::Never) => Answer::never(),
-            Self::Http(Reply::Refused) => Answer::connection_failure(),
+            Self::Http(Reply::Reset) | Self::NoGrpc(Reply::Reset) => Answer::reset(),
+            Self::Http(Reply::Never) | Self::NoGrpc(Reply::Never) => Answer::never(),
+            Self::Http(Reply::Refused) | Self::NoGrpc(Reply::Refused) => Answer::connection_failure(),
             Self::Grpc { messages, status, text } => {
-                let grpc = Grpc::status(*status, *text);
+                // The other Envoy in between adds it.
+                let grpc = Grpc::status(*status, *text).initial_metadata("date", "now");
                 Answer::grpc(messages.iter().fold(grpc, |grpc, message| grpc.and_message(*message)))
             }
         })
@@ -244,13 +264,9 @@ impl Service {
 fn request_here(exchange: &Exchange) -> Request {
     let mut request = Request::new("GET", "/").without_header(":authority").without_header(":path").without_header(":method");
     request = request.without_header(":scheme");
-    for (name, value) in exchange.headers.iter() {
+    let (pseudo, others): (Vec<_>, Vec<_>) = exchange.headers.iter().partition(|(name, _)| name.starts_with(b":"));
+    for (name, value) in pseudo.into_iter().chain([(&b":scheme"[..], &b"http"[..])]).chain(others) {
         request = request.header(name, value);
-    }
-    request = request.header(":scheme", "http");
-    let has_body = !exchange.chunks.is_empty() || !exchange.trailers.is_empty();
-    if has_body && exchange.headers.get("content-length").is_none() {
-        request = request.header("transfer-encoding", "chunked");
     }
     request = request.header("x-forwarded-proto", "http");
     for chunk in &exchange.chunks {
@@ -270,7 +286,7 @@ fn response_here(headers: &Headers, chunks: &[Vec<u8>], trailers: &Headers) -> R
     for (name, value) in headers.iter().filter(|(name, _)| *name != b":status") {
         response = response.header(name, value);
     }
-    if headers.get("content-length").is_none() {
+    if headers.get("content-length").is_none() && headers.text(":status") != Some("204") {
         let empty = chunks.is_empty() && trailers.is_empty();
         response = if empty { response.header("content-length", "0") } else { response.header("transfer-encoding", "chunked") };
     }
