@@ -73,11 +73,7 @@ impl Headers {
     pub(crate) fn replace(&mut self, name: impl AsRef<[u8]>, value: impl Into<Vec<u8>>) {
         let key = name.as_ref().to_ascii_lowercase();
         self.remove(&key);
-        let place = if key.starts_with(b":") {
-            self.0.iter().take_while(|(name, _)| name.starts_with(b":")).count()
-        } else {
-            self.0.len()
-        };
+        let place = if key.starts_with(b":") { self.0.iter().take_while(|(name, _)| name.starts_with(b":")).count() } else { self.0.len() };
         self.0.insert(place, (key, value.into()));
     }
 

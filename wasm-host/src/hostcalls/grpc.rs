@@ -8,8 +8,8 @@ use wasmtime::Linker;
 use super::headers::parse_pairs;
 use super::http_call::SERVICE_TIME;
 use crate::abi::Status;
-use crate::calls::TokenKind;
 use crate::call::{Answer, Call};
+use crate::calls::TokenKind;
 use crate::grpc::{Grpc, GrpcEvent, Open};
 use crate::headers::Headers;
 use crate::misuse::Misuse;
@@ -149,10 +149,9 @@ fn script_of(answer: &upstream::Answer, timeout: Option<Duration>, streaming: bo
         AnswerKind::Never => return timed_out(),
         AnswerKind::Grpc(script) => script.as_ref().clone(),
         AnswerKind::Failure => Grpc::status(INTERNAL, ""),
-        AnswerKind::Reset => Grpc::of_envoy(
-            &format!("{NO_ANSWER} connection termination"),
-            "upstream_reset_before_response_started{connection_termination}",
-        ),
+        AnswerKind::Reset => {
+            Grpc::of_envoy(&format!("{NO_ANSWER} connection termination"), "upstream_reset_before_response_started{connection_termination}")
+        }
         AnswerKind::ConnectionFailure => Grpc::of_envoy(
             &format!("{NO_ANSWER} remote connection failure"),
             "upstream_reset_before_response_started{remote_connection_failure}",

@@ -83,7 +83,10 @@ fn end_of(answer: &upstream::Answer, timeout: Option<Duration>) -> Option<(Durat
     match &answer.kind {
         AnswerKind::Never => timed_out(),
         AnswerKind::Response(_) | AnswerKind::Reset | AnswerKind::Failure | AnswerKind::ConnectionFailure | AnswerKind::Grpc(_)
-            if !in_time => timed_out(),
+            if !in_time =>
+        {
+            timed_out()
+        }
         AnswerKind::Grpc(_) => Some((answer.latency, CallEnd::Response(Box::new(Response::new(200))))),
         AnswerKind::Response(response) => {
             let took = answer.latency.as_millis().to_string();

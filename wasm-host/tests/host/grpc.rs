@@ -86,7 +86,10 @@ fn what_is_cancelled_is_not_heard_of_and_tokens_have_kinds() {
     let outcome = run(&format!("{CALL} (call $grpc_send (i32.load #64) #0 #0 #0)"), Answer::grpc(Grpc::message("yes")));
     assert_eq!(statuses(&outcome.report, "grpc_send"), [BAD_ARGUMENT], "a call is no stream");
     let http = "(call $http_call {limits} {\x03\0\0\0\x07\0\0\0\x03\0\0\0\x05\0\0\0\x01\0\0\0\x0a\0\0\0\x01\0\0\0:method\0GET\0:path\0/\0:authority\0a\0} #0 #0 #0 #0 #0 #64)";
-    let outcome = run(&format!("{http} (call $grpc_cancel (i32.load #64)) (call $grpc_cancel #99) (call $grpc_cancel #98)"), Answer::response(Response::new(200)));
+    let outcome = run(
+        &format!("{http} (call $grpc_cancel (i32.load #64)) (call $grpc_cancel #99) (call $grpc_cancel #98)"),
+        Answer::response(Response::new(200)),
+    );
     assert_eq!(statuses(&outcome.report, "grpc_cancel"), [BAD_ARGUMENT, BAD_ARGUMENT, NOT_FOUND], "the kind is in the low bits");
 }
 
