@@ -41,6 +41,7 @@ mod calls;
 mod chain;
 mod engine;
 mod error;
+mod exports;
 mod fault;
 mod foreign;
 mod fuzz;

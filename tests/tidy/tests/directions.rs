@@ -25,6 +25,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("meshwright-wasm-host", &[]),
     ("meshwright-filter-test", &["wasm-host", "filter-envoy"]),
     ("meshwright-filter-envoy", &["wasm-host"]),
+    ("meshwright-policy-test", &["config", "explain", "policy", "sources"]),
     ("meshwright-echo", &[]),
     ("meshwright-demo", &["*"]),
     ("meshwright", &["*"]),
@@ -32,7 +33,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("meshwright-test-support", &["*"]),
     ("meshwright-e2e", &["*"]),
     ("meshwright-bench", &["*"]),
+    ("meshwright-workloads", &[]),
+    ("meshwright-xds-load", &["workloads"]),
     ("meshwright-fuzz", &["*"]),
+    ("meshwright-test-filters", &[]),
     ("meshwright-strip", &[]),
     ("meshwright-tidy", &[]),
 ];
