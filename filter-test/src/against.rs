@@ -117,7 +117,8 @@ fn ask(batch: Vec<Question>, options: &Options) -> Result<Vec<Answered>, EnvoyEr
             Ok(alone.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
         }
         Err(EnvoyError::NotStarted(words)) => {
-            let refused = |question| (question, vec![Failure::new("start", "a plugin that starts, as here", words.clone())], start.elapsed());
+            let refused =
+                |question| (question, vec![Failure::new("start", "a plugin that starts, as here", words.clone())], start.elapsed());
             Ok(batch.into_iter().map(refused).collect())
         }
         Err(error) => Err(error),

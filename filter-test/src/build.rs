@@ -179,11 +179,14 @@ fn upstream(path: &str, answers: &[AnswerWire]) -> Result<Upstream, Wrong> {
 }
 
 fn answer(path: &str, wire: &AnswerWire) -> Result<Answer, Wrong> {
-    let failures = [wire.reset, wire.connection_failure, wire.never];
+    let failures = [wire.reset, wire.connection_failure, wire.never, wire.failure];
     let others = failures.into_iter().chain([wire.grpc.is_some()]).filter(|other| *other).count();
     let says_response = wire.status.is_some() || wire.body.is_some() || !wire.headers.is_empty() || !wire.trailers.is_empty();
     if others + usize::from(says_response) > 1 {
-        return wrong(path, "is more than one answer (allowed: a response, or one of `grpc`, `reset`, `failure`, `connection_failure`, `never`)");
+        return wrong(
+            path,
+            "is more than one answer (allowed: a response, or one of `grpc`, `reset`, `failure`, `connection_failure`, `never`)",
+        );
     }
     let answer = match failures {
         [true, ..] => Answer::reset(),

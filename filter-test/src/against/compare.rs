@@ -68,9 +68,8 @@ fn optional(message: Option<&Message>) -> String {
 }
 
 fn text(message: &Message) -> String {
-    let own = |name: &[u8], value: &[u8]| {
-        ENVOYS_OWN.contains(&name) || name == b"content-length" && value == b"0" && message.body.is_empty()
-    };
+    let own =
+        |name: &[u8], value: &[u8]| ENVOYS_OWN.contains(&name) || name == b"content-length" && value == b"0" && message.body.is_empty();
     let lines = |headers: &Headers| {
         let pairs = headers.iter().filter(|(name, value)| !own(name, value));
         let mut lines: Vec<(String, String)> =

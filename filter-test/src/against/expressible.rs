@@ -65,7 +65,7 @@ fn world(setup: &Setup, request: &Request) -> Result<Vec<(String, String)>, Stri
     }
     let text = |(name, value): (&[u8], &Value)| match value {
         Value::Bytes(bytes) => Some((String::from_utf8(name.to_vec()).ok()?, String::from_utf8(bytes.clone()).ok()?)),
-        _ => None,
+        Value::Integer(_) | Value::Double(_) | Value::Bool(_) | Value::Map(_) | Value::List(_) | _ => None,
     };
     let texts = request.given_filter_state().map(text).collect::<Option<Vec<_>>>();
     texts.ok_or_else(|| "`request.filter_state` has a value that is no text".to_owned())
@@ -141,7 +141,8 @@ fn exchange(request: &Request) -> Result<Exchange, String> {
 
 /// The request as a listener without TLS shows it to its filters, and the response as the upstream's HTTP/1.1 has it.
 fn as_shown(request: &Request, exchange: &Exchange) -> Request {
-    let mut shown = Request::get("/").without_header(":authority").without_header(":path").without_header(":method").without_header(":scheme");
+    let mut shown =
+        Request::get("/").without_header(":authority").without_header(":path").without_header(":method").without_header(":scheme");
     let (pseudo, others): (Vec<_>, Vec<_>) = exchange.headers.iter().partition(|(name, _)| name.starts_with(b":"));
     let names = pseudo.into_iter().chain([(&b":scheme"[..], &b"http"[..])]).chain(others);
     for (name, value) in names.chain([(&b"x-forwarded-proto"[..], &b"http"[..])]) {
@@ -167,7 +168,11 @@ fn as_shown(request: &Request, exchange: &Exchange) -> Request {
 }
 
 fn calls_before_streams(here: &Outcome) -> bool {
-    let before = here.report.trace.iter().take_while(|event| !matches!(event, TraceEvent::Callback { name, .. } if name.starts_with("proxy_on_request")));
+    let before = here
+        .report
+        .trace
+        .iter()
+        .take_while(|event| !matches!(event, TraceEvent::Callback { name, .. } if name.starts_with("proxy_on_request")));
     let is_call = |name: &str| matches!(name, "proxy_http_call" | "proxy_grpc_call" | "proxy_grpc_stream");
     before.into_iter().any(|event| matches!(event, TraceEvent::Hostcall { name, .. } if is_call(name)))
 }

@@ -110,6 +110,17 @@ fn difference(here: &Seen, envoy: &Seen) -> String {
 }
 
 #[test]
+fn every_difference_is_documented_and_no_other() {
+    let document = include_str!("../../../../docs/wasm-host.md");
+    let (_, section) = document.split_once("## Deliberate differences\n\n| name | here | in Envoy |\n|---|---|---|\n").unwrap();
+    let documented: BTreeSet<&str> =
+        section.lines().map_while(|line| line.strip_prefix("| ")).map(|line| line.split(" | ").next().unwrap()).collect();
+    let rows = rows::all();
+    let known: BTreeSet<&str> = rows.iter().filter_map(|row| row.differs).collect();
+    assert_eq!(documented, known);
+}
+
+#[test]
 fn names_are_unique() {
     let rows = rows::all();
     let names: BTreeSet<&str> = rows.iter().map(|row| row.name).collect();
