@@ -9,6 +9,7 @@ mod capabilities;
 mod chain;
 mod cost;
 mod failure;
+mod floods;
 mod fuzz;
 mod grpc;
 mod headers;
