@@ -153,6 +153,8 @@ impl Vm {
     /// Takes a stream that has ended away, and with it a root that waited for it.
     pub(crate) fn close_stream(&mut self, id: u32) -> Stream {
         let stream = self.state_mut().streams.remove(&id).unwrap_or_default();
+        self.state_mut().scratch.remove(&id);
+        self.state_mut().declared_properties.remove(&id);
         // A trap is in the report.
         let _ = self.end_idle_roots();
         stream

@@ -1,0 +1,1 @@
+//! What the tables have, and the proof that the rows asked for all of it.
