@@ -59,7 +59,10 @@ mod tests {
     fn only_the_plugins_own_lines_count() {
         let log = "1|info|wasm log a vm-1: one\ntwo\u{1e}\n2|warning|wasm log a root vm-1: three: x\u{1e}\n2|info|wasm log vm-10: no\u{1e}\n2|error|else\u{1e}\n2|info|wasm log: start\u{1e}\n";
         let lines = lines_of(log, "vm-1", 1, false);
-        assert_eq!(lines.iter().map(|line| (line.worker, line.message.as_str())).collect::<Vec<_>>(), [(false, "one\ntwo"), (true, "three: x")]);
+        assert_eq!(
+            lines.iter().map(|line| (line.worker, line.message.as_str())).collect::<Vec<_>>(),
+            [(false, "one\ntwo"), (true, "three: x")]
+        );
         assert_eq!(lines_of(log, "vm-1", 1, true).last().map(|line| line.message.as_str()), Some("start"));
         assert_eq!(last_words("1|info|a\u{1e}\n\u{1e}\nb\n"), "1|info|a; b");
     }

@@ -70,7 +70,14 @@ impl Ends {
             Upstream::Http(service) => service.address,
             Upstream::Tcp(upstream) => upstream.address,
         };
-        Place { case, module: &self.module, upstream, services: self.services.iter().map(|service| service.address).collect(), folder, index }
+        Place {
+            case,
+            module: &self.module,
+            upstream,
+            services: self.services.iter().map(|service| service.address).collect(),
+            folder,
+            index,
+        }
     }
 }
 
@@ -116,20 +123,25 @@ fn together(cases: &[Case], options: &Options) -> Result<Vec<Observed>, EnvoyErr
     let settled = process.settle();
     let crashed = (process.is_dead() || settled.is_err()).then(|| log::last_words(&process.log()));
     let log = process.log();
-    cases.iter().zip(&ends).zip(played).map(|((case, ends), played)| {
-        let mut observed = match (played, &crashed) {
-            (Ok(observed), _) => observed,
-            (Err(_), Some(_)) => Observed::default(),
-            (Err(error), None) => return Err(error),
-        };
-        observed.lines = log::lines_of(&log, &case.vm_id, process.id(), cases.len() == 1);
-        observed.crash.clone_from(&crashed);
-        if let Upstream::Http(service) = &ends.upstream {
-            observed.upstream = service.seen().into_iter().next();
-        }
-        for (cluster, service) in case.clusters.iter().zip(&ends.services) {
-            observed.calls.extend(service.seen().into_iter().map(|call| (cluster.name.clone(), call)));
-        }
-        Ok(observed)
-    }).collect()
+    cases
+        .iter()
+        .zip(&ends)
+        .zip(played)
+        .map(|((case, ends), played)| {
+            let mut observed = match (played, &crashed) {
+                (Ok(observed), _) => observed,
+                (Err(_), Some(_)) => Observed::default(),
+                (Err(error), None) => return Err(error),
+            };
+            observed.lines = log::lines_of(&log, &case.vm_id, process.id(), cases.len() == 1);
+            observed.crash.clone_from(&crashed);
+            if let Upstream::Http(service) = &ends.upstream {
+                observed.upstream = service.seen().into_iter().next();
+            }
+            for (cluster, service) in case.clusters.iter().zip(&ends.services) {
+                observed.calls.extend(service.seen().into_iter().map(|call| (cluster.name.clone(), call)));
+            }
+            Ok(observed)
+        })
+        .collect()
 }

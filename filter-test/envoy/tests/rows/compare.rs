@@ -70,7 +70,10 @@ fn message(message: &Message) -> String {
 fn on_the_wire(name: &[u8], value: &[u8]) -> Vec<(String, String)> {
     let text = format!("{}: {}", String::from_utf8_lossy(name), String::from_utf8_lossy(value));
     let split = |line: &str| line.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let lines: Option<Vec<_>> = text.split("\r\n").map(|line| line.strip_prefix(':').map_or_else(|| split(line), |rest| split(rest).map(|(name, value)| (format!(":{name}"), value)))).collect();
+    let lines: Option<Vec<_>> = text
+        .split("\r\n")
+        .map(|line| line.strip_prefix(':').map_or_else(|| split(line), |rest| split(rest).map(|(name, value)| (format!(":{name}"), value))))
+        .collect();
     lines.unwrap_or_default()
 }
 
@@ -94,7 +97,13 @@ pub(crate) fn of_outcome(outcome: Outcome, heard: &dyn Fn(&str) -> bool) -> Seen
         upstream: outcome.upstream_request.as_ref().map(message),
         client: outcome.client_response.as_ref().map(message),
         surplus: false,
-        calls: outcome.report.calls.iter().filter(|call| heard(&call.cluster)).map(|call| format!("{} {}", call.cluster, message(&call.request))).collect(),
+        calls: outcome
+            .report
+            .calls
+            .iter()
+            .filter(|call| heard(&call.cluster))
+            .map(|call| format!("{} {}", call.cluster, message(&call.request)))
+            .collect(),
         tcp: None,
         end,
     }
@@ -116,7 +125,13 @@ pub(crate) fn of_envoy(observed: &Observed, case: &Case) -> Seen {
     let grpc = |name: &str| case.clusters.iter().any(|cluster| cluster.name == name && cluster.grpc);
     // A stream that ends Envoy because it logs without end has no end of its journal either.
     let lines = observed.lines.iter().filter(|line| line.worker).map(|line| line.message.clone());
-    let end = if observed.crash.is_some() { "crash" } else if observed.hung { "hung" } else { "over" };
+    let end = if observed.crash.is_some() {
+        "crash"
+    } else if observed.hung {
+        "hung"
+    } else {
+        "over"
+    };
     if observed.crash.is_some() {
         return Seen { journal: until_again(lines.collect()), end, ..Seen::default() };
     }
@@ -125,7 +140,12 @@ pub(crate) fn of_envoy(observed: &Observed, case: &Case) -> Seen {
         upstream: observed.upstream.as_ref().filter(|_| !access_log).map(message),
         client: observed.client.as_ref().filter(|_| !access_log).map(message),
         surplus: !observed.surplus.is_empty(),
-        calls: observed.calls.iter().filter(|(name, _)| !grpc(name)).map(|(cluster, call)| format!("{cluster} {}", message(call))).collect(),
+        calls: observed
+            .calls
+            .iter()
+            .filter(|(name, _)| !grpc(name))
+            .map(|(cluster, call)| format!("{cluster} {}", message(call)))
+            .collect(),
         tcp: observed.tcp.as_ref().map(|tcp| format!("{:?} {:?}", text(&tcp.to_upstream), text(&tcp.to_downstream))),
         end,
     }

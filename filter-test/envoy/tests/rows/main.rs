@@ -73,7 +73,9 @@ fn answers() -> &'static [Answers] {
         let mut heres: Vec<Seen> = rows.iter().enumerate().map(|(index, row)| row.here(&engine, index)).collect();
         // On a busy machine two pieces of a body may have been read as one: those that differ are asked once more, with more time.
         let again: Vec<(usize, &Row)> = {
-            let differ = envoys.iter().filter(|(index, seen)| !heres[*index].agrees_with(seen) && !rows[*index].alone && rows[*index].differs.is_none());
+            let differ = envoys
+                .iter()
+                .filter(|(index, seen)| !heres[*index].agrees_with(seen) && !rows[*index].alone && rows[*index].differs.is_none());
             differ.map(|(index, _)| (*index, &rows[*index])).collect()
         };
         if !again.is_empty() {
@@ -104,7 +106,10 @@ fn our_host_answers_as_envoy_does() {
 
 fn difference(here: &Seen, envoy: &Seen) -> String {
     let (here, envoy) = (here.to_string(), envoy.to_string());
-    similar::TextDiff::from_lines(here.as_str(), envoy.as_str()).iter_all_changes().map(|change| format!("{}{change}", change.tag())).collect()
+    similar::TextDiff::from_lines(here.as_str(), envoy.as_str())
+        .iter_all_changes()
+        .map(|change| format!("{}{change}", change.tag()))
+        .collect()
 }
 
 #[test]

@@ -32,7 +32,11 @@ pub(crate) struct Row {
 #[derive(Debug, Clone)]
 pub(crate) enum Service {
     Http(Reply),
-    Grpc { messages: Vec<&'static str>, status: u32, text: &'static str },
+    Grpc {
+        messages: Vec<&'static str>,
+        status: u32,
+        text: &'static str,
+    },
     /// Of a service that should speak gRPC.
     NoGrpc(Reply),
 }
@@ -206,7 +210,9 @@ impl Row {
                 of_outcome(plugin.request(request).run().unwrap_or_else(|error| panic!("{}: {error}", self.name)), &heard)
             }
             Traffic::Tcp(steps) => of_tcp(plugin.tcp(tcp_here(steps)).run().unwrap_or_else(|error| panic!("{}: {error}", self.name))),
-            Traffic::AccessLog(exchange) => of_log(plugin.log(stream_here(exchange)).run().unwrap_or_else(|error| panic!("{}: {error}", self.name))),
+            Traffic::AccessLog(exchange) => {
+                of_log(plugin.log(stream_here(exchange)).run().unwrap_or_else(|error| panic!("{}: {error}", self.name)))
+            }
         }
     }
 }
@@ -245,7 +251,8 @@ impl Service {
     fn here(&self) -> Upstream {
         Upstream::new(match self {
             Self::Http(Reply::Response { after, .. }) if *after > Duration::from_secs(1) => Answer::never(),
-            Self::Http(Reply::Response { headers, chunks, trailers, after }) | Self::NoGrpc(Reply::Response { headers, chunks, trailers, after }) => {
+            Self::Http(Reply::Response { headers, chunks, trailers, after })
+            | Self::NoGrpc(Reply::Response { headers, chunks, trailers, after }) => {
                 Answer::response(response_here(headers, chunks, trailers)).after(*after)
             }
             Self::Http(Reply::Reset) | Self::NoGrpc(Reply::Reset) => Answer::reset(),

@@ -64,7 +64,9 @@ pub(crate) fn rows() -> Vec<Row> {
         ("set_buffer_bytes: the first two removed", "#0 #2 #0 #0"),
     ];
     for (name, arguments) in sets {
-        let set = format!("(if (local.get 1) (then ($set_buffer_bytes #0 {arguments}) ($get_buffer_status #0 #0 #4) ($u32) ($get_buffer_bytes #0 #0 #99 #0 #4) ($out))) #0");
+        let set = format!(
+            "(if (local.get 1) (then ($set_buffer_bytes #0 {arguments}) ($get_buffer_status #0 #0 #4) ($u32) ($get_buffer_bytes #0 #0 #99 #0 #4) ($out))) #0"
+        );
         rows.push(row(name, on("proxy_on_request_body", &set)).request("POST", "/", &[], &["abcdef"]));
     }
     rows

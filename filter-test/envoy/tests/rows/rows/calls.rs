@@ -18,12 +18,20 @@ const RESUME: &str = "($set_effective_context #2) ($continue_stream #0)";
 const ANSWER: &str = "($get_header_map_value #6 {:status} #0 #4) ($out) ($get_buffer_bytes #4 #0 #999 #0 #4) ($out) ($get_buffer_status #4 #0 #4) ($u32) ($get_status #16 #0 #4) ($out)";
 
 fn answered(name: &'static str, cluster: &'static str, service: Service, timeout: i32) -> Row {
-    let probe = on("proxy_on_request_headers", &format!("{} #1", call(cluster, GET, timeout))).and("proxy_on_http_call_response", &format!("{ANSWER} {RESUME}"));
+    let probe = on("proxy_on_request_headers", &format!("{} #1", call(cluster, GET, timeout)))
+        .and("proxy_on_http_call_response", &format!("{ANSWER} {RESUME}"));
     row(name, probe).cluster(cluster, service)
 }
 
 pub(crate) fn rows() -> Vec<Row> {
-    let slow = |after| Service::Http(Reply::Response { headers: [(":status", "200")].into_iter().collect(), chunks: Vec::new(), trailers: meshwright_wasm_host::Headers::new(), after });
+    let slow = |after| {
+        Service::Http(Reply::Response {
+            headers: [(":status", "200")].into_iter().collect(),
+            chunks: Vec::new(),
+            trailers: meshwright_wasm_host::Headers::new(),
+            after,
+        })
+    };
     let mut rows = vec![
         row("http_call: what is refused", on("proxy_on_request_headers", &[call("nobody", GET, 100), call("c-refused", &GET[1..], 100), call("c-refused", &[GET[0], GET[2]], 100), call("c-refused", &GET[..2], 100), call("c-refused", GET, -1), "($http_call {c-refused} #0 #0 #0 #0 #0 #0 #100 #64) #0".to_owned()].concat()))
             .cluster("c-refused", Service::Http(ok(&[], &[], &[]))),
@@ -52,22 +60,33 @@ pub(crate) fn rows() -> Vec<Row> {
 }
 
 const EVERYTHING: [(&str, &str); 4] = [
-    ("proxy_on_grpc_receive_initial_metadata", "($get_header_map_value #4 {:status} #0 #4) ($get_header_map_value #4 {content-type} #0 #4) ($out) ($get_header_map_pairs #5 #0 #4)"),
+    (
+        "proxy_on_grpc_receive_initial_metadata",
+        "($get_header_map_value #4 {:status} #0 #4) ($get_header_map_value #4 {content-type} #0 #4) ($out) ($get_header_map_pairs #5 #0 #4)",
+    ),
     ("proxy_on_grpc_receive", "($get_buffer_bytes #5 #0 #99 #0 #4) ($out) ($get_buffer_status #5 #0 #4) ($u32)"),
-    ("proxy_on_grpc_receive_trailing_metadata", "($get_header_map_pairs #5 #0 #4) ($hex) ($get_header_map_value #5 {none} #0 #4) ($get_header_map_pairs #4 #0 #4)"),
+    (
+        "proxy_on_grpc_receive_trailing_metadata",
+        "($get_header_map_pairs #5 #0 #4) ($hex) ($get_header_map_value #5 {none} #0 #4) ($get_header_map_pairs #4 #0 #4)",
+    ),
     ("proxy_on_grpc_close", "($get_status #16 #0 #4) ($out)"),
 ];
 
 /// Resumes the stream in the callbacks that end a call.
 fn all(probe: Probe, ends: &[&str]) -> Probe {
-    EVERYTHING.iter().fold(probe, |probe, (name, body)| probe.and(name, &format!("{body} {}", if ends.contains(name) { RESUME } else { "" })))
+    EVERYTHING
+        .iter()
+        .fold(probe, |probe, (name, body)| probe.and(name, &format!("{body} {}", if ends.contains(name) { RESUME } else { "" })))
 }
 
 fn grpc() -> Vec<Row> {
-    let timed = |cluster: &str, timeout: u32| format!("($grpc_call {{{cluster}}} {{the.Service}} {{Method}} #0 #0 {{message}} #{timeout} #64)");
+    let timed =
+        |cluster: &str, timeout: u32| format!("($grpc_call {{{cluster}}} {{the.Service}} {{Method}} #0 #0 {{message}} #{timeout} #64)");
     let unary = |cluster: &str| timed(cluster, 5000);
     let stream = |cluster: &str| format!("($grpc_stream {{{cluster}}} {{the.Service}} {{Method}} #0 #0 #64)");
-    let called = |cluster: &str| all(on("proxy_on_request_headers", &format!("{} #1", unary(cluster))), &["proxy_on_grpc_receive", "proxy_on_grpc_close"]);
+    let called = |cluster: &str| {
+        all(on("proxy_on_request_headers", &format!("{} #1", unary(cluster))), &["proxy_on_grpc_receive", "proxy_on_grpc_close"])
+    };
     let ok = || Service::Grpc { messages: vec!["answer"], status: 0, text: "" };
     vec![
         row("grpc_call: answered", called("g-answered")).cluster("g-answered", ok()),

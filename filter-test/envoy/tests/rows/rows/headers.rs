@@ -8,7 +8,9 @@ const TWO: &[(&str, &str)] = &[("x-two", "1"), ("x-two", "2"), ("x-empty", ""), 
 /// Every map is asked for in each way.
 fn every_map() -> String {
     let ask = |id: i32| {
-        format!("($get_header_map_pairs #{id} #0 #4) (i32.store #0 (i32.load #4)) ($u32) ($get_header_map_size #{id} #0) ($get_header_map_value #{id} {{none}} #0 #4)")
+        format!(
+            "($get_header_map_pairs #{id} #0 #4) (i32.store #0 (i32.load #4)) ($u32) ($get_header_map_size #{id} #0) ($get_header_map_value #{id} {{none}} #0 #4)"
+        )
     };
     (0..9).chain([-1]).map(ask).collect()
 }
@@ -81,10 +83,18 @@ pub(crate) fn rows() -> Vec<Row> {
         let body = format!("{} {} #0", every_map(), change_every_map());
         rows.push(full(name, on(callback, &body)));
     }
-    for (name, callback) in [("headers: every map in log", "proxy_on_log"), ("headers: every map in done", "proxy_on_done"), ("headers: every map in delete", "proxy_on_delete")] {
+    for (name, callback) in [
+        ("headers: every map in log", "proxy_on_log"),
+        ("headers: every map in done", "proxy_on_done"),
+        ("headers: every map in delete", "proxy_on_delete"),
+    ] {
         let end = if callback == "proxy_on_done" { "#1" } else { "" };
         // What the connection manager adds to a response is there in the end.
-        let maps = if callback == "proxy_on_log" { every_map().replace("#2 #0 #4) (i32.store #0 (i32.load #4))", "#2 #0 #4) (i32.store #0 #0)") } else { every_map() };
+        let maps = if callback == "proxy_on_log" {
+            every_map().replace("#2 #0 #4) (i32.store #0 (i32.load #4))", "#2 #0 #4) (i32.store #0 #0)")
+        } else {
+            every_map()
+        };
         rows.push(full(name, on(callback, &format!("{maps} {} {end}", change_every_map()))));
     }
     for (name, change) in [
@@ -97,19 +107,35 @@ pub(crate) fn rows() -> Vec<Row> {
         ("headers: a zero in a value", "($add_header_map_value #0 {x} {a\0b})"),
         ("headers: a line break in a name", "($add_header_map_value #0 {x\r\ny} {a})"),
     ] {
-        rows.push(row(name, on("proxy_on_request_headers", &format!("{change} #0")).and("proxy_on_response_headers", "($get_header_map_value #2 {:status} #0 #4) ($out) #0").and("proxy_on_log", "($get_property {response\0code_details} #0 #4) ($out)")));
+        rows.push(row(
+            name,
+            on("proxy_on_request_headers", &format!("{change} #0"))
+                .and("proxy_on_response_headers", "($get_header_map_value #2 {:status} #0 #4) ($out) #0")
+                .and("proxy_on_log", "($get_property {response\0code_details} #0 #4) ($out)"),
+        ));
     }
     for (name, change) in [
         ("headers: a line break in a response's value", "($add_header_map_value #2 {x} {a\r\nb: c})"),
         ("headers: no status", "($remove_header_map_value #2 {:status})"),
         ("headers: a status that is none", "($replace_header_map_value #2 {:status} {abc})"),
     ] {
-        rows.push(row(name, on("proxy_on_response_headers", &format!("{change} #0")).and("proxy_on_log", "($get_property {response\0code} #0 #4) ($get_property {response\0code_details} #0 #4) ($out)")).upstream(ok(&[], &["body"], &[])));
+        rows.push(
+            row(
+                name,
+                on("proxy_on_response_headers", &format!("{change} #0"))
+                    .and("proxy_on_log", "($get_property {response\0code} #0 #4) ($get_property {response\0code_details} #0 #4) ($out)"),
+            )
+            .upstream(ok(&[], &["body"], &[])),
+        );
     }
     rows
 }
 
 /// With all parts that a stream can have.
 fn full(name: &'static str, probe: crate::probe::Probe) -> Row {
-    row(name, probe).request("POST", "/", &[("x-one", "1")], &["body"]).trailers(&[("t", "1")]).upstream(ok(&[("y", "2")], &["answer"], &[("u", "3")]))
+    row(name, probe).request("POST", "/", &[("x-one", "1")], &["body"]).trailers(&[("t", "1")]).upstream(ok(
+        &[("y", "2")],
+        &["answer"],
+        &[("u", "3")],
+    ))
 }

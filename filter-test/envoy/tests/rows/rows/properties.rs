@@ -5,36 +5,74 @@ use crate::row::{Row, ok, row};
 
 /// Reads each and says its name; text is shown.
 fn texts(names: &[&str]) -> String {
-    names.iter().map(|name| format!("($say {{{name}}}) (i32.store #4 #0) ($get_property {{{}}} #0 #4) ($out)", name.replace('.', "\0"))).collect()
+    names
+        .iter()
+        .map(|name| format!("($say {{{name}}}) (i32.store #4 #0) ($get_property {{{}}} #0 #4) ($out)", name.replace('.', "\0")))
+        .collect()
 }
 
 /// The same in hexadecimal: numbers, truth values, maps.
 fn numbers(names: &[&str]) -> String {
-    names.iter().map(|name| format!("($say {{{name}}}) (i32.store #4 #0) ($get_property {{{}}} #0 #4) ($hex)", name.replace('.', "\0"))).collect()
+    names
+        .iter()
+        .map(|name| format!("($say {{{name}}}) (i32.store #4 #0) ($get_property {{{}}} #0 #4) ($hex)", name.replace('.', "\0")))
+        .collect()
 }
 
 /// What cannot be the same twice: only whether it is there, and how long it is.
 fn there(names: &[&str]) -> String {
     names
         .iter()
-        .map(|name| format!("($say {{{name}}}) (i32.store #4 #0) ($get_property {{{}}} #0 #4) (i32.store #0 (i32.load #4)) ($u32)", name.replace('.', "\0")))
+        .map(|name| {
+            format!(
+                "($say {{{name}}}) (i32.store #4 #0) ($get_property {{{}}} #0 #4) (i32.store #0 (i32.load #4)) ($u32)",
+                name.replace('.', "\0")
+            )
+        })
         .collect()
 }
 
 const REQUEST: [&str; 12] = [
-    "request.path", "request.url_path", "request.query", "request.host", "request.scheme", "request.method", "request.headers.x-one",
-    "request.headers.none", "request.referer", "request.useragent", "request.id", "request.protocol",
+    "request.path",
+    "request.url_path",
+    "request.query",
+    "request.host",
+    "request.scheme",
+    "request.method",
+    "request.headers.x-one",
+    "request.headers.none",
+    "request.referer",
+    "request.useragent",
+    "request.id",
+    "request.protocol",
 ];
 const RESPONSE: [&str; 4] = ["response.code_details", "response.headers.y", "response.headers.none", "response.trailers.u"];
 const NUMBERS: [&str; 6] = ["request.size", "response.code", "response.flags", "response.size", "response.grpc_status", "connection.mtls"];
 const THERE: [&str; 12] = [
-    "request.time", "request.duration", "request.total_size", "request.headers_bytes", "response.total_size", "connection.id", "connection_id",
-    "source.address", "source.port", "destination.address", "destination.port", "response.backend_latency",
+    "request.time",
+    "request.duration",
+    "request.total_size",
+    "request.headers_bytes",
+    "response.total_size",
+    "connection.id",
+    "connection_id",
+    "source.address",
+    "source.port",
+    "destination.address",
+    "destination.port",
+    "response.backend_latency",
 ];
 const PLAIN: [&str; 10] = [
-    "connection.requested_server_name", "connection.tls_version", "connection.subject_peer_certificate", "connection.uri_san_peer_certificate",
-    "connection.dns_san_local_certificate", "connection.sha256_peer_certificate_digest", "connection.transport_failure_reason",
-    "connection.termination_details", "upstream.tls_version", "nobody.knows",
+    "connection.requested_server_name",
+    "connection.tls_version",
+    "connection.subject_peer_certificate",
+    "connection.uri_san_peer_certificate",
+    "connection.dns_san_local_certificate",
+    "connection.sha256_peer_certificate_digest",
+    "connection.transport_failure_reason",
+    "connection.termination_details",
+    "upstream.tls_version",
+    "nobody.knows",
 ];
 /// Only the `xds` forms of these are there.
 const FLAT: [&str; 5] = ["node", "cluster_name", "route_name", "listener_direction", "cluster_metadata"];
@@ -46,7 +84,12 @@ fn all() -> String {
 
 fn full(name: &'static str, probe: Probe) -> Row {
     row(name, probe)
-        .request("POST", "/a/b?c=d", &[("x-one", "1"), ("x-one", "2"), ("referer", "r"), ("user-agent", "u"), ("x-request-id", "id")], &["body"])
+        .request(
+            "POST",
+            "/a/b?c=d",
+            &[("x-one", "1"), ("x-one", "2"), ("referer", "r"), ("user-agent", "u"), ("x-request-id", "id")],
+            &["body"],
+        )
         .trailers(&[("t", "1")])
         .upstream(ok(&[("y", "2")], &["answer"], &[("u", "3")]))
         .configured("root", "", "")
