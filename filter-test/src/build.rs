@@ -151,6 +151,7 @@ fn limits(world: &WorldWire) -> Limits {
     Limits {
         memory: world.limits.memory.and_then(|memory| usize::try_from(memory).ok()).unwrap_or(standard.memory),
         callback: world.limits.callback_milliseconds.map_or(standard.callback, Duration::from_millis),
+        ..standard
     }
 }
 

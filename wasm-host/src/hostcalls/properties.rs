@@ -17,10 +17,16 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     Ok(())
 }
 
+/// No attribute has a longer one; the guest's memory could be one of a thousand million segments.
+const LONGEST_PATH: usize = 64 << 10;
+
 fn get(call: &mut Call<'_>, path: u32, len: u32, pointer_out: u32, size_out: u32) -> Answer {
     let path = call.read(path, len)?;
     if path.is_empty() {
         return Err(Status::SerializationFailure.into());
+    }
+    if path.len() > LONGEST_PATH {
+        return Err(Status::NotFound.into());
     }
     let segments: Vec<&[u8]> = path.strip_suffix(b"\0").unwrap_or(&path).split(|byte| *byte == 0).collect();
     if property::is_hidden(call.state(), &segments) {

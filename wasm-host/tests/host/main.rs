@@ -10,6 +10,7 @@ mod chain;
 mod cost;
 mod documentation;
 mod failure;
+mod floods;
 mod fuzz;
 mod grpc;
 mod headers;

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -10,9 +10,8 @@ use meshwright_filter_test::{
     CaseResult, Compile, EnvoyOptions, LogLevel, Scenario, failed, find_envoy, human, json, junit, load, load_module, read_module,
     run_against, run_all,
 };
-use notify::event::{AccessKind, AccessMode, EventKind};
-use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
+use super::watch::Changes;
 use crate::output;
 
 /// Run scenario files against a module and say what is not as expected.
@@ -65,8 +64,6 @@ enum Form {
 const PACE: Duration = Duration::from_millis(25);
 /// How long nothing is said, and then how often something.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// One save is several events.
-const QUIET: Duration = Duration::from_millis(100);
 
 impl Test {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
@@ -74,14 +71,13 @@ impl Test {
         if !self.watch {
             return self.once(&module);
         }
-        let changes = watch(self.paths.iter().map(PathBuf::as_path).chain([module.as_path()]))?;
+        let changes = Changes::of(self.paths.iter().map(PathBuf::as_path).chain([module.as_path()]))?;
         loop {
             if let Err(error) = self.once(&module) {
                 output::error(&error);
             }
             output::progress("waiting for a change; Ctrl-C ends");
-            changes.changes.recv().context("the watch has ended")?;
-            while changes.changes.recv_timeout(QUIET) != Err(RecvTimeoutError::Timeout) {}
+            changes.next()?;
         }
     }
 
@@ -139,40 +135,5 @@ impl Progress {
             }
         });
         Self { compiled, done, _going_on: going_on }
-    }
-}
-
-struct Changes {
-    changes: Receiver<()>,
-    /// Watches as long as it lives.
-    _watcher: RecommendedWatcher,
-}
-
-/// Files are watched by their folders: editors replace them.
-fn watch<'a>(paths: impl Iterator<Item = &'a Path>) -> anyhow::Result<Changes> {
-    let (sender, changes) = channel();
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if event.map_or(true, |event| matters(event.kind)) {
-            // Nobody listens any more: the command ends.
-            let _ = sender.send(());
-        }
-    })?;
-    for path in paths {
-        let folder = match path.parent() {
-            _ if path.is_dir() => path,
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
-        watcher.watch(folder, RecursiveMode::Recursive).with_context(|| format!("`{}` cannot be watched", folder.display()))?;
-    }
-    Ok(Changes { changes, _watcher: watcher })
-}
-
-/// Reading is no change.
-const fn matters(kind: EventKind) -> bool {
-    match kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
-        EventKind::Access(_) => false,
-        EventKind::Any | EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) | EventKind::Other => true,
     }
 }
