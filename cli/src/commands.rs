@@ -1,3 +1,5 @@
+mod ca;
+mod cert;
 mod check;
 mod completions;
 mod control_plane;
@@ -17,7 +19,7 @@ use clap::{Parser, Subcommand};
 
 /// Meshwright: a service mesh whose policies are portable WebAssembly.
 ///
-/// Exit codes: 0 success; 1 the command failed, or `check` found errors, or `demo` had a step that went otherwise than expected;
+/// Exit codes: 0 success; 1 the command failed, or `check` found errors, or `cert verify` a reason to refuse, or `demo` had a step that went otherwise than expected;
 /// 2 the command line is wrong, or what `filter` or `explain` was given; 3 `explain` found a denial. `sidecar … -- COMMAND` ends with
 /// COMMAND's code.
 #[derive(Debug, Parser)]
@@ -42,6 +44,8 @@ enum Command {
     Sidecar(sidecar::Sidecar),
     Token(token::Token),
     Status(status::Status),
+    Ca(ca::Ca),
+    Cert(cert::Cert),
     Check(check::Check),
     Explain(Box<explain::Explain>),
     Demo(demo::Demo),
@@ -56,6 +60,8 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Sidecar(command) => on_one_core(command.run()),
         Command::Token(command) => command.run(),
         Command::Status(command) => on_one_core(command.run()),
+        Command::Ca(command) => on_one_core(command.run()),
+        Command::Cert(command) => on_one_core(command.run()),
         Command::Check(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Demo(command) => on_all_cores(command.run()),

@@ -32,8 +32,8 @@ pub(crate) struct Status {
 
 impl Status {
     pub(crate) async fn run(self) -> anyhow::Result<ExitCode> {
-        let mut status = self.get("status").await?;
-        let rules = if self.rules { Some(self.get("rules").await?) } else { None };
+        let mut status = get(&self.admin, "status").await?;
+        let rules = if self.rules { Some(get(&self.admin, "rules").await?) } else { None };
         match self.output {
             Format::Json => {
                 if let (Some(rules), Some(fields)) = (rules, status.as_object_mut()) {
@@ -49,14 +49,15 @@ impl Status {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
 
-    async fn get(&self, what: &str) -> anyhow::Result<Value> {
-        let url = format!("{}/v1/{what}", self.admin.trim_end_matches('/'));
-        let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
-        let hint = || format!("no answer from `{url}`; is the control plane running, and is --admin its admin address?");
-        let response = client.get(&url).send().await.with_context(hint)?;
-        response.error_for_status().with_context(hint)?.json().await.with_context(hint)
-    }
+/// What the admin API at `admin` says.
+pub(super) async fn get(admin: &str, what: &str) -> anyhow::Result<Value> {
+    let url = format!("{}/v1/{what}", admin.trim_end_matches('/'));
+    let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
+    let hint = || format!("no answer from `{url}`; is the control plane running, and is --admin its admin address?");
+    let response = client.get(&url).send().await.with_context(hint)?;
+    response.error_for_status().with_context(hint)?.json().await.with_context(hint)
 }
 
 fn print(status: &Value) {
@@ -70,6 +71,14 @@ fn print(status: &Value) {
     ));
     if let Some(problem) = status["source_error"].as_str() {
         output::line(&format!("CONFIGURATION DIRECTORY: {problem} (the last good configuration stays)"));
+    }
+    let ca = &status["ca"];
+    if ca["rollover"]["phase"] != "stable" {
+        output::line(&format!("ROLLOVER OF THE ROOT: phase {}; see `meshwright ca status`", text(&ca["rollover"]["phase"])));
+    }
+    for late in ca["overdue_certificates"].as_array().into_iter().flatten() {
+        let (identity, percent, until) = (text(&late["identity"]), &late["life_over_percent"], text(&late["not_after"]));
+        output::line(&format!("CERTIFICATE NOT RENEWED: {identity}, {percent} % of its life is over, until {until}"));
     }
     let mut table = Table::new();
     table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);

@@ -8,11 +8,13 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
+use meshwright_ca::RolloverStatus;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::board::Board;
 use crate::publisher::Publisher;
+use crate::trust::Trust;
 
 /// The longest that a request may wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
@@ -21,6 +23,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(300);
 pub(crate) struct Admin {
     pub(crate) board: Arc<Board>,
     pub(crate) publisher: Arc<Publisher>,
+    pub(crate) trust: Trust,
 }
 
 pub(crate) fn router(admin: Admin) -> Router {
@@ -32,11 +35,21 @@ pub(crate) fn router(admin: Admin) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/enforced", get(enforced))
         .route("/v1/rules", get(rules))
+        .route("/v1/ca", get(ca))
         .with_state(admin)
 }
 
 async fn status(State(admin): State<Admin>) -> Json<Value> {
-    Json(admin.publisher.status(&admin.board.proxies()))
+    let mut status = admin.publisher.status(&admin.board.proxies());
+    if let Some(fields) = status.as_object_mut() {
+        fields.insert("ca".to_owned(), admin.trust.status());
+    }
+    Json(status)
+}
+
+/// Where a rollover of the root stands.
+async fn ca(State(admin): State<Admin>) -> Json<RolloverStatus> {
+    Json(admin.trust.rollover())
 }
 
 /// What becomes of each rule of the state in force on each port: `rules` for machines, `lines` for people.

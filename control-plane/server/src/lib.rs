@@ -11,6 +11,7 @@ mod options;
 mod publisher;
 mod run;
 mod service;
+mod trust;
 
 pub use options::{Ready, ServerOptions};
 pub use run::run;

@@ -7,11 +7,15 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use std::sync::Arc;
+
+use meshwright_ca::Authority;
 use meshwright_jwks::Keys;
 use meshwright_xds::{ResourceType, StreamEvent};
 
 use crate::board::ProxyStatus;
 use crate::key_sources::KeyMetrics;
+use crate::trust::TrustMetrics;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfType {
@@ -39,7 +43,7 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(keys: Keys) -> Self {
+    pub(crate) fn new(keys: Keys, authority: Arc<Authority>) -> Self {
         let mut registry = Registry::with_prefix("meshwright");
         let metrics = (Family::default(), Family::default(), Gauge::default(), Gauge::default(), Gauge::default());
         let (acks, nacks, connected, in_sync, revision) = metrics;
@@ -49,6 +53,7 @@ impl Metrics {
         registry.register("proxies_in_sync", "Connected proxies that have acknowledged all that they should hold", Gauge::clone(&in_sync));
         registry.register("configuration_revision", "Number of the newest revision of the configuration", Gauge::clone(&revision));
         registry.register_collector(Box::new(KeyMetrics { keys }));
+        registry.register_collector(Box::new(TrustMetrics { authority }));
         Self { registry, acks, nacks, connected, in_sync, revision }
     }
 

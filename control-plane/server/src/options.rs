@@ -2,6 +2,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use meshwright_ca::{JwtIssuer, KeyAlgorithm, Passphrase, Rates};
+
 /// What a control plane is started with.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
@@ -19,6 +21,13 @@ pub struct ServerOptions {
     pub insecure_plaintext_xds: Option<SocketAddr>,
     /// Life of issued certificates.
     pub certificate_ttl: Duration,
+    /// What encrypts the authority's keys on disk.
+    pub passphrase: Option<Passphrase>,
+    /// What new roots and intermediates are made with.
+    pub ca_key_algorithm: KeyAlgorithm,
+    /// Whose JWTs prove identities.
+    pub jwt: Option<JwtIssuer>,
+    pub rates: Rates,
 }
 
 /// Where a control plane serves, with the ports that were taken for port 0.

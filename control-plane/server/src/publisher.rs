@@ -124,6 +124,15 @@ impl Publisher {
         }
     }
 
+    /// Other roots.
+    pub(crate) fn publish_trust_bundle(&self, trust_bundle_pem: String) {
+        let mut inner = self.lock();
+        if inner.inputs.trust_bundle_pem != trust_bundle_pem {
+            inner.inputs.trust_bundle_pem = trust_bundle_pem;
+            self.send(inner);
+        }
+    }
+
     /// Of whatever changed, to those that it changes something for.
     fn send(&self, mut inner: MutexGuard<'_, Inner>) {
         inner.revision = inner.revision.saturating_add(1);

@@ -8,6 +8,7 @@ mod join_tokens;
 mod key_reports;
 mod peers;
 mod plugged_in;
+mod proofs;
 mod rollover;
 mod served;
 mod service;
