@@ -33,9 +33,8 @@ enum CaCommand {
 /// Example: meshwright ca status --output json
 #[derive(Debug, clap::Args)]
 struct Status {
-    /// The control plane's admin API.
-    #[arg(long, value_name = "URL", env = "MESHWRIGHT_ADMIN", default_value = "http://127.0.0.1:15014")]
-    admin: String,
+    #[command(flatten)]
+    admin: super::admin::Admin,
     /// The form of the answer.
     #[arg(long, value_enum, default_value = "text")]
     output: Format,
@@ -138,7 +137,7 @@ impl Ca {
 
 impl Status {
     async fn run(self) -> anyhow::Result<()> {
-        let status = super::status::get(&self.admin, "ca").await?;
+        let status = self.admin.get("/v1/ca").await?;
         match self.output {
             Format::Json => output::json(&status),
             Format::Text => print(&status),

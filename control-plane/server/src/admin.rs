@@ -1,4 +1,6 @@
-//! The admin API: read-only JSON on a loopback address. Nothing secret is in reach of it.
+//! The admin API: JSON on a loopback address. Nothing secret is in reach of it.
+
+mod documents;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,9 +8,10 @@ use std::time::Duration;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use meshwright_ca::RolloverStatus;
+use meshwright_sources::SourceHandle;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -24,6 +27,7 @@ pub(crate) struct Admin {
     pub(crate) board: Arc<Board>,
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) trust: Trust,
+    pub(crate) source: SourceHandle,
 }
 
 pub(crate) fn router(admin: Admin) -> Router {
@@ -36,6 +40,8 @@ pub(crate) fn router(admin: Admin) -> Router {
         .route("/v1/enforced", get(enforced))
         .route("/v1/rules", get(rules))
         .route("/v1/ca", get(ca))
+        .route("/v1/documents/{kind}/{namespace}/{name}", get(documents::receipt))
+        .route("/v1/held/{name}/release", post(documents::release))
         .with_state(admin)
 }
 

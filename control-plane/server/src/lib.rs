@@ -9,9 +9,11 @@ mod metrics;
 mod module;
 mod options;
 mod publisher;
+mod receipts;
 mod run;
 mod service;
 mod trust;
 
+pub use meshwright_sources::Guard;
 pub use options::{Ready, ServerOptions};
 pub use run::run;

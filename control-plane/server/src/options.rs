@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use meshwright_ca::{JwtIssuer, KeyAlgorithm, Passphrase, Rates};
+use meshwright_sources::Guard;
 
 /// What a control plane is started with.
 #[derive(Debug, Clone)]
@@ -13,6 +14,8 @@ pub struct ServerOptions {
     pub data_dir: PathBuf,
     /// The filter module that sidecars are given.
     pub module: PathBuf,
+    /// How much one change may remove.
+    pub guard: Guard,
     /// ADS and the identity service, over mutual TLS.
     pub listen: SocketAddr,
     /// The admin API, in plaintext: must be a loopback address.

@@ -11,12 +11,11 @@ use meshwright_ca::{
 use meshwright_config::KeySets;
 use meshwright_jwks::{Fetcher, Keys};
 use meshwright_sources::{DirectorySource, Loaded};
-use meshwright_xds::AdsService;
+use meshwright_xds::{Limits, discovery_routes};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use tonic::service::Routes;
 
 use crate::admin::{self, Admin};
 use crate::board::Board;
@@ -30,6 +29,8 @@ use crate::trust::{self, Trust};
 
 /// How long streams may take to end after the termination signal. Proxies reconnect by themselves.
 const DRAIN: Duration = Duration::from_secs(2);
+/// In the data directory.
+const LAST_GOOD: &str = "documents.jsonl";
 
 /// Runs until `stop` completes. `announce` is called once, when everything is served.
 ///
@@ -39,7 +40,7 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     for address in std::iter::once(options.admin).chain(options.insecure_plaintext_xds) {
         anyhow::ensure!(address.ip().is_loopback(), "`{address}` is served without TLS: a loopback address is allowed");
     }
-    let source = DirectorySource::open(&options.config_dir)?;
+    let source = DirectorySource::open(&options.config_dir, options.guard, &options.data_dir.join(LAST_GOOD))?;
     let documents = source.subscribe();
     let loaded = Arc::clone(&documents.borrow());
     let module = Module::read(&options.module)?;
@@ -73,10 +74,10 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
         module_sha256: module.sha256().to_owned(),
     };
     let roots = authority.trust_bundle_pem();
-    let publisher = Arc::new(Publisher::new(Arc::clone(&board), roots, keys.clone(), facts, loaded));
+    let publisher = Arc::new(Publisher::new(Arc::clone(&board), roots, keys.clone(), facts, documents.clone()));
     let snapshots =
         Snapshots { publisher: Arc::clone(&publisher), board: Arc::clone(&board), trust_domain: authority.trust_domain().clone() };
-    let ads = AdsService::new(Arc::new(snapshots));
+    let discovery = discovery_routes(&Arc::new(snapshots), Limits::default());
     let module = meshwright_ca::Module { sha256: module.sha256().to_owned(), bytes: module.bytes().clone() };
     let identity = IdentityOptions {
         jwt: options.jwt,
@@ -89,15 +90,15 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     let (stopping, stopped) = watch::channel(false);
     let mut parts = JoinSet::new();
     let reports = key_service(Arc::clone(&authority), Arc::new(SystemTime::now), Reports(keys.clone()));
-    let routes = Routes::new(ads.clone()).add_service(service).add_service(reports);
+    let routes = discovery.clone().add_service(service).add_service(reports);
     let protection = Protection::Tls(TlsAcceptor::from(Arc::new(tls)));
     parts.spawn(connections::serve(xds, protection, routes, stopped.clone(), DRAIN));
     if let Some(listener) = plaintext {
         tracing::warn!(address = ?options.insecure_plaintext_xds, "ADS is also served without TLS, to anybody on this machine");
-        parts.spawn(connections::serve(listener, Protection::Plaintext, Routes::new(ads), stopped.clone(), DRAIN));
+        parts.spawn(connections::serve(listener, Protection::Plaintext, discovery, stopped.clone(), DRAIN));
     }
     let trust = Trust { authority, board: Arc::clone(&board) };
-    let admin_api = serve_admin(admin, Admin { board, publisher: Arc::clone(&publisher), trust: trust.clone() });
+    let admin_api = serve_admin(admin, Admin { board, publisher: Arc::clone(&publisher), source: source.handle(), trust: trust.clone() });
     parts.spawn(until_stopped(admin_api, stopped.clone()));
     parts.spawn(until_stopped(source.run(), stopped.clone()));
     parts.spawn(until_stopped(fetcher.run(), stopped.clone()));
@@ -150,8 +151,7 @@ async fn serve_admin(listener: TcpListener, admin: Admin) {
 /// Publishes each new state of the documents.
 async fn follow(mut documents: watch::Receiver<Arc<Loaded>>, publisher: Arc<Publisher>) {
     while documents.changed().await.is_ok() {
-        let loaded = Arc::clone(&documents.borrow_and_update());
-        publisher.publish(loaded);
+        publisher.publish();
     }
     tracing::error!("the configuration directory is not watched any more");
 }

@@ -11,6 +11,7 @@ use http_body::Body;
 use tokio::sync::watch;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::server::{Grpc, NamedService, StreamingService};
+use tonic::service::Routes;
 use tonic::{Extensions, Request, Response, Status, Streaming};
 use tower::Service;
 
@@ -31,22 +32,15 @@ pub trait SnapshotSource: Send + Sync + 'static {
     fn observe(&self, event: StreamEvent);
 }
 
-/// `envoy.service.discovery.v3.AggregatedDiscoveryService`, both variants.
-#[derive(Debug)]
-pub struct AdsService<S> {
-    source: Arc<S>,
-    limits: Limits,
-}
-
-/// `envoy.service.secret.v3.SecretDiscoveryService`, both streaming variants.
-#[derive(Debug)]
-pub struct SdsService<S> {
-    source: Arc<S>,
-    limits: Limits,
-}
-
 macro_rules! discovery_service {
     ($service:ident, $name:literal, $delta:literal, $sotw:literal, $only:expr) => {
+        #[doc = concat!("`", $name, "`, both streaming variants.")]
+        #[derive(Debug)]
+        pub struct $service<S> {
+            source: Arc<S>,
+            limits: Limits,
+        }
+
         impl<S> $service<S> {
             pub fn new(source: Arc<S>) -> Self {
                 Self::with_limits(source, Limits::default())
@@ -101,12 +95,52 @@ discovery_service!(
     None
 );
 discovery_service!(
+    CdsService,
+    "envoy.service.cluster.v3.ClusterDiscoveryService",
+    "DeltaClusters",
+    "StreamClusters",
+    Some(ResourceType::Cluster)
+);
+discovery_service!(
+    EdsService,
+    "envoy.service.endpoint.v3.EndpointDiscoveryService",
+    "DeltaEndpoints",
+    "StreamEndpoints",
+    Some(ResourceType::Endpoint)
+);
+discovery_service!(
     SdsService,
     "envoy.service.secret.v3.SecretDiscoveryService",
     "DeltaSecrets",
     "StreamSecrets",
     Some(ResourceType::Secret)
 );
+discovery_service!(
+    EcdsService,
+    "envoy.service.extension.v3.ExtensionConfigDiscoveryService",
+    "DeltaExtensionConfigs",
+    "StreamExtensionConfigs",
+    Some(ResourceType::ExtensionConfig)
+);
+discovery_service!(
+    LdsService,
+    "envoy.service.listener.v3.ListenerDiscoveryService",
+    "DeltaListeners",
+    "StreamListeners",
+    Some(ResourceType::Listener)
+);
+discovery_service!(RdsService, "envoy.service.route.v3.RouteDiscoveryService", "DeltaRoutes", "StreamRoutes", Some(ResourceType::Route));
+
+/// All of them, for one port: aggregated, and each type by itself. Only the aggregated one can keep order between types.
+pub fn discovery_routes<S: SnapshotSource>(source: &Arc<S>, limits: Limits) -> Routes {
+    Routes::new(AdsService::with_limits(Arc::clone(source), limits))
+        .add_service(CdsService::with_limits(Arc::clone(source), limits))
+        .add_service(EdsService::with_limits(Arc::clone(source), limits))
+        .add_service(SdsService::with_limits(Arc::clone(source), limits))
+        .add_service(EcdsService::with_limits(Arc::clone(source), limits))
+        .add_service(LdsService::with_limits(Arc::clone(source), limits))
+        .add_service(RdsService::with_limits(Arc::clone(source), limits))
+}
 
 async fn answer<S, M, B>(serving: Serving<S>, request: http::Request<B>) -> Result<http::Response<tonic::body::Body>, Infallible>
 where

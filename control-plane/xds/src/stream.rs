@@ -24,6 +24,9 @@ pub(crate) trait Incoming: prost::Message + Default + 'static {
 
     fn type_url(&self) -> &str;
 
+    /// Of a stream with one type a client need not say which ("it is implicit in requests made via singleton xDS APIs").
+    fn imply_type(&mut self, kind: ResourceType);
+
     fn hand_to(self, session: &mut Session) -> Result<Vec<Action>, Refused>;
 }
 
@@ -36,6 +39,10 @@ impl Incoming for DeltaDiscoveryRequest {
 
     fn type_url(&self) -> &str {
         &self.type_url
+    }
+
+    fn imply_type(&mut self, kind: ResourceType) {
+        kind.type_url().clone_into(&mut self.type_url);
     }
 
     fn hand_to(self, session: &mut Session) -> Result<Vec<Action>, Refused> {
@@ -59,6 +66,10 @@ impl Incoming for DiscoveryRequest {
 
     fn type_url(&self) -> &str {
         &self.type_url
+    }
+
+    fn imply_type(&mut self, kind: ResourceType) {
+        kind.type_url().clone_into(&mut self.type_url);
     }
 
     fn hand_to(self, session: &mut Session) -> Result<Vec<Action>, Refused> {
@@ -108,7 +119,7 @@ async fn run<S: SnapshotSource, M: Incoming>(
     let node: Node = first.node().ok_or_else(|| Status::invalid_argument("the first request of a stream names its node"))?.into();
     let mut snapshots = source.subscribe(node.clone(), peer).await?;
     let stream = StreamId(NEXT.fetch_add(1, Ordering::Relaxed));
-    source.observe(StreamEvent::Connected { stream, node: node.clone() });
+    source.observe(StreamEvent::Connected { stream, node: node.clone(), only });
     let connected = Connected { source: source.as_ref(), stream, node_id: node.id().to_owned(), protocol: M::PROTOCOL, responses };
 
     let (began, mut rate) = (Instant::now(), Rate::new(&limits));
@@ -118,7 +129,7 @@ async fn run<S: SnapshotSource, M: Incoming>(
     let mut next = Some(first);
     let mut half_closed = false;
     loop {
-        if let Some(request) = next.take().filter(|request| only.is_none_or(|only| request.type_url() == only.type_url())) {
+        if let Some(request) = next.take().and_then(|request| of_type(request, only)) {
             tokio::time::sleep(rate.wait(began.elapsed())).await;
             let actions = request.hand_to(&mut session).map_err(|refused| Status::resource_exhausted(refused.to_string()))?;
             connected.act(actions).await?;
@@ -137,6 +148,15 @@ async fn run<S: SnapshotSource, M: Incoming>(
             () = responses.closed() => return Ok(()),
         }
     }
+}
+
+/// Nothing of another type than the only one of the stream, if there is one.
+fn of_type<M: Incoming>(mut request: M, only: Option<ResourceType>) -> Option<M> {
+    let Some(only) = only else { return Some(request) };
+    if request.type_url().is_empty() {
+        request.imply_type(only);
+    }
+    (request.type_url() == only.type_url()).then_some(request)
 }
 
 /// A stream that has been announced; dropping it announces its end.

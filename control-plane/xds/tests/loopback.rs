@@ -7,7 +7,7 @@ mod support {
     pub(crate) mod serving;
 }
 
-use ResourceType::{Cluster, Endpoint, Secret};
+use ResourceType::{Cluster, Endpoint};
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 use meshwright_xds::{Resource, ResourceType, StreamEvent};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -64,16 +64,24 @@ async fn a_state_of_the_world_stream_is_accounted_for_from_its_beginning_to_its_
 }
 
 #[tokio::test]
-async fn secrets_alone_are_served_by_the_service_of_secrets() {
-    let serving = Serving::start(vec![resource(Secret, "s", "key"), resource(Cluster, "a", "1")]).await;
+async fn each_type_is_served_by_its_own_service_and_no_other_there() {
+    let serving = Serving::start(ResourceType::ALL.map(|kind| resource(kind, "r", kind.short_name())).to_vec()).await;
     let ads = Ads::connect(serving.address).await;
-    let other = DeltaDiscoveryRequest { node: Some(node("n")), ..delta(Cluster) };
-    let mut stream = ads.secrets_delta(other).await;
-    stream.send(DeltaDiscoveryRequest { resource_names_subscribe: vec!["s".into()], ..delta(Secret) });
-    let response = stream.next().await;
-    assert_eq!((response.type_url.as_str(), response.resources[0].name.as_str()), (Secret.type_url(), "s"), "and no cluster before it");
-    let request = DiscoveryRequest { node: Some(node("n")), resource_names: vec!["s".into()], ..sotw(Secret) };
-    assert_eq!(ads.secrets_sotw(request).await.next().await.resources[0].value, b"key");
+    for kind in ResourceType::ALL {
+        let other = ResourceType::ALL[(ResourceType::ALL.iter().position(|other| *other == kind).unwrap() + 1) % 6];
+        let name = vec!["r".to_owned()];
+        let first = DeltaDiscoveryRequest { node: Some(node("n")), resource_names_subscribe: name.clone(), ..delta(other) };
+        let mut stream = ads.delta_of(kind, first).await;
+        stream.send(DeltaDiscoveryRequest { resource_names_subscribe: name.clone(), ..delta(kind) });
+        let response = stream.next().await;
+        assert_eq!((response.type_url.as_str(), response.resources[0].name.as_str()), (kind.type_url(), "r"), "and no other before it");
+
+        // Which type it is need not be said here.
+        let first = DiscoveryRequest { node: Some(node("n")), resource_names: name, ..DiscoveryRequest::default() };
+        let response = ads.sotw_of(kind, first).await.next().await;
+        assert_eq!(response.resources[0].type_url, kind.type_url());
+        assert_eq!(response.resources[0].value, kind.short_name().as_bytes());
+    }
 }
 
 #[tokio::test]

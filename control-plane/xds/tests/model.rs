@@ -97,8 +97,15 @@ fn check(protocol: Protocol, steps: &[Step], last: &Contents) {
     caller.check(&current);
 }
 
+/// Few for each run; `PROPTEST_CASES` asks for more.
+fn config() -> ProptestConfig {
+    let default = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { 300 };
+    ProptestConfig { cases, ..default }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn a_delta_client_holds_what_it_asked_for(steps in steps(), last in contents()) {

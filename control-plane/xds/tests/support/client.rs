@@ -4,8 +4,13 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 
 use envoy_types::pb::envoy::config::core::v3::{BuildVersion, Node, node::UserAgentVersionType};
+use envoy_types::pb::envoy::service::cluster::v3::cluster_discovery_service_client::ClusterDiscoveryServiceClient;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse};
+use envoy_types::pb::envoy::service::endpoint::v3::endpoint_discovery_service_client::EndpointDiscoveryServiceClient;
+use envoy_types::pb::envoy::service::extension::v3::extension_config_discovery_service_client::ExtensionConfigDiscoveryServiceClient;
+use envoy_types::pb::envoy::service::listener::v3::listener_discovery_service_client::ListenerDiscoveryServiceClient;
+use envoy_types::pb::envoy::service::route::v3::route_discovery_service_client::RouteDiscoveryServiceClient;
 use envoy_types::pb::envoy::service::secret::v3::secret_discovery_service_client::SecretDiscoveryServiceClient;
 use envoy_types::pb::envoy::r#type::v3::SemanticVersion;
 use envoy_types::pb::google::protobuf::{ListValue, Struct, Value, value::Kind};
@@ -39,15 +44,34 @@ impl Ads {
         Stream { requests: Some(requests), responses: answer.unwrap().into_inner() }
     }
 
-    pub(crate) async fn secrets_delta(&self, first: DeltaDiscoveryRequest) -> Stream<DeltaDiscoveryRequest, DeltaDiscoveryResponse> {
-        let (requests, sent) = opened(first);
-        let answer = SecretDiscoveryServiceClient::new(self.0.clone()).delta_secrets(sent).await;
+    /// By the service of one type alone.
+    pub(crate) async fn delta_of(
+        &self,
+        kind: ResourceType,
+        first: DeltaDiscoveryRequest,
+    ) -> Stream<DeltaDiscoveryRequest, DeltaDiscoveryResponse> {
+        let ((requests, sent), channel) = (opened(first), self.0.clone());
+        let answer = match kind {
+            ResourceType::Cluster => ClusterDiscoveryServiceClient::new(channel).delta_clusters(sent).await,
+            ResourceType::Endpoint => EndpointDiscoveryServiceClient::new(channel).delta_endpoints(sent).await,
+            ResourceType::Secret => SecretDiscoveryServiceClient::new(channel).delta_secrets(sent).await,
+            ResourceType::ExtensionConfig => ExtensionConfigDiscoveryServiceClient::new(channel).delta_extension_configs(sent).await,
+            ResourceType::Listener => ListenerDiscoveryServiceClient::new(channel).delta_listeners(sent).await,
+            ResourceType::Route => RouteDiscoveryServiceClient::new(channel).delta_routes(sent).await,
+        };
         Stream { requests: Some(requests), responses: answer.unwrap().into_inner() }
     }
 
-    pub(crate) async fn secrets_sotw(&self, first: DiscoveryRequest) -> Stream<DiscoveryRequest, DiscoveryResponse> {
-        let (requests, sent) = opened(first);
-        let answer = SecretDiscoveryServiceClient::new(self.0.clone()).stream_secrets(sent).await;
+    pub(crate) async fn sotw_of(&self, kind: ResourceType, first: DiscoveryRequest) -> Stream<DiscoveryRequest, DiscoveryResponse> {
+        let ((requests, sent), channel) = (opened(first), self.0.clone());
+        let answer = match kind {
+            ResourceType::Cluster => ClusterDiscoveryServiceClient::new(channel).stream_clusters(sent).await,
+            ResourceType::Endpoint => EndpointDiscoveryServiceClient::new(channel).stream_endpoints(sent).await,
+            ResourceType::Secret => SecretDiscoveryServiceClient::new(channel).stream_secrets(sent).await,
+            ResourceType::ExtensionConfig => ExtensionConfigDiscoveryServiceClient::new(channel).stream_extension_configs(sent).await,
+            ResourceType::Listener => ListenerDiscoveryServiceClient::new(channel).stream_listeners(sent).await,
+            ResourceType::Route => RouteDiscoveryServiceClient::new(channel).stream_routes(sent).await,
+        };
         Stream { requests: Some(requests), responses: answer.unwrap().into_inner() }
     }
 }

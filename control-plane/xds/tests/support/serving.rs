@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use meshwright_xds::{AdsService, Node, Resource, SdsService, Snapshot, SnapshotSource, StreamEvent};
+use meshwright_xds::{Limits, Node, Resource, Snapshot, SnapshotSource, StreamEvent, discovery_routes};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, watch};
@@ -52,10 +52,9 @@ impl Serving {
         let snapshots = watch::Sender::new(Arc::new(Snapshot::build(resources).unwrap()));
         let source = Arc::new(Source { snapshots, events: sender });
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let (ads, sds) = (AdsService::new(Arc::clone(&source)), SdsService::new(Arc::clone(&source)));
         let bound = runtime.spawn(TcpListener::bind(address)).await.unwrap().unwrap();
         let address = bound.local_addr().unwrap();
-        let server = tonic::transport::Server::builder().add_service(ads).add_service(sds);
+        let server = tonic::transport::Server::builder().add_routes(discovery_routes(&source, Limits::default()));
         runtime.spawn(server.serve_with_incoming(TcpListenerStream::new(bound)));
         Self { address, source, events, runtime: Some(runtime) }
     }

@@ -243,8 +243,15 @@ fn check(protocol: Protocol, first: &World, steps: &[Step], last: &World, whole:
     }
 }
 
+/// Few for each run; `PROPTEST_CASES` asks for more.
+fn config() -> ProptestConfig {
+    let default = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { 300 };
+    ProptestConfig { cases, ..default }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn a_delta_client_ends_with_the_snapshot(first in worlds(), steps in steps(), last in worlds(), whole: bool) {
