@@ -27,13 +27,12 @@ enum CertCommand {
 ///
 /// Example: meshwright cert verify --state-dir run/orders
 #[derive(Debug, clap::Args)]
-#[group(id = "what", required = true, multiple = false, args = ["state_dir", "file"])]
 struct Look {
     /// A running sidecar's state directory: what its Envoy holds now, and the trust bundle that it has.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", required_unless_present = "file")]
     state_dir: Option<PathBuf>,
     /// A PEM file, leaf first.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "state_dir")]
     file: Option<PathBuf>,
     /// The peer's trust bundle, PEM [default: with --state-dir the workload's own; else none, and only the chain itself is looked at].
     #[arg(long, value_name = "FILE")]

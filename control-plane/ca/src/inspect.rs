@@ -165,11 +165,11 @@ fn verify(chain: &[CertificateDer<'static>], bundle: &[CertificateDer<'static>],
     let client = WebPkiClientVerifier::builder_with_provider(roots.into(), provider()).build().ok();
     let client = client.map(|clients| clients.verify_client_cert(leaf, between, at).map(|_| ()));
     let mut problems = Vec::new();
-    let words = |error: rustls::Error| match error {
-        rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {
-            "no root of the trust bundle signed its chain".to_owned()
+    let words = |error: rustls::Error| {
+        if error == rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) {
+            return "no root of the trust bundle signed its chain".to_owned();
         }
-        other => other.to_string(),
+        error.to_string()
     };
     problems.extend(server.err().map(|error| format!("a client would refuse it: {}", words(error))));
     problems.extend(client.and_then(Result::err).map(|error| format!("a server would refuse it: {}", words(error))));
