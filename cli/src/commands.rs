@@ -1,5 +1,7 @@
 mod admin;
 mod bench;
+mod ca;
+mod cert;
 mod check;
 mod completions;
 mod control_plane;
@@ -24,10 +26,10 @@ use clap::{Parser, Subcommand};
 
 /// Meshwright: a service mesh whose policies are portable WebAssembly.
 ///
-/// Exit codes: 0 success; 1 the command failed, or `check` found errors, or `demo` had a step that went otherwise than expected;
-/// 2 the command line is wrong, or what `filter`, `test`, `replay` or `explain` was given; 3 `explain` found a denial, `test` less coverage than
-/// asked for, `replay` a decision that flips; 4 a document is not enforced everywhere yet, 5 and will not be as it is (`wait`,
-/// `status DOCUMENT`); 4 `replay` could not decide all. `sidecar … -- COMMAND` ends with COMMAND's code.
+/// Exit codes: 0 success; 1 the command failed, or `check` found errors, or `cert verify` a reason to refuse, or `demo` had a step that went
+/// otherwise than expected; 2 the command line is wrong, or what `filter`, `test`, `replay` or `explain` was given; 3 `explain` found a denial,
+/// `test` less coverage than asked for, `replay` a decision that flips; 4 a document is not enforced everywhere yet, 5 and will not be as it is
+/// (`wait`, `status DOCUMENT`); 4 `replay` could not decide all. `sidecar … -- COMMAND` ends with COMMAND's code.
 #[derive(Debug, Parser)]
 #[command(name = "meshwright", version, arg_required_else_help = true)]
 pub(crate) struct Arguments {
@@ -55,6 +57,8 @@ enum Command {
     Status(Box<status::Status>),
     Wait(wait::Wait),
     Release(release::Release),
+    Ca(ca::Ca),
+    Cert(cert::Cert),
     Check(check::Check),
     Explain(Box<explain::Explain>),
     Demo(demo::Demo),
@@ -74,6 +78,8 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Status(command) => on_one_core(command.run()),
         Command::Wait(command) => on_one_core(command.run()),
         Command::Release(command) => on_one_core(command.run()),
+        Command::Ca(command) => on_one_core(command.run()),
+        Command::Cert(command) => on_one_core(command.run()),
         Command::Check(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Demo(command) => on_all_cores(command.run()),

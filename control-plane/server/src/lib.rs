@@ -13,6 +13,7 @@ mod publisher;
 mod receipts;
 mod run;
 mod service;
+mod trust;
 
 pub use meshwright_sources::Guard;
 pub use options::{Ready, ServerOptions};

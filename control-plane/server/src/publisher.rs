@@ -203,6 +203,15 @@ impl Publisher {
         }
     }
 
+    /// Other roots.
+    pub(crate) fn publish_trust_bundle(&self, trust_bundle_pem: String) {
+        let mut inner = self.lock();
+        if inner.inputs.trust_bundle_pem != trust_bundle_pem {
+            inner.inputs.trust_bundle_pem = trust_bundle_pem;
+            self.send(inner, None);
+        }
+    }
+
     /// Of whatever changed, to those that it changes something for. `saved`: when the change was, if it was one of files.
     fn send(&self, mut guard: MutexGuard<'_, Inner>, inputs: MeshInputs, saved: Option<Instant>) {
         let inner = &mut *guard;

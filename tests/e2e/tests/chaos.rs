@@ -35,7 +35,7 @@ async fn converged(what: &str, mesh: &Pair, traffic: Traffic, turn: u32) -> anyh
 }
 
 fn same_ports(mesh: &Pair) -> ControlPlaneSpec {
-    ControlPlaneSpec { xds: mesh.control_plane.xds(), admin: mesh.control_plane.admin() }
+    ControlPlaneSpec { xds: mesh.control_plane.xds(), admin: mesh.control_plane.admin(), certificate_ttl: None }
 }
 
 /// Some moment: the point of these tests is that it is any.
