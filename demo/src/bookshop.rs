@@ -21,8 +21,10 @@ const EXAMPLE: &[(&str, &str)] = &[
     ("gateway.yaml", include_str!("../../examples/bookshop/gateway.yaml")),
     ("traffic.yaml", include_str!("../../examples/bookshop/traffic.yaml")),
     ("policy.yaml", include_str!("../../examples/bookshop/policy.yaml")),
-    ("tokens.yaml.in", include_str!("../../examples/bookshop/tokens.yaml.in")),
+    ("tokens.yaml", include_str!("../../examples/bookshop/tokens.yaml")),
 ];
+/// Where the example's keys are. Nobody is there: the demo writes them down instead.
+const EXAMPLE_KEYS: &str = "jwksUri: https://accounts.bookshop.example/jwks.json";
 /// The loopback network that the example is written for.
 const EXAMPLE_NETWORK: &str = "127.0.10.";
 /// Who signs the example's tokens.
@@ -222,8 +224,8 @@ impl Bookshop {
 fn write_configuration(folder: &Path, network: Network, issuer: &Issuer) -> anyhow::Result<String> {
     std::fs::create_dir_all(folder)?;
     for (name, text) in EXAMPLE {
-        let text = text.replace(EXAMPLE_NETWORK, &network.prefix()).replace("@JWKS@", &issuer.jwks()?);
-        write_atomically(folder, name.trim_end_matches(".in"), &text)?;
+        let text = text.replace(EXAMPLE_NETWORK, &network.prefix()).replace(EXAMPLE_KEYS, &format!("jwks: |\n      {}", issuer.jwks()?));
+        write_atomically(folder, name, &text)?;
     }
     let key = KeyPair::generate()?;
     let certificate = CertificateParams::new(vec![INGRESS_HOST.to_owned()])?.self_signed(&key)?;

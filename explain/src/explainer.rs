@@ -1,18 +1,18 @@
 //! From a case to its answer, remembering policy sets between cases.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use meshwright_config::{MtlsMode, PathNormalization, State, Workload};
 use meshwright_identity::SpiffeId;
-use meshwright_policy::wire::Protocol;
+use meshwright_policy::wire::{AuthzConfig, Protocol};
 
 use crate::answer::{Answer, Verdict};
 use crate::case::{Asked, Case, Source};
 use crate::documents;
-use crate::engine::{Decided, Decider, Engine, Stream};
+use crate::engine::{Decided, Decider, Engine, EngineError, Judge, Stream};
 use crate::hcm::{self, Head};
 use crate::lru::Lru;
 
@@ -31,6 +31,16 @@ pub struct Explainer {
     documents: Lru<Source, Remembered>,
     sets: Lru<SetKey, Set>,
     next: u64,
+    /// Instead of what cases name.
+    given: Option<Given>,
+}
+
+/// A mesh to answer for, whatever documents a case names.
+#[derive(Debug)]
+struct Given {
+    state: Arc<State>,
+    /// Key sets, by the issuers whose own they replace.
+    keys: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone)]
@@ -53,8 +63,9 @@ pub(crate) struct Set {
     address: Option<IpAddr>,
     normalization: PathNormalization,
     modes: HashMap<u16, MtlsMode>,
-    pub(crate) configuration: String,
+    configuration: String,
     decider: Box<dyn Decider>,
+    judge: Option<Judge>,
 }
 
 impl fmt::Debug for Set {
@@ -86,7 +97,14 @@ impl Stop {
 impl Explainer {
     #[must_use]
     pub fn new(engine: Box<dyn Engine>) -> Self {
-        Self { engine, documents: Lru::new(MOST_DOCUMENTS, MOST_TEXT), sets: Lru::new(MOST_SETS, usize::MAX), next: 0 }
+        Self { engine, documents: Lru::new(MOST_DOCUMENTS, MOST_TEXT), sets: Lru::new(MOST_SETS, usize::MAX), next: 0, given: None }
+    }
+
+    /// Answers for one mesh: the documents that a case names are not looked at. `keys` are key sets (RFC 7517 section 5) by issuer, which hold
+    /// instead of those that the mesh takes for it.
+    #[must_use]
+    pub fn for_mesh(engine: Box<dyn Engine>, state: Arc<State>, keys: BTreeMap<String, String>) -> Self {
+        Self { given: Some(Given { state, keys }), ..Self::new(engine) }
     }
 
     /// The answer to one line. `now`, in seconds since the epoch, is the time of cases that have none.
@@ -120,13 +138,16 @@ impl Explainer {
         let http = case.connection.protocol == Protocol::Http;
         let key = SetKey { documents: number, workload: case.workload.clone(), http };
         if self.sets.get(&key).is_none() {
-            let set = Set::new(state, case, self.engine.as_ref())?;
+            let set = Set::new(state, case, self.engine.as_ref(), self.given.as_ref().map(|given| &given.keys))?;
             self.sets.insert(key.clone(), set, 0);
         }
         self.sets.get(&key).ok_or_else(|| Stop::error("engine_failed", "the policy set is gone"))
     }
 
     fn state(&mut self, source: &Source) -> Remembered {
+        if let Some(given) = &self.given {
+            return Remembered { number: 0, state: Ok(Arc::clone(&given.state)) };
+        }
         if let Some(known) = self.documents.get(source) {
             return known.clone();
         }
@@ -142,13 +163,26 @@ impl Explainer {
 }
 
 impl Set {
-    fn new(state: Arc<State>, case: &Case, engine: &dyn Engine) -> Result<Self, Stop> {
+    fn new(state: Arc<State>, case: &Case, engine: &dyn Engine, keys: Option<&BTreeMap<String, String>>) -> Result<Self, Stop> {
         let (workload, address) = documents::workload(&state, &case.workload).map_err(|error| Stop::error("invalid_case", error))?;
         let configuration = meshwright_translate::workload_policy(&state, &workload, case.connection.protocol)
             .map_err(|error| Stop::error("invalid_documents", error))?;
+        let configuration = match keys {
+            Some(keys) if !keys.is_empty() => with_keys(&configuration, keys).map_err(|error| Stop::error("engine_failed", error))?,
+            Some(_) | None => configuration,
+        };
         let decider = engine.start(&configuration).map_err(|error| Stop::error("invalid_documents", error))?;
         let normalization = state.mesh().map_or(PathNormalization::Base, |mesh| mesh.path_normalization());
-        Ok(Self { state, workload, address, normalization, modes: HashMap::new(), configuration, decider })
+        Ok(Self { state, workload, address, normalization, modes: HashMap::new(), configuration, decider, judge: None })
+    }
+
+    /// The library's own view, for people.
+    pub(crate) fn judge(&mut self) -> Result<&mut Judge, EngineError> {
+        let judge = match self.judge.take() {
+            Some(judge) => judge,
+            None => Judge::new(&self.configuration)?,
+        };
+        Ok(self.judge.insert(judge))
     }
 
     /// What the listener lets through, and the request as the first filter sees it.
@@ -191,6 +225,17 @@ impl Set {
             now: case.now.unwrap_or(now),
         })
     }
+}
+
+/// The configuration with other keys for some issuers.
+fn with_keys(configuration: &str, keys: &BTreeMap<String, String>) -> Result<String, serde_json::Error> {
+    let mut config: AuthzConfig = serde_json::from_str(configuration)?;
+    for rule in config.request_authentication.iter_mut().flat_map(|document| &mut document.jwt_rules) {
+        if let Some(keys) = keys.get(&rule.issuer) {
+            rule.jwks = Some(keys.clone());
+        }
+    }
+    serde_json::to_string(&config)
 }
 
 pub(crate) fn answer(case: &Case, head: Option<&Head>, decided: Decided) -> Answer {

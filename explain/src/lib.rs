@@ -17,4 +17,4 @@ pub use answer::{Answer, Verdict};
 pub use case::{Case, InvalidCase};
 pub use engine::{Decided, Decider, Engine, EngineError, NativeEngine, Stream, WasmEngine};
 pub use explainer::Explainer;
-pub use story::Story;
+pub use story::{Story, ToldRule};

@@ -9,7 +9,6 @@ use serde::Serialize;
 
 use crate::answer::{Answer, Verdict};
 use crate::case::Case;
-use crate::engine::Judge;
 use crate::explainer::{self, Explainer, Stop};
 
 /// An answer with all that led to it.
@@ -46,9 +45,30 @@ struct Place {
     rule: u32,
 }
 
+impl ToldRule {
+    /// `<namespace>/<name>` of its policy.
+    #[must_use]
+    pub fn policy(&self) -> &str {
+        &self.place.policy
+    }
+
+    /// Its index in the policy, from 0.
+    #[must_use]
+    pub fn rule(&self) -> u32 {
+        self.place.rule
+    }
+
+    /// The fields that did not match, as `from.principals`; none: it matched.
+    #[must_use]
+    pub fn failed(&self) -> &[String] {
+        &self.failed
+    }
+}
+
+/// A rule, and how it fared.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ToldRule {
+pub struct ToldRule {
     #[serde(flatten)]
     place: Place,
     action: Action,
@@ -98,8 +118,7 @@ impl Explainer {
         let head = set.admit(case)?;
         let stream = set.stream(case, head.as_ref(), now)?;
         let failed = |error| Stop::Error { reason: "engine_failed", message: format!("{error}") };
-        let mut judge = Judge::new(&set.configuration).map_err(failed)?;
-        let judged = judge.judge(&stream);
+        let judged = set.judge().map_err(failed)?.judge(&stream);
         story.rules = judged.considered.iter().map(ToldRule::from).collect();
         story.nearest_miss = judged.evaluation.nearest.map(|miss| Miss { place: miss.rule.into(), failed: miss.failed });
         story.audit = judged.evaluation.audit.map(Place::from);
@@ -134,6 +153,12 @@ impl Story {
     #[must_use]
     pub fn answer(&self) -> &Answer {
         &self.answer
+    }
+
+    /// Every rule, in the order in which they are tried; none where no policy was asked.
+    #[must_use]
+    pub fn rules(&self) -> &[ToldRule] {
+        &self.rules
     }
 
     fn compare_headers(&mut self, case: &Case) {

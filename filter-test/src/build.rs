@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use meshwright_wasm_host::{
-    Answer, Fault, Grpc, Host, Limits, LogLevel, Plugin, Request, Response, Shared, Status, StreamInfo, Tcp, Upstream,
+    Answer, Fault, Grpc, Host, Limits, LogLevel, Plugin, Profile, Request, Response, Shared, Status, StreamInfo, Tcp, Upstream,
 };
 
 use crate::wire::{
-    AnswerWire, Bytes, FaultWire, GrpcWire, HeaderMap, Level, LogWire, ModuleWire, RequestWire, ScenarioWire, StatusWire, TcpStepWire,
-    TcpWire, UpstreamWire, WorldWire,
+    AnswerWire, Bytes, FaultWire, GrpcWire, HeaderMap, Level, LogWire, ModuleWire, ProfileWire, RequestWire, ScenarioWire, StatusWire,
+    TcpStepWire, TcpWire, UpstreamWire, WorldWire,
 };
 
 /// A field's path and what is wrong with it.
@@ -74,6 +74,12 @@ impl Setup {
             .limits(limits(world));
         if let Some(level) = module.log_level {
             plugin = plugin.log_level(log_level(level));
+        }
+        if let Some(profile) = world.profile {
+            plugin = plugin.profile(match profile {
+                ProfileWire::Envoy => Profile::Envoy,
+                ProfileWire::Spec => Profile::Spec,
+            });
         }
         if let Some(now) = world.now {
             plugin = plugin.now(now.0);

@@ -143,19 +143,19 @@ fn trap(expected: &Expectation, report: &Report, failures: &mut Vec<Failure>) {
 }
 
 fn cost(expected: &CostExpectation, report: &Report, failures: &mut Vec<Failure>) {
-    let mut at_most = |name: String, most: Option<u64>, found: u64| {
+    let mut at_most = |name: &str, most: Option<u64>, found: u64| {
         if let Some(most) = most.filter(|most| found > *most) {
             failures.push(Failure::new(format!("expect.cost.{name}"), format!("at most {most}"), found.to_string()));
         }
     };
-    at_most("max_hostcalls".to_owned(), expected.max_hostcalls, report.hostcalls.values().sum());
+    at_most("max_hostcalls", expected.max_hostcalls, report.hostcalls.values().sum());
     for (function, most) in &expected.max_hostcalls_of {
         let found = report.hostcalls.get(function.as_str()).copied().unwrap_or_default();
-        at_most(format!("max_hostcalls_of.{function}"), *most, found);
+        at_most(&format!("max_hostcalls_of.{function}"), *most, found);
     }
-    at_most("max_memory".to_owned(), expected.max_memory, report.cost.memory);
-    at_most("max_allocations".to_owned(), expected.max_allocations, report.cost.allocations);
-    at_most("max_bytes_copied".to_owned(), expected.max_bytes_copied, report.cost.bytes_from_guest + report.cost.bytes_to_guest);
+    at_most("max_memory", expected.max_memory, report.cost.memory);
+    at_most("max_allocations", expected.max_allocations, report.cost.allocations);
+    at_most("max_bytes_copied", expected.max_bytes_copied, report.cost.bytes_from_guest + report.cost.bytes_to_guest);
     // An engine that does not count has no fuel to compare; the runner takes one that counts wherever it is expected.
-    at_most("max_fuel".to_owned(), expected.max_fuel, report.cost.fuel.unwrap_or(u64::MAX));
+    at_most("max_fuel", expected.max_fuel, report.cost.fuel.unwrap_or(u64::MAX));
 }

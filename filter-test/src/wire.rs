@@ -79,8 +79,18 @@ pub(crate) struct WorldWire {
     /// Clusters that the filter can call: each a list of answers in order, of which the last is given again to every later call.
     pub(crate) clusters: BTreeMap<String, Option<Vec<AnswerWire>>>,
     pub(crate) limits: LimitsWire,
+    /// Whose behaviour is shown where Envoy and the specification differ; Envoy's if not said.
+    pub(crate) profile: Option<ProfileWire>,
     /// Host functions that fail instead of doing anything.
     pub(crate) faults: Vec<FaultWire>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "Profile")]
+pub(crate) enum ProfileWire {
+    Envoy,
+    Spec,
 }
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

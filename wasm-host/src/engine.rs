@@ -1,27 +1,31 @@
-//! The WebAssembly engine: how modules are compiled, and the clock by which a callback that hangs is stopped.
+//! The WebAssembly engine: how modules are compiled, and where their VMs get memory from.
 
 mod cache;
+mod runtime;
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+
+use wasmtime::Module;
 
 use crate::error::LoadError;
 
 use cache::Cache;
-
-/// Wall-clock time of one epoch, in which limits are counted.
-const EPOCH: Duration = Duration::from_millis(10);
+use runtime::Allocation;
+pub(crate) use runtime::{Runtime, epochs};
 
 /// Compiles and runs modules. Cheap to clone; one serves any number of hosts in any number of threads.
+///
+/// A VM takes a place in a pool, which is what makes a fresh VM for every run cheap. When all places are taken, or the module does not fit,
+/// it gets memory of its own and nothing else changes.
 #[derive(Debug, Clone)]
 pub struct Engine {
-    pub(crate) inner: wasmtime::Engine,
     pub(crate) metered: bool,
     cache: Option<Cache>,
-    _ticker: Arc<Ticker>,
+    /// `None` where the machine does not give so many addresses.
+    pooled: Option<Arc<Runtime>>,
+    /// Made when the pool does not do.
+    plain: Arc<OnceLock<Arc<Runtime>>>,
 }
 
 impl Engine {
@@ -51,57 +55,49 @@ impl Engine {
         Ok(self)
     }
 
-    pub(crate) fn compile(&self, wasm: &[u8]) -> Result<wasmtime::Module, LoadError> {
-        let compile = || wasmtime::Module::from_binary(&self.inner, wasm).map_err(|error| LoadError::Invalid(format!("{error:#}")));
-        match &self.cache {
-            Some(cache) => cache.module(&self.inner, wasm, compile),
-            None => compile(),
-        }
-    }
-
     fn of(metered: bool) -> Result<Self, LoadError> {
-        let mut config = wasmtime::Config::new();
-        config.consume_fuel(metered).epoch_interruption(true).wasm_backtrace_max_frames(std::num::NonZeroUsize::new(32));
-        let inner = wasmtime::Engine::new(&config).map_err(|error| LoadError::Engine(format!("{error:#}")))?;
-        let ticker = Ticker::start(&inner).map_err(|error| LoadError::Engine(error.to_string()))?;
-        Ok(Self { inner, metered, cache: None, _ticker: Arc::new(ticker) })
+        let engine =
+            Self { metered, cache: None, pooled: Runtime::new(metered, Allocation::Pool).ok().map(Arc::new), plain: Arc::default() };
+        if engine.pooled.is_none() {
+            engine.plain()?;
+        }
+        Ok(engine)
     }
-}
 
-/// How many epochs make at least `time`.
-pub(crate) fn epochs(time: Duration) -> u64 {
-    u64::try_from(time.as_millis() / EPOCH.as_millis()).unwrap_or(u64::MAX).saturating_add(1)
-}
-
-#[derive(Debug)]
-struct Ticker {
-    stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Ticker {
-    fn start(engine: &wasmtime::Engine) -> std::io::Result<Self> {
-        let (stop, stopped) = mpsc::channel();
-        let engine = engine.weak();
-        let tick = move || {
-            while stopped.recv_timeout(EPOCH) == Err(RecvTimeoutError::Timeout) {
-                match engine.upgrade() {
-                    Some(engine) => engine.increment_epoch(),
-                    None => return,
-                }
-            }
-        };
-        let thread = std::thread::Builder::new().name("wasm-epochs".to_owned()).spawn(tick)?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    /// Compiles a module for the pool if it fits in there.
+    pub(crate) fn compile(&self, wasm: &[u8]) -> Result<(Arc<Runtime>, Module), LoadError> {
+        if let Some(pooled) = &self.pooled
+            && let Ok(module) = self.compile_for(pooled, wasm)
+        {
+            return Ok((Arc::clone(pooled), module));
+        }
+        let plain = self.plain()?;
+        let module = self.compile_for(&plain, wasm)?;
+        Ok((plain, module))
     }
-}
 
-impl Drop for Ticker {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // It cannot panic, and nothing is to be done about it if it did.
-            let _ = thread.join();
+    /// The module again, with memory of its own for each VM.
+    pub(crate) fn outside_the_pool(&self, module: &Module) -> wasmtime::Result<(Arc<Runtime>, Module)> {
+        let plain = self.plain()?;
+        let again = cache::moved(module, &plain.engine)?;
+        Ok((plain, again))
+    }
+
+    fn plain(&self) -> Result<Arc<Runtime>, LoadError> {
+        if let Some(plain) = self.plain.get() {
+            return Ok(Arc::clone(plain));
+        }
+        // Two threads may both make one; the first is kept.
+        let new = Arc::new(Runtime::new(self.metered, Allocation::Each)?);
+        Ok(Arc::clone(self.plain.get_or_init(|| new)))
+    }
+
+    fn compile_for(&self, runtime: &Runtime, wasm: &[u8]) -> Result<Module, LoadError> {
+        let engine = &runtime.engine;
+        let compile = || Module::from_binary(engine, wasm).map_err(|error| LoadError::Invalid(format!("{error:#}")));
+        match &self.cache {
+            Some(cache) => cache.module(engine, wasm, compile),
+            None => compile(),
         }
     }
 }

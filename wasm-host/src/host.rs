@@ -1,17 +1,17 @@
 //! A loaded module: compiled, checked and linked once, started any number of times.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use wasmtime::{InstancePre, Linker, Module};
 
 use crate::abi::AbiVersion;
 use crate::callbacks;
-use crate::engine::Engine;
+use crate::engine::{Engine, Runtime};
 use crate::error::LoadError;
+use crate::exports::Exports;
 use crate::plugin::Plugin;
 use crate::state::State;
-use crate::{hostcalls, wasi};
 
 /// A proxy-wasm module, ready to be started. Cheap to clone.
 #[derive(Clone)]
@@ -20,7 +20,17 @@ pub struct Host(Arc<Loaded>);
 struct Loaded {
     engine: Engine,
     abi: AbiVersion,
-    instance: InstancePre<State>,
+    linked: Linked,
+    /// For VMs that find no place in the pool.
+    outside: OnceLock<Linked>,
+}
+
+/// A module on one of the engine's two kinds of memory.
+pub(crate) struct Linked {
+    module: Module,
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) instance: InstancePre<State>,
+    pub(crate) exports: Arc<Exports>,
 }
 
 impl fmt::Debug for Host {
@@ -43,13 +53,11 @@ impl Host {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn load_on(engine: &Engine, wasm: &[u8]) -> Result<Self, LoadError> {
-        let module = engine.compile(wasm)?;
+        let (runtime, module) = engine.compile(wasm)?;
         let abi = callbacks::abi_of(&module)?;
         callbacks::check_exports(&module, abi)?;
-        let linker = linker(engine, abi).map_err(|error| LoadError::Engine(format!("{error:#}")))?;
-        check_imports(&module, &linker, abi)?;
-        let instance = linker.instantiate_pre(&module).map_err(|error| LoadError::Link(format!("{error:#}")))?;
-        Ok(Self(Arc::new(Loaded { engine: engine.clone(), abi, instance })))
+        let linked = Linked::new(runtime, module, abi)?;
+        Ok(Self(Arc::new(Loaded { engine: engine.clone(), abi, linked, outside: OnceLock::new() })))
     }
 
     /// The ABI version that the module advertises.
@@ -64,29 +72,38 @@ impl Host {
         Plugin::new(self.clone(), root_id.into(), configuration.into())
     }
 
-    pub(crate) fn engine(&self) -> &wasmtime::Engine {
-        &self.0.engine.inner
-    }
-
     pub(crate) fn is_metered(&self) -> bool {
         self.0.engine.metered
     }
 
-    pub(crate) fn instance(&self) -> &InstancePre<State> {
-        &self.0.instance
+    pub(crate) fn linked(&self) -> &Linked {
+        &self.0.linked
+    }
+
+    /// The module with memory of its own for each VM.
+    pub(crate) fn outside_the_pool(&self) -> wasmtime::Result<&Linked> {
+        let Loaded { engine, abi, linked, outside } = &*self.0;
+        if let Some(outside) = outside.get() {
+            return Ok(outside);
+        }
+        let (runtime, module) = engine.outside_the_pool(&linked.module)?;
+        let new = Linked::new(runtime, module, *abi)?;
+        Ok(outside.get_or_init(|| new))
     }
 }
 
-fn linker(engine: &Engine, abi: AbiVersion) -> wasmtime::Result<Linker<State>> {
-    let mut linker = Linker::new(&engine.inner);
-    hostcalls::link(&mut linker, abi)?;
-    wasi::link(&mut linker)?;
-    Ok(linker)
+impl Linked {
+    fn new(runtime: Arc<Runtime>, module: Module, abi: AbiVersion) -> Result<Self, LoadError> {
+        let linker = runtime.linker(abi).map_err(|error| LoadError::Engine(format!("{error:#}")))?;
+        let instance = linker.instantiate_pre(&module).map_err(|error| refusal(&module, &linker, abi, &error))?;
+        let exports = Arc::new(Exports::of(&module));
+        Ok(Self { module, runtime, instance, exports })
+    }
 }
 
-fn check_imports(module: &Module, linker: &Linker<State>, abi: AbiVersion) -> Result<(), LoadError> {
+fn refusal(module: &Module, linker: &Linker<State>, abi: AbiVersion, error: &wasmtime::Error) -> LoadError {
     let mut store = wasmtime::Store::new(linker.engine(), State::new(abi, Arc::default()));
     let missing = module.imports().filter(|import| linker.get(&mut store, import.module(), import.name()).is_err());
     let imports: Vec<String> = missing.map(|import| format!("`{}.{}`", import.module(), import.name())).collect();
-    if imports.is_empty() { Ok(()) } else { Err(LoadError::MissingImports { abi, imports }) }
+    if imports.is_empty() { LoadError::Link(format!("{error:#}")) } else { LoadError::MissingImports { abi, imports } }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::headers::Headers;
 use crate::message::{Message, Request, Response, UpstreamReply};
 use crate::misuse::Misuse;
+use crate::profile::Profile;
 use crate::report::{Ended, LocalReply, Outcome};
 use crate::stream::{Side, Stream};
 use crate::vm::{Trapped, Vm};
@@ -196,7 +197,7 @@ impl<'a> Exchange<'a> {
             Err(Stop::Crash) => return Ended::EnvoyCrash,
             Err(Stop::Trapped | Stop::Reply(_) | Stop::Envoy(..)) => return self.fail(),
         };
-        match self.log().and_then(|()| self.delete()) {
+        match self.first_farewell().and_then(|()| self.second_farewell()) {
             Ok(()) if self.vm.state().recorder.misuse.contains(&Misuse::ReplyInLog) => Ended::EnvoyCrash,
             Ok(()) => ended,
             Err(Trapped) => self.fail(),
@@ -219,12 +220,44 @@ impl<'a> Exchange<'a> {
         Ok(())
     }
 
-    fn delete(&mut self) -> Result<(), Trapped> {
+    /// Envoy goes on whatever this answers.
+    fn done(&mut self) -> Result<(), Trapped> {
         let id = self.id;
-        // Envoy deletes a stream's context whatever this answers.
-        self.vm.invoke("proxy_on_done", id, &[id])?;
-        self.vm.invoke("proxy_on_delete", id, &[id])?;
+        let finished = self.vm.invoke("proxy_on_done", id, &[id])?.is_none_or(|done| done != 0);
+        if finished || self.profile() == Profile::Envoy {
+            return Ok(());
+        }
+        if let Some(stream) = self.stream_mut() {
+            stream.finishing = true;
+        }
+        while self.stream().is_some_and(|stream| !stream.done) {
+            if !self.vm.next_event(Duration::MAX)? {
+                self.vm.state_mut().recorder.misuse(Misuse::ContextNeverDone);
+                break;
+            }
+        }
         Ok(())
+    }
+
+    /// All filters of a chain say the first of their two farewells, and then all the second.
+    fn first_farewell(&mut self) -> Result<(), Trapped> {
+        match self.profile() {
+            Profile::Envoy => self.log(),
+            Profile::Spec => self.done(),
+        }
+    }
+
+    fn second_farewell(&mut self) -> Result<(), Trapped> {
+        match self.profile() {
+            Profile::Envoy => self.done()?,
+            Profile::Spec => self.log()?,
+        }
+        self.vm.invoke("proxy_on_delete", self.id, &[self.id])?;
+        Ok(())
+    }
+
+    fn profile(&self) -> Profile {
+        self.vm.state().settings.profile
     }
 
     fn fail(&mut self) -> Ended {

@@ -12,6 +12,7 @@ use crate::foreign::ForeignFunction;
 use crate::host::Host;
 use crate::limits::{FailurePolicy, Limits};
 use crate::message::Request;
+use crate::profile::Profile;
 use crate::report::{Outcome, Report, TcpOutcome};
 use crate::script::{StreamInfo, Tcp};
 use crate::shared::Shared;
@@ -40,6 +41,7 @@ pub(crate) struct Settings {
     pub(crate) seed: u64,
     pub(crate) limits: Limits,
     pub(crate) failure_policy: FailurePolicy,
+    pub(crate) profile: Profile,
     /// What the guest may call and be called by; `None` is everything.
     pub(crate) capabilities: Option<BTreeSet<String>>,
     pub(crate) faults: Vec<Fault>,
@@ -63,6 +65,7 @@ impl Default for Settings {
             seed: 0,
             limits: Limits::default(),
             failure_policy: FailurePolicy::default(),
+            profile: Profile::default(),
             capabilities: None,
             faults: Vec::new(),
         }
@@ -167,6 +170,13 @@ impl Plugin {
     #[must_use]
     pub const fn limits(mut self, limits: Limits) -> Self {
         self.settings.limits = limits;
+        self
+    }
+
+    /// Whose behaviour is shown where Envoy and the specification differ.
+    #[must_use]
+    pub const fn profile(mut self, profile: Profile) -> Self {
+        self.settings.profile = profile;
         self
     }
 

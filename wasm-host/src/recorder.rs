@@ -22,7 +22,8 @@ pub(crate) struct Recorder {
     pub(crate) logs: Vec<LogLine>,
     pub(crate) calls: Vec<HttpCall>,
     pub(crate) trace: Vec<TraceEvent>,
-    pub(crate) hostcalls: BTreeMap<&'static str, u64>,
+    /// By the place of the name in the program, which is one for each function: names are not compared on every call.
+    hostcalls: Vec<(&'static str, u64)>,
     pub(crate) traps: Vec<Trap>,
     pub(crate) misuse: Vec<Misuse>,
     pub(crate) properties: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -42,8 +43,20 @@ impl Recorder {
     }
 
     pub(crate) fn hostcall(&mut self, name: &'static str, status: Status) {
-        *self.hostcalls.entry(name).or_default() += 1;
+        match self.hostcalls.iter_mut().find(|(known, _)| std::ptr::eq(*known, name)) {
+            Some((_, count)) => *count += 1,
+            None => self.hostcalls.push((name, 1)),
+        }
         self.event(TraceEvent::Hostcall { name, status });
+    }
+
+    /// How often each host function was called.
+    pub(crate) fn take_hostcalls(&mut self) -> BTreeMap<&'static str, u64> {
+        let mut counts = BTreeMap::new();
+        for (name, count) in self.hostcalls.drain(..) {
+            *counts.entry(name).or_default() += count;
+        }
+        counts
     }
 
     /// Returns where the event is, so that its result can be filled in.

@@ -157,7 +157,8 @@ impl State {
 
     /// The report so far; recording starts anew. Metrics and memory go on.
     pub(crate) fn take_report(&mut self, memory: u64, fuel: Option<u64>) -> Report {
-        let Recorder { logs, calls, trace, hostcalls, traps, misuse, properties, dropped, copied, .. } = std::mem::take(&mut self.recorder);
+        let hostcalls = self.recorder.take_hostcalls();
+        let Recorder { logs, calls, trace, traps, misuse, properties, dropped, copied, .. } = std::mem::take(&mut self.recorder);
         let metrics = self.metrics.snapshot();
         let grpc_calls = std::mem::take(&mut self.grpc.made);
         let filter_state = BTreeMap::new();

@@ -62,5 +62,8 @@ pub(crate) struct Stream {
     pub(crate) code_details: Option<String>,
     pub(crate) id: u32,
     pub(crate) root: u32,
+    /// It answered false to `proxy_on_done`, and `proxy_done` is awaited.
+    pub(crate) finishing: bool,
+    pub(crate) done: bool,
     pub(crate) route_cache_cleared: bool,
 }

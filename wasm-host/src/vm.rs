@@ -1,19 +1,18 @@
 //! One VM: calls its exports with limits and turns traps into reports. Knows no streams' order.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasmtime::{Func, Store, Val};
+use wasmtime::{Instance, Store};
 
 use crate::abi::length;
 use crate::call::Restricted;
-use crate::callbacks::{CALLBACKS, MALLOC};
 use crate::calls::{CallEnd, message};
 use crate::engine::epochs;
+use crate::exports::Exports;
 use crate::grpc::GrpcEvent;
-use crate::host::Host;
+use crate::host::{Host, Linked};
 use crate::message::{Message, Response};
 use crate::plugin::Settings;
 use crate::report::{Report, Trap, TrapKind};
@@ -27,7 +26,8 @@ pub(crate) struct Trapped;
 
 pub(crate) struct Vm {
     store: Store<State>,
-    callbacks: BTreeMap<&'static str, Func>,
+    instance: Instance,
+    exports: Arc<Exports>,
     deadline: u64,
     failed: bool,
     /// Fuel that was left at the last report, when it is counted.
@@ -41,9 +41,17 @@ impl fmt::Debug for Vm {
 }
 
 impl Vm {
-    pub(crate) fn new(host: &Host, settings: Arc<Settings>) -> wasmtime::Result<Self> {
+    /// In the pool while there is a place in it.
+    pub(crate) fn new(host: &Host, settings: &Arc<Settings>) -> wasmtime::Result<Self> {
+        match Self::on(host.linked(), host, settings) {
+            Err(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => Self::on(host.outside_the_pool()?, host, settings),
+            made => made,
+        }
+    }
+
+    fn on(linked: &Linked, host: &Host, settings: &Arc<Settings>) -> wasmtime::Result<Self> {
         let deadline = epochs(settings.limits.callback);
-        let mut store = Store::new(host.engine(), State::new(host.abi_version(), settings));
+        let mut store = Store::new(&linked.runtime.engine, State::new(host.abi_version(), Arc::clone(settings)));
         store.limiter(|state| &mut state.limiter);
         store.set_epoch_deadline(deadline);
         let fuel = host.is_metered().then_some(u64::MAX);
@@ -51,24 +59,15 @@ impl Vm {
             store.set_fuel(fuel)?;
         }
         store.data_mut().restricted = Some("the module's start function");
-        let instance = host.instance().instantiate(&mut store)?;
+        let instance = linked.instance.instantiate(&mut store)?;
         store.data_mut().restricted = None;
-        let memory = instance.get_memory(&mut store, "memory");
-        let mut callbacks = BTreeMap::new();
-        for (name, ..) in CALLBACKS {
-            if name.starts_with("proxy_on_") && name != "proxy_on_memory_allocate" && !store.data().may(name) {
-                continue;
-            }
-            if let Some(function) = instance.get_func(&mut store, name) {
-                callbacks.insert(name, function);
-            }
-        }
-        let allocator = instance.get_func(&mut store, MALLOC).or_else(|| callbacks.get("proxy_on_memory_allocate").copied());
-        let allocator = allocator.map(|function| function.typed(&store)).transpose()?;
+        let exports = Arc::clone(&linked.exports);
+        let memory = exports.memory(&mut store, instance);
+        let allocator = exports.allocator(&mut store, instance).map(|function| function.typed(&store)).transpose()?;
         let state = store.data_mut();
         state.memory = memory;
         state.allocator = allocator;
-        Ok(Self { store, callbacks, deadline, failed: false, fuel })
+        Ok(Self { store, instance, exports, deadline, failed: false, fuel })
     }
 
     pub(crate) fn state(&self) -> &State {
@@ -86,9 +85,9 @@ impl Vm {
     /// Runs the module's own start: `_initialize` and then `main`, or else `_start`. Only logging and WASI are allowed in it.
     pub(crate) fn initialize(&mut self) -> Result<(), Trapped> {
         self.state_mut().restricted = Some("the module's initialisation");
-        if self.callbacks.contains_key("_initialize") {
+        if self.exports.callback("_initialize").is_some() {
             self.invoke("_initialize", 0, &[])?;
-            if self.callbacks.contains_key("main") {
+            if self.exports.callback("main").is_some() {
                 self.invoke("main", 0, &[0, 0])?;
             } else {
                 self.invoke("__main_void", 0, &[])?;
@@ -105,23 +104,19 @@ impl Vm {
         if self.failed {
             return Err(Trapped);
         }
-        let Some(function) = self.callbacks.get(name).copied() else {
+        let exports = Arc::clone(&self.exports);
+        let Some(callback) = exports.callback(name).filter(|_| self.may_call(name)) else {
             return Ok(None);
         };
-        let kind = function.ty(&self.store);
-        // ABI 0.1.0 knows less of the last arguments.
-        let arguments: Vec<Val> = arguments.iter().take(kind.params().len()).map(|number| Val::I32(number.cast_signed())).collect();
-        let mut results = vec![Val::I32(0); kind.results().len()];
         let place = self.state_mut().recorder.callback(name, context);
         self.store.set_epoch_deadline(self.deadline);
         let outer = std::mem::replace(&mut self.state_mut().current, context);
-        let called = function.call(&mut self.store, &arguments, &mut results);
+        let called = callback.call(&mut self.store, self.instance, arguments);
         let state = self.state_mut();
         state.current = outer;
         state.effective = None;
         match called {
-            Ok(()) => {
-                let result = results.first().and_then(Val::i32).map(i32::cast_unsigned);
+            Ok(result) => {
                 state.recorder.callback_returned(place, result);
                 Ok(result)
             }
@@ -131,6 +126,11 @@ impl Vm {
                 Err(Trapped)
             }
         }
+    }
+
+    /// Callbacks can be restricted, but not the allocator.
+    fn may_call(&self, name: &str) -> bool {
+        !name.starts_with("proxy_on_") || self.state().may(name)
     }
 
     /// Makes a stream and its context.

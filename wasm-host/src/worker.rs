@@ -84,7 +84,7 @@ impl Worker {
 }
 
 fn start_vm(host: &Host, settings: &Arc<Settings>) -> Result<Vm, StartError> {
-    let mut vm = Vm::new(host, settings.clone()).map_err(|error| StartError::Instantiate(format!("{error:#}")))?;
+    let mut vm = Vm::new(host, settings).map_err(|error| StartError::Instantiate(format!("{error:#}")))?;
     let started = vm.initialize().and_then(|()| vm.start_root(settings.configuration.clone()));
     refusal(&mut vm, started).map_or(Ok(vm), Err)
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use meshwright_server::ServerOptions;
+use meshwright_server::{Guard, ServerOptions};
 
 /// Run the control plane: documents in, xDS out.
 ///
@@ -35,6 +35,12 @@ pub(crate) struct ControlPlane {
     /// Life of the certificates that it issues, in seconds.
     #[arg(long, value_name = "SECONDS", default_value = "43200")]
     certificate_ttl: u64,
+    /// Hold back a change that removes more than this share of the endpoints, the services or the policies; 100 holds nothing.
+    #[arg(long, value_name = "PERCENT", default_value = "50", value_parser = clap::value_parser!(u8).range(0..=100))]
+    hold_removals_above: u8,
+    /// Hold back nothing that removes fewer than so many of them.
+    #[arg(long, value_name = "COUNT", default_value = "10")]
+    hold_removals_from: usize,
 }
 
 impl ControlPlane {
@@ -46,6 +52,7 @@ impl ControlPlane {
             listen: self.listen,
             admin: self.admin,
             insecure_plaintext_xds: self.insecure_plaintext_xds,
+            guard: Guard::new(self.hold_removals_above, self.hold_removals_from),
             certificate_ttl: Duration::from_secs(self.certificate_ttl),
         };
         let stop = super::termination()?;

@@ -45,7 +45,7 @@ pub(crate) struct Explain {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum EngineName {
+pub(crate) enum EngineName {
     Wasm,
     Native,
 }
@@ -68,7 +68,7 @@ impl Explain {
     }
 }
 
-fn engine(name: EngineName, module: Option<PathBuf>) -> anyhow::Result<Box<dyn Engine>> {
+pub(crate) fn engine(name: EngineName, module: Option<PathBuf>) -> anyhow::Result<Box<dyn Engine>> {
     Ok(match name {
         EngineName::Native => Box::new(NativeEngine),
         EngineName::Wasm => Box::new(WasmEngine::from_file(&super::control_plane::module_or_default(module)?)?),

@@ -1,27 +1,43 @@
 //! The authority itself: opened from the data directory (made there on first start), issues leaves, replaces its intermediate in time.
 
+#[cfg(test)]
+mod crash_tests;
+mod current;
+mod error;
+mod files;
+mod import;
 mod material;
 mod profile;
+mod rotation;
+mod state;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, SystemTime};
 
-use meshwright_identity::{InvalidSpiffeId, SpiffeId, TrustDomain};
-use rcgen::PublicKeyData;
+use meshwright_identity::{SpiffeId, TrustDomain};
 use rustls_pki_types::CertificateDer;
+use tokio::sync::watch;
 
+use self::current::Current;
+pub use self::error::{IssueError, OpenError};
+use self::files::FOLDER;
+pub use self::import::{ImportError, Imported, TakenRoot, import};
 pub use self::material::InvalidMaterial;
-pub(crate) use self::material::to_pem;
-use self::material::{LoadError, Material};
-use self::profile::{INTERMEDIATE_LIFE, LEAF_BACKDATE, MARGIN, RENEW_INTERMEDIATE_BEFORE, ROOT_LIFE, Validity};
+pub(crate) use self::material::Material;
+use self::profile::{LEAF_BACKDATE, MARGIN, RENEW_INTERMEDIATE_BEFORE, Validity};
+pub use self::rotation::{NewRoot, RolloverStatus, RootStatus, abort_rollover, confirm_rollover, rotate};
+use self::state::State;
 use crate::CONTROL_PLANE_SERVICE_ACCOUNT;
 use crate::fingerprint::Fingerprint;
-use crate::private_key::{KeyError, PrivateKey};
-use crate::signing_request::{RefusedRequest, SigningRequest};
-use crate::store::{self, StoreError};
-use crate::time::{earlier, utc, whole_seconds};
+use crate::passphrase::Passphrase;
+use crate::private_key::{KeyAlgorithm, PrivateKey};
+use crate::rollover::Phase;
+use crate::signing_request::SigningRequest;
+use crate::store;
+use crate::time::{earlier, unix_seconds, utc, whole_seconds};
 
 /// Shortest life of a leaf; a shorter wish gets this.
 pub const MIN_LEAF_TTL: Duration = Duration::from_secs(10);
@@ -30,70 +46,39 @@ pub const MAX_LEAF_TTL: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const SERVER_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 /// When the issuer has less than this left (or less than what was asked), it refuses: such a leaf would be an outage soon.
 const FLOOR: Duration = Duration::from_secs(60 * 60);
+/// How often an intermediate is looked for again that is due and was not there.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
-const FOLDER: &str = "ca";
-const ROOT: &str = "root.pem";
-const INTERMEDIATE: &str = "intermediate.pem";
+/// How an authority is kept.
+#[derive(Debug, Clone)]
+pub struct AuthorityOptions {
+    /// Keys on disk are encrypted with it; those that are not yet are on opening.
+    pub passphrase: Option<Passphrase>,
+    /// What new roots and intermediates have.
+    pub algorithm: KeyAlgorithm,
+    /// The longest life that leaves are given: a rollover waits for so long.
+    pub leaf_ttl: Duration,
+}
+
+impl Default for AuthorityOptions {
+    fn default() -> Self {
+        Self { passphrase: None, algorithm: KeyAlgorithm::default(), leaf_ttl: MAX_LEAF_TTL }
+    }
+}
 
 /// The mesh's certificate authority.
 pub struct Authority {
     dir: PathBuf,
     trust_domain: TrustDomain,
     control_plane: SpiffeId,
-    root: CertificateDer<'static>,
-    root_until: SystemTime,
-    trust_bundle_pem: String,
-    intermediate: RwLock<Arc<Material>>,
-}
-
-/// Why the authority's directory cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("`{}` cannot be used: {source}; restore it from a backup, or give another data directory to start a new mesh", .path.display())]
-    Root { path: PathBuf, source: InvalidMaterial },
-    #[error("`{}` cannot be used: {source}; restore it from a backup, or remove it to have the root sign a new one", .path.display())]
-    Intermediate { path: PathBuf, source: InvalidMaterial },
-    #[error("`{}` has an intermediate but no `root.pem`; restore it from a backup, or give another data directory to start a new mesh", .0.display())]
-    RootMissing(PathBuf),
-    #[error("`{}` has no certificate authority yet; start the control plane on it once", .0.display())]
-    NoAuthority(PathBuf),
-    #[error("`{}` belongs to the mesh of trust domain `{found}`; this one is `{expected}`: give it a data directory of its own", .dir.display())]
-    OtherTrustDomain { dir: PathBuf, found: TrustDomain, expected: TrustDomain },
-    #[error("the root certificate in `{}` is valid from {from} to {until} and the clock says {now}", .path.display())]
-    RootValidity { path: PathBuf, from: String, until: String, now: String },
-    #[error("the root namespace does not make an identity: {0}")]
-    RootNamespace(#[from] InvalidSpiffeId),
-    #[error(transparent)]
-    Issue(#[from] IssueError),
-}
-
-/// Why a certificate is not issued.
-#[derive(Debug, thiserror::Error)]
-pub enum IssueError {
-    #[error(transparent)]
-    Request(#[from] RefusedRequest),
-    #[error("`{id}` is not of this mesh's trust domain `{expected}`")]
-    TrustDomain { id: SpiffeId, expected: TrustDomain },
-    #[error("`{0}` names a trust domain, not a workload")]
-    NoPath(SpiffeId),
-    #[error("`{0}` is kept for the control plane itself")]
-    Reserved(SpiffeId),
-    #[error("the {issuer} certificate ends at {until}, too soon to sign with")]
-    IssuerExpires { issuer: &'static str, until: String },
-    #[error("the clock says {now}, before the intermediate certificate's begin at {from}")]
-    ClockBehind { now: String, from: String },
-    #[error("the authority's files: {0}")]
-    Store(#[from] StoreError),
-    #[error("the authority's files: {0}")]
-    Material(InvalidMaterial),
-    #[error(transparent)]
-    Reopen(#[from] Box<OpenError>),
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    #[error("signing failed: {0}")]
-    Sign(#[from] rcgen::Error),
+    options: AuthorityOptions,
+    current: RwLock<Current>,
+    bundle: watch::Sender<Arc<str>>,
+    /// When the last leaf ends that may be alive: seconds since 1970.
+    leaves_until: AtomicU64,
+    /// The same of those that this process does not know of.
+    unknown_until: AtomicU64,
+    looked: AtomicU64,
 }
 
 /// A certificate that was just issued.
@@ -101,7 +86,7 @@ pub enum IssueError {
 pub struct Issued {
     /// Leaf and intermediate, PEM.
     pub chain_pem: String,
-    /// Leaf and intermediate.
+    /// Leaf and intermediate; and what is between that and the root, when there is something.
     pub chain: Vec<CertificateDer<'static>>,
     /// For logs: hexadecimal.
     pub serial: String,
@@ -112,42 +97,52 @@ pub struct Issued {
 /// The control plane's own certificate and key, for its TLS.
 #[derive(Debug)]
 pub struct ServerIdentity {
-    /// Leaf, intermediate and root: the root is there for peers that know only its fingerprint.
+    /// Leaf, intermediate and every root: these are there for peers that know only a fingerprint.
     pub chain: Vec<CertificateDer<'static>>,
     pub key: PrivateKey,
     pub not_after: SystemTime,
 }
 
 impl Authority {
+    /// [`Authority::open_with`] with [`AuthorityOptions::default`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open(data_dir: &Path, trust_domain: &TrustDomain, root_namespace: &str, now: SystemTime) -> Result<Self, OpenError> {
+        Self::open_with(data_dir, trust_domain, root_namespace, AuthorityOptions::default(), now)
+    }
+
     /// Opens the authority kept in `data_dir`, or makes one when there is none yet. Nothing that exists is ever replaced, except an
     /// intermediate that nears its end.
     ///
     /// # Errors
     /// [`OpenError`], one for each way in which the directory cannot be used, saying what to do.
-    pub fn open(data_dir: &Path, trust_domain: &TrustDomain, root_namespace: &str, now: SystemTime) -> Result<Self, OpenError> {
+    pub fn open_with(
+        data_dir: &Path,
+        trust_domain: &TrustDomain,
+        root_namespace: &str,
+        options: AuthorityOptions,
+        now: SystemTime,
+    ) -> Result<Self, OpenError> {
         let control_plane = SpiffeId::for_service_account(trust_domain, root_namespace, CONTROL_PLANE_SERVICE_ACCOUNT)?;
         store::data_dir(data_dir)?;
         let dir = data_dir.join(FOLDER);
         store::private_dir(&dir)?;
         let _lock = store::lock(&dir)?;
-        let root = match load_root(&dir)? {
-            Some(root) => root,
-            None if dir.join(INTERMEDIATE).exists() => return Err(OpenError::RootMissing(dir)),
-            None => make_root(&dir, trust_domain, now)?,
-        };
-        check_root(&root, data_dir, &dir, trust_domain, now)?;
-        let intermediate = match load_intermediate(&dir, &root)? {
-            Some(intermediate) if !due(&intermediate, &root, now) => intermediate,
-            _ => make_intermediate(&dir, &root, now)?,
-        };
+        let mut state = current::state(&dir, data_dir, trust_domain, &options, now)?;
+        let current = Current::load(&dir, state.clone(), &options, now)?;
+        let leaves_until = current::begin(&dir, &mut state, &options, now)?;
+        files::remove_others(&dir, &state.phase)?;
         Ok(Self {
             dir,
             trust_domain: trust_domain.clone(),
             control_plane,
-            trust_bundle_pem: to_pem(&root.certificate),
-            root_until: root.validity.until,
-            root: root.certificate.clone(),
-            intermediate: RwLock::new(Arc::new(intermediate)),
+            bundle: watch::Sender::new(current.bundle_pem().into()),
+            current: RwLock::new(Current { state, ..current }),
+            options,
+            leaves_until: AtomicU64::new(leaves_until),
+            unknown_until: AtomicU64::new(leaves_until),
+            looked: AtomicU64::new(0),
         })
     }
 
@@ -164,28 +159,49 @@ impl Authority {
 
     /// Every root that a peer's chain may end in, PEM.
     #[must_use]
-    pub fn trust_bundle_pem(&self) -> &str {
-        &self.trust_bundle_pem
+    pub fn trust_bundle_pem(&self) -> String {
+        self.bundle.borrow().to_string()
     }
 
+    /// [`Authority::trust_bundle_pem`] whenever it changes.
     #[must_use]
-    pub fn root_certificate(&self) -> &CertificateDer<'static> {
-        &self.root
+    pub fn trust_bundles(&self) -> watch::Receiver<Arc<str>> {
+        self.bundle.subscribe()
     }
 
+    /// Every root that a peer's chain may end in.
+    #[must_use]
+    pub fn roots(&self) -> Vec<CertificateDer<'static>> {
+        self.read().roots.iter().map(|root| root.certificate.clone()).collect()
+    }
+
+    /// The root that leaves are signed under.
+    #[must_use]
+    pub fn root_certificate(&self) -> CertificateDer<'static> {
+        self.read().signer.certificate.clone()
+    }
+
+    /// The root that leaves are signed under.
     #[must_use]
     pub fn root_fingerprint(&self) -> Fingerprint {
-        Fingerprint::of(&self.root)
+        self.read().state.phase.signer()
+    }
+
+    /// Where a rollover of the root stands.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.read().state.phase.clone()
     }
 
     /// When the root and the intermediate in use end.
     #[must_use]
     pub fn expiries(&self) -> (SystemTime, SystemTime) {
-        (self.root_until, self.current().validity.until)
+        let current = self.read();
+        (current.signer.validity.until, current.intermediate.validity.until)
     }
 
     /// A leaf for `identity` with the key of the signing request, which may ask for no other name. `ttl` is brought within
-    /// [`MIN_LEAF_TTL`] and [`MAX_LEAF_TTL`].
+    /// [`MIN_LEAF_TTL`] and [`AuthorityOptions::leaf_ttl`].
     ///
     /// # Errors
     /// [`IssueError`]: the request is refused, the identity is not this mesh's to give, or the issuer is at its end.
@@ -201,76 +217,86 @@ impl Authority {
         now: SystemTime,
     ) -> Result<Issued, IssueError> {
         self.check_identity(identity)?;
-        self.leaf(request.key_for(identity)?, identity, ttl, now)
+        let key = request.key_for(identity)?;
+        let ttl = ttl.min(self.options.leaf_ttl).clamp(MIN_LEAF_TTL, MAX_LEAF_TTL);
+        self.renew_intermediate_if_due(now)?;
+        // Held until the leaf is signed: the root that signs cannot change in between, and whoever changes it sees how long this leaf lives.
+        let current = self.read();
+        let until = unix_seconds(now + ttl).saturating_add(1);
+        self.leaves_until.fetch_max(until, Ordering::SeqCst);
+        current.leaf(key, identity, ttl, now)
     }
 
-    /// A fresh certificate and key for the control plane's own TLS.
+    /// A fresh certificate and key for the control plane's own TLS. Whoever shows it takes a new one as soon as the root that signs is
+    /// another, so a rollover does not wait for its end.
     ///
     /// # Errors
     /// [`IssueError`] when the issuer is at its end.
     pub fn server_identity(&self, now: SystemTime) -> Result<ServerIdentity, IssueError> {
-        let key = PrivateKey::generate()?;
-        let issued = self.leaf(key.pair(), &self.control_plane, SERVER_TTL, now)?;
+        let key = PrivateKey::generate(KeyAlgorithm::default())?;
+        self.renew_intermediate_if_due(now)?;
+        let current = self.read();
+        let issued = current.leaf(key.pair(), &self.control_plane, SERVER_TTL, now)?;
         let mut chain = issued.chain;
-        chain.push(self.root.clone());
+        // Before the root itself: some verifiers try only the first certificate of a name (BoringSSL).
+        chain.extend(current.cross.iter().cloned());
+        chain.push(current.signer.certificate.clone());
+        let others = current.roots.iter().filter(|root| root.certificate != current.signer.certificate);
+        chain.extend(others.map(|root| root.certificate.clone()));
         Ok(ServerIdentity { chain, key, not_after: issued.not_after })
     }
 
-    fn check_identity(&self, id: &SpiffeId) -> Result<(), IssueError> {
+    /// Whether `id` may be issued at all: of this trust domain, a workload's, and not the control plane's own.
+    pub(crate) fn check_identity(&self, id: &SpiffeId) -> Result<(), IssueError> {
         if *id.trust_domain() != self.trust_domain {
             return Err(IssueError::TrustDomain { id: id.clone(), expected: self.trust_domain.clone() });
         }
         check_path(id)
     }
 
-    fn leaf(&self, key: &impl PublicKeyData, identity: &SpiffeId, ttl: Duration, now: SystemTime) -> Result<Issued, IssueError> {
-        let ttl = ttl.clamp(MIN_LEAF_TTL, MAX_LEAF_TTL);
-        let issuer = self.intermediate(now)?;
-        let validity = leaf_validity(issuer.validity, ttl, now)?;
-        let params = profile::leaf(identity, validity)?;
-        let serial = params.serial_number.as_ref().map(|serial| store::hex(serial.as_ref())).unwrap_or_default();
-        let leaf = params.signed_by(key, &issuer.issuer()?)?;
-        let chain = vec![leaf.der().clone(), issuer.certificate.clone()];
-        let chain_pem = chain.iter().map(to_pem).collect();
-        Ok(Issued { chain_pem, chain, serial, not_before: validity.from, not_after: validity.until })
+    fn read(&self) -> RwLockReadGuard<'_, Current> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn current(&self) -> Arc<Material> {
-        Arc::clone(&self.intermediate.read().unwrap_or_else(PoisonError::into_inner))
+    fn write(&self) -> RwLockWriteGuard<'_, Current> {
+        self.current.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The intermediate to sign with: replaced when it nears its end. When that fails the old one serves for as long as it is good.
-    fn intermediate(&self, now: SystemTime) -> Result<Arc<Material>, IssueError> {
-        let current = self.current();
-        if current.validity.until > now + RENEW_INTERMEDIATE_BEFORE {
-            return Ok(current);
+    /// The intermediate is replaced when it nears its end. When that fails the old one serves for as long as it is good.
+    fn renew_intermediate_if_due(&self, now: SystemTime) -> Result<(), IssueError> {
+        if !self.is_due(&self.read(), now) {
+            return Ok(());
         }
-        let mut slot = self.intermediate.write().unwrap_or_else(PoisonError::into_inner);
-        match self.renew_intermediate(&slot, now) {
-            Ok(Some(renewed)) => *slot = Arc::new(renewed),
-            Ok(None) => {}
-            Err(error) if slot.valid_at(now) => {
-                tracing::warn!(%error, until = %utc(slot.validity.until), "the intermediate certificate could not be renewed; the old one serves on");
+        let mut current = self.write();
+        if !self.is_due(&current, now) {
+            return Ok(());
+        }
+        self.looked.store(unix_seconds(now), Ordering::SeqCst);
+        match self.renew_intermediate(&current, now) {
+            Ok(renewed) => current.intermediate = renewed,
+            Err(error) if current.intermediate.valid_at(now) => {
+                tracing::warn!(%error, until = %utc(current.intermediate.validity.until), "the intermediate certificate could not be renewed; the old one serves on");
             }
             Err(error) => return Err(error),
         }
-        Ok(Arc::clone(&slot))
+        Ok(())
+    }
+
+    fn is_due(&self, current: &Current, now: SystemTime) -> bool {
+        let looked = unix_seconds(now).saturating_sub(self.looked.load(Ordering::SeqCst)) < LOOK_AGAIN.as_secs();
+        let until = current.intermediate.validity.until;
+        until <= now + RENEW_INTERMEDIATE_BEFORE
+            && files::renewal_gains(until, current.signer.validity.until, now)
+            && !(looked && current.intermediate.valid_at(now))
     }
 
     /// A newer one from disk (another process may have made it) or from the root. The root's key is in memory only for this long.
-    fn renew_intermediate(&self, current: &Material, now: SystemTime) -> Result<Option<Material>, IssueError> {
-        if !renewal_gains(current.validity.until, self.root_until, now) {
-            return Ok(None);
-        }
+    fn renew_intermediate(&self, current: &Current, now: SystemTime) -> Result<Material, IssueError> {
         let _lock = store::lock(&self.dir)?;
-        let root = load_root(&self.dir).map_err(Box::new)?.ok_or_else(|| Box::new(OpenError::RootMissing(self.dir.clone())))?;
-        if root.certificate != self.root {
-            return Err(IssueError::Material(InvalidMaterial::OtherRoot));
-        }
-        match load_intermediate(&self.dir, &root).map_err(Box::new)? {
-            Some(stored) if !due(&stored, &root, now) => Ok(Some(stored)),
-            _ => make_intermediate(&self.dir, &root, now).map(Some),
-        }
+        let signer = current.state.phase.signer();
+        let (names, root) = files::named_root(&self.dir, signer, self.options.passphrase.as_ref()).map_err(Box::new)?;
+        let renewed = files::usable_intermediate(&self.dir, &names, &root, &self.trust_domain, &self.options, now);
+        Ok(renewed.map_err(Box::new)?)
     }
 }
 
@@ -292,79 +318,10 @@ pub(crate) fn check_path(id: &SpiffeId) -> Result<(), IssueError> {
     }
 }
 
-/// What a token needs to know of the authority in `data_dir`: its trust domain and its root's fingerprint.
+/// What a token needs to know of the authority in `data_dir`: its trust domain and the fingerprint of the root that signs. No key is read.
 pub(crate) fn describe(data_dir: &Path) -> Result<(TrustDomain, Fingerprint), OpenError> {
-    let dir = data_dir.join(FOLDER);
-    let root = load_root(&dir)?.ok_or_else(|| OpenError::NoAuthority(data_dir.to_owned()))?;
-    Ok((root.trust_domain.clone(), Fingerprint::of(&root.certificate)))
-}
-
-fn load_root(dir: &Path) -> Result<Option<Material>, OpenError> {
-    let root = Material::load(dir, ROOT).map_err(|error| match error {
-        LoadError::Store(error) => OpenError::Store(error),
-        LoadError::Invalid { path, source } => OpenError::Root { path, source },
-    })?;
-    if let Some(root) = &root {
-        root.check_signed_by(root).map_err(|source| OpenError::Root { path: dir.join(ROOT), source })?;
-    }
-    Ok(root)
-}
-
-fn load_intermediate(dir: &Path, root: &Material) -> Result<Option<Material>, OpenError> {
-    let intermediate = Material::load(dir, INTERMEDIATE).map_err(|error| match error {
-        LoadError::Store(error) => OpenError::Store(error),
-        LoadError::Invalid { path, source } => OpenError::Intermediate { path, source },
-    })?;
-    if let Some(intermediate) = &intermediate {
-        intermediate.check_signed_by(root).map_err(|source| OpenError::Intermediate { path: dir.join(INTERMEDIATE), source })?;
-    }
-    Ok(intermediate)
-}
-
-fn check_root(root: &Material, data_dir: &Path, dir: &Path, expected: &TrustDomain, now: SystemTime) -> Result<(), OpenError> {
-    if root.trust_domain != *expected {
-        let (found, expected) = (root.trust_domain.clone(), expected.clone());
-        return Err(OpenError::OtherTrustDomain { dir: data_dir.to_owned(), found, expected });
-    }
-    if !root.valid_at(now) {
-        let (from, until) = (utc(root.validity.from), utc(root.validity.until));
-        return Err(OpenError::RootValidity { path: dir.join(ROOT), from, until, now: utc(now) });
-    }
-    Ok(())
-}
-
-fn make_root(dir: &Path, trust_domain: &TrustDomain, now: SystemTime) -> Result<Material, IssueError> {
-    let key = PrivateKey::generate()?;
-    let params = profile::root(trust_domain, profile::authority_validity(now, ROOT_LIFE))?;
-    let certificate = params.self_signed(key.pair())?;
-    let root = Material::new(certificate.der().clone(), key).map_err(IssueError::Material)?;
-    root.save(dir, ROOT)?;
-    tracing::info!(%trust_domain, fingerprint = %Fingerprint::of(&root.certificate), until = %utc(root.validity.until), "made a new root certificate");
-    Ok(root)
-}
-
-fn make_intermediate(dir: &Path, root: &Material, now: SystemTime) -> Result<Material, IssueError> {
-    let mut validity = profile::authority_validity(now, INTERMEDIATE_LIFE);
-    validity.from = validity.from.max(root.validity.from);
-    validity.until = validity.until.min(earlier(root.validity.until, MARGIN));
-    if validity.until < now + FLOOR {
-        return Err(IssueError::IssuerExpires { issuer: "root", until: utc(root.validity.until) });
-    }
-    let key = PrivateKey::generate()?;
-    let certificate = profile::intermediate(&root.trust_domain, validity)?.signed_by(key.pair(), &root.issuer()?)?;
-    let intermediate = Material::new(certificate.der().clone(), key).map_err(IssueError::Material)?;
-    intermediate.save(dir, INTERMEDIATE)?;
-    tracing::info!(until = %utc(validity.until), "made a new intermediate certificate");
-    Ok(intermediate)
-}
-
-fn due(intermediate: &Material, root: &Material, now: SystemTime) -> bool {
-    intermediate.validity.until <= now + RENEW_INTERMEDIATE_BEFORE && renewal_gains(intermediate.validity.until, root.validity.until, now)
-}
-
-/// At the root's own end a new intermediate would last no longer than the old one.
-fn renewal_gains(current_until: SystemTime, root_until: SystemTime, now: SystemTime) -> bool {
-    (now + INTERMEDIATE_LIFE).min(earlier(root_until, MARGIN)) > current_until + FLOOR
+    let state = State::load(&data_dir.join(FOLDER))?.ok_or_else(|| OpenError::NoAuthority(data_dir.to_owned()))?;
+    Ok((state.trust_domain.clone(), state.phase.signer()))
 }
 
 fn leaf_validity(issuer: Validity, ttl: Duration, now: SystemTime) -> Result<Validity, IssueError> {

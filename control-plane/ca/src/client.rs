@@ -18,7 +18,7 @@ pub use self::credentials::Credentials;
 pub use self::error::{BadAnswer, ClientError};
 use self::verifier::ControlPlaneVerifier;
 use crate::join_token::JoinToken;
-use crate::private_key::{KeyError, PrivateKey};
+use crate::private_key::{KeyAlgorithm, KeyError, PrivateKey};
 use crate::proto;
 use crate::store::hex;
 use crate::time::utc;
@@ -39,7 +39,7 @@ pub struct ModuleDescription {
 /// # Errors
 /// [`KeyError`] when the operating system gives no randomness.
 pub fn generate_key() -> Result<PrivateKey, KeyError> {
-    PrivateKey::generate()
+    PrivateKey::generate(KeyAlgorithm::default())
 }
 
 /// The first certificate. The control plane at `address` (`host:port`) is believed only when its chain ends in the root that the token
@@ -50,7 +50,7 @@ pub fn generate_key() -> Result<PrivateKey, KeyError> {
 pub async fn join(address: &str, token: &JoinToken, now: SystemTime) -> Result<Credentials, ClientError> {
     let verifier = Arc::new(ControlPlaneVerifier::first_contact(token.root_fingerprint()));
     let mut connection = connection::open(address, Arc::clone(&verifier), None).await?;
-    let key = PrivateKey::generate()?;
+    let key = PrivateKey::generate(KeyAlgorithm::default())?;
     let request = proto::JoinRequest { token: token.reveal().to_owned(), csr_der: key.signing_request()? };
     let answer = connection.service.join(request).await.map_err(|status| connection.failure(&status))?.into_inner();
     let credentials = Credentials::from_answer(answer, key, now)?;
@@ -64,7 +64,7 @@ pub async fn join(address: &str, token: &JoinToken, now: SystemTime) -> Result<C
 /// [`ClientError`]; the credentials in hand stay as good as they were.
 pub async fn renew(address: &str, current: &Credentials, now: SystemTime) -> Result<Credentials, ClientError> {
     let mut connection = authenticated(address, current, now).await?;
-    let key = PrivateKey::generate()?;
+    let key = PrivateKey::generate(KeyAlgorithm::default())?;
     let request = proto::RenewRequest { csr_der: key.signing_request()? };
     let answer = connection.service.renew(request).await.map_err(|status| connection.failure(&status))?.into_inner();
     let renewed = Credentials::from_answer(answer, key, now)?;

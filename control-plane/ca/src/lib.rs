@@ -5,12 +5,15 @@
 //! keeps no clock of its own: every call that needs the time is given it.
 
 mod authority;
+mod bundle_verifier;
 pub mod client;
 mod fingerprint;
 mod join_token;
 mod key_service;
+mod passphrase;
 mod peer;
 mod private_key;
+mod rollover;
 mod service;
 mod signing_request;
 mod store;
@@ -18,12 +21,17 @@ mod time;
 mod tls;
 mod token_store;
 
-pub use authority::{Authority, InvalidMaterial, IssueError, Issued, MAX_LEAF_TTL, MIN_LEAF_TTL, OpenError, ServerIdentity};
+pub use authority::{
+    Authority, AuthorityOptions, ImportError, Imported, InvalidMaterial, IssueError, Issued, MAX_LEAF_TTL, MIN_LEAF_TTL, NewRoot,
+    OpenError, RolloverStatus, RootStatus, ServerIdentity, TakenRoot, abort_rollover, confirm_rollover, import, rotate,
+};
 pub use fingerprint::Fingerprint;
 pub use join_token::{InvalidJoinToken, JoinToken};
 pub use key_service::{KeyServer, UnknownKeys, key_service};
+pub use passphrase::{Passphrase, PassphraseError};
 pub use peer::{InvalidPeer, PeerCertificates};
-pub use private_key::{KeyError, PrivateKey};
+pub use private_key::{KeyAlgorithm, KeyError, PrivateKey};
+pub use rollover::{Blocker, Facts, Observed, ObservedProxy, Phase, RolloverError};
 pub use service::{Clock, IdentityOptions, IdentityServer, Module, ModuleProvider, Refusal, identity_service};
 pub use signing_request::RefusedRequest;
 pub use store::StoreError;

@@ -1,10 +1,22 @@
 use std::fmt;
 
-use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rcgen::{CertificateParams, KeyPair};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use zeroize::Zeroizing;
 
-/// A private key (ECDSA P-256). Its `Debug` shows nothing of it; its memory is cleared when it goes.
+/// What a key is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KeyAlgorithm {
+    /// ECDSA on P-256 with SHA-256: what every peer knows.
+    #[default]
+    EcdsaP256,
+    /// ECDSA on P-384 with SHA-384.
+    EcdsaP384,
+    /// Ed25519. For authorities only: Envoy takes no leaf of it.
+    Ed25519,
+}
+
+/// A private key. Its `Debug` shows nothing of it; its memory is cleared when it goes.
 pub struct PrivateKey {
     pair: KeyPair,
     pem: Zeroizing<String>,
@@ -21,14 +33,40 @@ impl From<rcgen::Error> for KeyError {
     }
 }
 
+impl KeyAlgorithm {
+    /// The names by which it is chosen.
+    pub const NAMES: [&'static str; 3] = ["p256", "p384", "ed25519"];
+
+    /// Of one of [`KeyAlgorithm::NAMES`].
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "p256" => Some(Self::EcdsaP256),
+            "p384" => Some(Self::EcdsaP384),
+            "ed25519" => Some(Self::Ed25519),
+            _ => None,
+        }
+    }
+}
+
 impl PrivateKey {
     /// # Errors
     /// [`KeyError`] when the operating system gives no randomness.
-    pub fn generate() -> Result<Self, KeyError> {
-        Ok(Self::new(KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?))
+    pub fn generate(algorithm: KeyAlgorithm) -> Result<Self, KeyError> {
+        let signature = match algorithm {
+            KeyAlgorithm::EcdsaP256 => &rcgen::PKCS_ECDSA_P256_SHA256,
+            KeyAlgorithm::EcdsaP384 => &rcgen::PKCS_ECDSA_P384_SHA384,
+            KeyAlgorithm::Ed25519 => &rcgen::PKCS_ED25519,
+        };
+        Ok(Self::new(KeyPair::generate_for(signature)?))
     }
 
-    pub(crate) fn new(pair: KeyPair) -> Self {
+    /// Any kind of key that can sign, PKCS #8.
+    pub(crate) fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
+        Ok(Self::new(KeyPair::try_from(&PrivatePkcs8KeyDer::from(der))?))
+    }
+
+    fn new(pair: KeyPair) -> Self {
         let pem = Zeroizing::new(pair.serialize_pem());
         Self { pair, pem }
     }

@@ -145,7 +145,7 @@ impl Proof {
 }
 
 fn redeem(authority: &Authority, tokens: &TokenStore, token: &JoinToken, now: SystemTime) -> Result<SpiffeId, (Refusal, String)> {
-    if token.root_fingerprint() != authority.root_fingerprint() {
+    if !authority.phase().bundle().contains(&token.root_fingerprint()) {
         return Err((Refusal::TokenOtherMesh, "the join token is of another mesh".to_owned()));
     }
     tokens.redeem(token, now).map_err(|error| {
@@ -164,6 +164,7 @@ fn issue_refusal(error: &IssueError) -> Refusal {
         IssueError::Request(_) => Refusal::SigningRequest,
         IssueError::TrustDomain { .. } | IssueError::NoPath(_) | IssueError::Reserved(_) => Refusal::IdentityNotIssued,
         IssueError::IssuerExpires { .. }
+        | IssueError::NoRootKey
         | IssueError::ClockBehind { .. }
         | IssueError::Store(_)
         | IssueError::Material(_)

@@ -85,9 +85,9 @@ pub(crate) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError
 pub(crate) fn write(dir: &Path, name: &str, content: &[u8]) -> Result<(), StoreError> {
     let temporary = dir.join(format!(".{name}.{}{TEMPORARY}", hex(&random::<8>()?)));
     let target = dir.join(name);
-    let written = write_new(&temporary, content).and_then(|()| fs::rename(&temporary, &target));
+    let written = write_new(&temporary, content).and_then(|()| step()).and_then(|()| fs::rename(&temporary, &target));
     if let Err(error) = written {
-        if let Err(error) = fs::remove_file(&temporary) {
+        if let Err(error) = step().and_then(|()| fs::remove_file(&temporary)) {
             tracing::debug!(path = %temporary.display(), %error, "a half-written file stays; it is never read");
         }
         return Err(io_error(&target, "written")(error));
@@ -96,15 +96,40 @@ pub(crate) fn write(dir: &Path, name: &str, content: &[u8]) -> Result<(), StoreE
 }
 
 fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
+    step()?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(content)?;
+    // In two, so that the tests can stop between them.
+    let (first, second) = content.split_at(content.len() / 2);
+    file.write_all(first)?;
+    step()?;
+    file.write_all(second)?;
+    step()?;
     file.sync_all()
+}
+
+/// Removes a file, when there is one; [`sync_dir`] makes that last.
+pub(crate) fn remove(path: &Path) -> Result<(), StoreError> {
+    match step().and_then(|()| fs::remove_file(path)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(path, "removed")(error)),
+        _ => Ok(()),
+    }
 }
 
 /// Makes renames and removals in `dir` last.
 pub(crate) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_error(dir, "written"))
+    step().and_then(|()| File::open(dir)).and_then(|dir| dir.sync_all()).map_err(io_error(dir, "written"))
 }
+
+/// Stands before each change of the disk. Does nothing, except in the tests of crashes.
+#[cfg(not(test))]
+fn step() -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) use self::faults::step;
+#[cfg(test)]
+pub(crate) mod faults;
 
 fn sync_parent(path: &Path) -> Result<(), StoreError> {
     match path.parent() {

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{RootCertStore, ServerConfig};
 
 use crate::authority::{Authority, IssueError};
+use crate::bundle_verifier::BundleVerifier;
+use crate::rollover::Phase;
 use crate::time::utc;
 
 /// Why the TLS configuration could not be made.
@@ -26,9 +28,13 @@ pub enum TlsError {
 }
 
 /// The certificate that the server shows to new connections.
-pub struct ServerCertificate(ArcSwap<Current>);
+pub struct ServerCertificate {
+    current: ArcSwap<Current>,
+    clients: Arc<BundleVerifier>,
+}
 
 struct Current {
+    phase: Phase,
     certified: Arc<CertifiedKey>,
     renew_at: SystemTime,
     not_after: SystemTime,
@@ -40,10 +46,9 @@ struct Current {
 /// [`TlsError`] when the authority cannot issue.
 pub fn server_tls_config(authority: &Authority, now: SystemTime) -> Result<(ServerConfig, Arc<ServerCertificate>), TlsError> {
     let provider = provider();
-    let mut roots = RootCertStore::empty();
-    roots.add(authority.root_certificate().clone())?;
-    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).allow_unauthenticated().build()?;
-    let certificate = Arc::new(ServerCertificate(ArcSwap::from_pointee(Current::issue(authority, now)?)));
+    let clients = Arc::new(BundleVerifier::new(authority)?);
+    let current = ArcSwap::from_pointee(Current::issue(authority, now)?);
+    let certificate = Arc::new(ServerCertificate { current, clients: Arc::clone(&clients) });
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(clients)
@@ -56,38 +61,45 @@ pub fn server_tls_config(authority: &Authority, now: SystemTime) -> Result<(Serv
 }
 
 impl ServerCertificate {
-    /// A new certificate when half of the old one's life is over; whether there was. On error the old one stays.
+    /// A new certificate when half of the old one's life is over or a rollover of the root goes on, whose bundle then verifies clients;
+    /// whether there was. On error the old ones stay.
     ///
     /// # Errors
     /// [`TlsError`] when the authority cannot issue.
     pub fn renew_if_due(&self, authority: &Authority, now: SystemTime) -> Result<bool, TlsError> {
-        if now < self.0.load().renew_at {
+        let changed = self.current.load().phase != authority.phase();
+        if now < self.current.load().renew_at && !changed {
             return Ok(false);
+        }
+        if changed {
+            self.clients.refresh(authority)?;
         }
         let renewed = Current::issue(authority, now)?;
         tracing::info!(until = %utc(renewed.not_after), "the control plane's own certificate was renewed");
-        self.0.store(Arc::new(renewed));
+        self.current.store(Arc::new(renewed));
         Ok(true)
     }
 
     #[must_use]
     pub fn not_after(&self) -> SystemTime {
-        self.0.load().not_after
+        self.current.load().not_after
     }
 }
 
 impl Current {
     fn issue(authority: &Authority, now: SystemTime) -> Result<Self, TlsError> {
+        // Before the certificate: should it change in between, the next look sees that.
+        let phase = authority.phase();
         let identity = authority.server_identity(now)?;
         let certified = CertifiedKey::from_der(identity.chain, identity.key.to_der(), &provider())?;
         let life = identity.not_after.duration_since(now).unwrap_or(Duration::ZERO);
-        Ok(Self { certified: Arc::new(certified), renew_at: now + life / 2, not_after: identity.not_after })
+        Ok(Self { phase, certified: Arc::new(certified), renew_at: now + life / 2, not_after: identity.not_after })
     }
 }
 
 impl ResolvesServerCert for ServerCertificate {
     fn resolve(&self, _client_hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0.load().certified))
+        Some(Arc::clone(&self.current.load().certified))
     }
 }
 

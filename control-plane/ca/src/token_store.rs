@@ -21,7 +21,7 @@ const PENDING: &str = "pending";
 const USED: &str = "used";
 /// For this long after its end a token is remembered, so that its bearer is told what is wrong with it.
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
-const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const MAX_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 const MAX_TOKENS: usize = 10_000;
 /// A file that was being written this long ago will never be finished.
 const ABANDONED: Duration = Duration::from_secs(60 * 60);
@@ -71,6 +71,9 @@ struct Record {
     identity: SpiffeId,
     /// Seconds since 1970: the first at which it is refused.
     expires: u64,
+    /// The root that the token names; tokens of before rollovers were possible do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    root: Option<Fingerprint>,
 }
 
 /// Makes a join token for a service account on the data directory of a control plane, which need not run.
@@ -117,7 +120,7 @@ impl TokenStore {
         }
         let secret = Zeroizing::new(store::random::<32>()?);
         let token = JoinToken::new(&secret, root);
-        let record = Record { version: 1, identity: identity.clone(), expires: unix_seconds(now + ttl) };
+        let record = Record { version: 1, identity: identity.clone(), expires: unix_seconds(now + ttl), root: Some(root) };
         let content = serde_json::to_vec(&record).map_err(|error| io_error(&self.dir, "written")(io::Error::other(error)))?;
         store::write(&self.dir, &file_name(&token.id(), PENDING), &content)?;
         tracing::info!(%identity, until = %utc(now + ttl), "made a join token");
@@ -164,6 +167,30 @@ impl TokenStore {
         }
         Ok(kept)
     }
+}
+
+/// When the last token ends that can still be used and names `root` (or does not say): seconds since 1970, 0 when there is none.
+pub(crate) fn pending_until(data_dir: &Path, root: Fingerprint, now: SystemTime) -> Result<u64, StoreError> {
+    let dir = data_dir.join(FOLDER);
+    let entries = match fs::read_dir(&dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        entries => entries.map_err(io_error(&dir, "read"))?,
+    };
+    let mut latest = 0;
+    for entry in entries {
+        let path = entry.map_err(io_error(&dir, "read"))?.path();
+        if path.extension().is_none_or(|extension| extension != PENDING) {
+            continue;
+        }
+        // One that cannot be read cannot be redeemed either.
+        if let Ok(Some(record)) = read_record(&path)
+            && record.root.is_none_or(|named| named == root)
+            && record.expires > unix_seconds(now)
+        {
+            latest = latest.max(record.expires);
+        }
+    }
+    Ok(latest)
 }
 
 fn check_expiry(record: &Record, now: SystemTime) -> Result<(), RedeemError> {

@@ -69,10 +69,6 @@ impl Document {
         &self.content
     }
 
-    pub(crate) fn into_content(self) -> Content {
-        self.content
-    }
-
     /// An error of this document, at the field `path`.
     pub(crate) fn error(&self, path: &str, message: impl Into<String>) -> DocumentError {
         let report = Report::default();
@@ -115,6 +111,12 @@ impl<'a> RawDocument<'a> {
         self.chunk.line
     }
 
+    /// The same text, as it once stood elsewhere: as document `index` on line `line` of its file, both counted from 1.
+    #[must_use]
+    pub fn moved(self, index: usize, line: usize) -> Self {
+        Self { chunk: Chunk { index, line, ..self.chunk } }
+    }
+
     /// # Errors
     /// [`Rejected`] with everything that is wrong with the document.
     pub fn parse(&self, file: &Arc<str>) -> Result<Document, Rejected> {
@@ -129,6 +131,18 @@ impl<'a> RawDocument<'a> {
 #[must_use]
 pub fn split_file(file: &[u8]) -> Vec<RawDocument<'_>> {
     yaml::split(file).into_iter().map(|chunk| RawDocument { chunk }).collect()
+}
+
+/// Whether a file is a policy test, as `meshwright test` reads it: every YAML document in it has `tests` and neither `kind` nor `apiVersion`.
+/// What is a document of the mesh is thus none, whatever its file is called.
+#[must_use]
+pub fn is_policy_test(file: &[u8]) -> bool {
+    let is_test = |raw: &RawDocument<'_>| {
+        let has = |tree: &Node, key| tree.get(key).is_some();
+        tree(&raw.chunk).is_ok_and(|tree| has(&tree, "tests") && !has(&tree, "kind") && !has(&tree, "apiVersion"))
+    };
+    let found = split_file(file);
+    !found.is_empty() && found.iter().all(is_test)
 }
 
 /// Parses every document of a file. One that is malformed does not take the others with it.

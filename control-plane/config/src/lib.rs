@@ -37,7 +37,7 @@ pub use credential::Credential;
 pub use destination_rule::{
     ClientTls, ClientTlsMode, ConnectionPool, DestinationRule, LoadBalancer, OutlierDetection, Subset, TrafficPolicy,
 };
-pub use document::{Content, Document, LARGEST_DOCUMENT, RawDocument, parse_file, split_file};
+pub use document::{Content, Document, LARGEST_DOCUMENT, RawDocument, is_policy_test, parse_file, split_file};
 pub use enforcement::{Enforcement, PolicyPort, enforcement};
 pub use error::{DocumentError, Rejected};
 pub use gateway::{Gateway, GatewayHost, GatewayProtocol, GatewayServer, RouteNamespace};

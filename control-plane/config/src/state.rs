@@ -1,12 +1,13 @@
 //! All documents together, after what contradicts has been refused, and the questions that are asked of them.
 
+use std::borrow::Borrow;
+
 use crate::authorization_policy::AuthorizationPolicy;
 use crate::credential::Credential;
 use crate::destination_rule::DestinationRule;
 use crate::document::{Content, Document};
 use crate::error::DocumentError;
 use crate::gateway::Gateway;
-use crate::key::DocumentKey;
 use crate::mesh::Mesh;
 use crate::peer_authentication::PeerAuthentication;
 use crate::request_authentication::RequestAuthentication;
@@ -16,7 +17,9 @@ use crate::workload::Workload;
 
 mod checks;
 mod enforcement;
+mod index;
 mod policies;
+mod replace;
 mod report;
 mod routing;
 mod topology;
@@ -39,20 +42,15 @@ pub struct State {
     virtual_services: Vec<VirtualService>,
     gateways: Vec<Gateway>,
     credentials: Vec<Credential>,
+    index: index::Lazy,
 }
 
 impl State {
     /// Puts documents together. What contradicts another document is left out, with an error; of two with the same name the one that is
     /// given first stays.
     #[must_use]
-    pub fn assemble(documents: Vec<Document>) -> (Self, Vec<DocumentError>) {
-        let (documents, errors) = checks::consistent(documents);
-        let mut state = Self::default();
-        for document in documents {
-            state.insert(document.into_content());
-        }
-        state.complete_names();
-        (state, errors)
+    pub fn assemble<D: Borrow<Document>>(documents: Vec<D>) -> (Self, Vec<DocumentError>) {
+        checks::consistent(documents)
     }
 
     fn insert(&mut self, content: Content) {
@@ -124,10 +122,6 @@ impl State {
     /// The Secret of this name.
     #[must_use]
     pub fn credential(&self, namespace: &str, name: &str) -> Option<&Credential> {
-        self.credentials.iter().find(|credential| is_named(credential.key(), namespace, name))
+        index::named(&self.credentials, Credential::key, namespace, name)
     }
-}
-
-fn is_named(key: &DocumentKey, namespace: &str, name: &str) -> bool {
-    key.namespace() == namespace && key.name() == name
 }

@@ -1,4 +1,6 @@
-//! The admin API: read-only JSON on a loopback address. Nothing secret is in reach of it.
+//! The admin API: JSON on a loopback address. Nothing secret is in reach of it.
+
+mod documents;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,8 +8,9 @@ use std::time::Duration;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
+use meshwright_sources::SourceHandle;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -21,6 +24,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(300);
 pub(crate) struct Admin {
     pub(crate) board: Arc<Board>,
     pub(crate) publisher: Arc<Publisher>,
+    pub(crate) source: SourceHandle,
 }
 
 pub(crate) fn router(admin: Admin) -> Router {
@@ -32,6 +36,8 @@ pub(crate) fn router(admin: Admin) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/enforced", get(enforced))
         .route("/v1/rules", get(rules))
+        .route("/v1/documents/{kind}/{namespace}/{name}", get(documents::receipt))
+        .route("/v1/held/{name}/release", post(documents::release))
         .with_state(admin)
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use meshwright_xds::{ResourceType, Snapshot, StreamEvent, StreamId};
 use serde::Serialize;
@@ -10,9 +11,11 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
 use crate::metrics::Metrics;
+use crate::receipts::footprint::ResourceKey;
+use crate::receipts::{Footprint, OnProxy, Propagation, Question, Receipt, Waiting, label};
 
 /// Name → version.
-pub(crate) type Versions = BTreeMap<String, String>;
+pub(crate) type Versions = BTreeMap<Arc<str>, Arc<str>>;
 
 /// One proxy, as `status` shows it.
 #[derive(Debug, Clone, Serialize)]
@@ -69,6 +72,7 @@ struct Entry {
     acknowledged: BTreeMap<ResourceType, Versions>,
     nacks: BTreeMap<ResourceType, Vec<Nack>>,
     error: Option<String>,
+    propagation: Propagation,
 }
 
 /// Everything known of all proxies, and a signal when some of it changes.
@@ -93,11 +97,14 @@ impl Board {
         self.changed.send_replace(());
     }
 
-    /// What a proxy should hold from now on.
-    pub(crate) fn set_target(&self, node: &str, revision: u64, snapshot: Arc<Snapshot>) {
+    /// What a proxy should hold from now on; `saved`: when the change was, if it was one of a file.
+    pub(crate) fn set_target(&self, node: &str, revision: u64, saved: Option<Instant>, snapshot: Arc<Snapshot>) {
         let mut inner = self.lock();
         let entry = inner.proxies.entry(node.to_owned()).or_default();
         entry.revision = revision;
+        if let Some(old) = &entry.target {
+            entry.propagation.retarget(revision, saved, old, &snapshot);
+        }
         entry.target = Some(snapshot);
         entry.error = None;
         drop(inner);
@@ -119,7 +126,8 @@ impl Board {
 
     pub(crate) fn observe(&self, event: StreamEvent) {
         self.metrics.count(&event);
-        self.lock().observe(event);
+        let took = self.lock().observe(event);
+        took.into_iter().for_each(|latency| self.metrics.converged(latency));
         self.changed.send_replace(());
     }
 
@@ -140,6 +148,36 @@ impl Board {
         tokio::time::timeout(timeout, enforced).await.is_ok()
     }
 
+    /// How far a document has come, now.
+    pub(crate) fn receipt(&self, question: &Question) -> Receipt {
+        let inner = self.lock();
+        let proxies = question.footprints.iter().map(|(node, footprint)| match inner.proxies.get(node) {
+            Some(entry) => entry.enforces(node, question.found.revision, footprint),
+            None => OnProxy::Waiting(Waiting {
+                node: node.clone(),
+                connected: false,
+                resources: Vec::new(),
+                reason: "has not connected".to_owned(),
+                refused: false,
+            }),
+        });
+        Receipt::new(question.found.clone(), proxies.collect())
+    }
+
+    /// The receipt as soon as waiting longer cannot change it, or when `timeout` has passed.
+    pub(crate) async fn wait_receipt(&self, question: &Question, timeout: Duration) -> Receipt {
+        let mut changed = self.changed.subscribe();
+        let settled = async {
+            while self.receipt(question).is_open() {
+                // The sender lives as long as the board.
+                let _still_open = changed.changed().await;
+            }
+        };
+        // Whichever came first, the receipt says it.
+        let _passed = tokio::time::timeout(timeout, settled).await;
+        self.receipt(question)
+    }
+
     pub(crate) fn metrics(&self) -> Result<String, std::fmt::Error> {
         self.metrics.encode(&self.proxies(), self.revision())
     }
@@ -151,7 +189,8 @@ impl Board {
 }
 
 impl Inner {
-    fn observe(&mut self, event: StreamEvent) {
+    /// Returns how long each revision took that the proxy has now acknowledged all of.
+    fn observe(&mut self, event: StreamEvent) -> Vec<Duration> {
         match event {
             StreamEvent::Connected { stream, node, only } => {
                 let entry = self.proxies.entry(node.id().to_owned()).or_default();
@@ -160,6 +199,7 @@ impl Inner {
                 if only.is_none() || entry.streams == 0 {
                     entry.acknowledged.clear();
                     entry.nacks.clear();
+                    entry.propagation.restart();
                 }
                 entry.streams = entry.streams.saturating_add(1);
                 entry.envoy = node.user_agent_version().to_owned();
@@ -167,17 +207,18 @@ impl Inner {
             }
             StreamEvent::Sent { .. } => {}
             StreamEvent::Acked { stream, resource_type, versions, removed } => {
-                let Some(entry) = self.entry(stream) else { return };
+                let Some(entry) = self.entry(stream) else { return Vec::new() };
                 let nacks = entry.nacks.entry(resource_type).or_default();
-                nacks.retain(|nack| !nack.resources.iter().any(|name| versions.iter().any(|(acked, _)| acked == name)));
+                nacks.retain(|nack| !nack.resources.iter().any(|name| versions.iter().any(|(acked, _)| **acked == **name)));
                 let held = entry.acknowledged.entry(resource_type).or_default();
                 for name in removed {
-                    held.remove(&name);
+                    held.remove(&*name);
                 }
                 held.extend(versions);
+                return entry.acknowledged(resource_type);
             }
             StreamEvent::Nacked { stream, resource_type, names, message, .. } => {
-                let Some(entry) = self.entry(stream) else { return };
+                let Some(entry) = self.entry(stream) else { return Vec::new() };
                 let nacks = entry.nacks.entry(resource_type).or_default();
                 nacks.retain(|nack| nack.resources != names);
                 nacks.push(Nack { resources: names, message });
@@ -190,6 +231,7 @@ impl Inner {
                 }
             }
         }
+        Vec::new()
     }
 
     fn entry(&mut self, stream: StreamId) -> Option<&mut Entry> {
@@ -211,8 +253,51 @@ impl Entry {
         ResourceType::ALL.iter().all(|kind| target.resources(*kind).all(|resource| self.holds(*kind, resource.name(), resource.version())))
     }
 
+    fn version_of(&self, kind: ResourceType, name: &str) -> Option<&str> {
+        self.acknowledged.get(&kind)?.get(name).map(AsRef::as_ref)
+    }
+
+    fn acknowledged(&mut self, kind: ResourceType) -> Vec<Duration> {
+        let Self { acknowledged, propagation, .. } = self;
+        let held = |kind: ResourceType, name: &str| acknowledged.get(&kind)?.get(name).map(AsRef::as_ref);
+        propagation.acknowledged(kind, &held, Instant::now())
+    }
+
+    /// Whether the proxy holds what a document has been since `revision`.
+    fn enforces(&self, node: &str, revision: u64, footprint: &Footprint) -> OnProxy {
+        let Some(target) = self.target.as_ref().filter(|_| self.revision >= revision) else {
+            return OnProxy::Waiting(self.waiting(node, Vec::new()));
+        };
+        let lacks = |(kind, name): &&ResourceKey| {
+            let held = self.version_of(*kind, name);
+            let wanted = target.get(*kind, name).map(|resource| resource.version());
+            held != wanted && !self.propagation.was_target_since(revision, *kind, name, held)
+        };
+        let lacking: Vec<ResourceKey> = footprint.present.iter().chain(&footprint.absent).filter(lacks).cloned().collect();
+        if lacking.is_empty() {
+            return OnProxy::Enforced(self.propagation.latency(revision));
+        }
+        OnProxy::Waiting(self.waiting(node, lacking))
+    }
+
+    fn waiting(&self, node: &str, lacking: Vec<ResourceKey>) -> Waiting {
+        let refusal = lacking.iter().find_map(|(kind, name)| self.nacks.get(kind)?.iter().find(|nack| nack.resources.contains(name)));
+        let connected = self.streams > 0;
+        let reason = match (&self.error, refusal, connected) {
+            (Some(error), ..) => format!("its configuration cannot be made: {error}"),
+            (None, Some(nack), _) => format!("refused {}: {}", nack.resources.join(", "), nack.message),
+            (None, None, false) => "not connected: it decides by what it has".to_owned(),
+            (None, None, true) => "has not acknowledged it yet".to_owned(),
+        };
+        let resources = match refusal {
+            Some(nack) => lacking.iter().filter(|(_, name)| nack.resources.contains(name)).map(|(kind, name)| label(*kind, name)).collect(),
+            None => lacking.iter().map(|(kind, name)| label(*kind, name)).collect(),
+        };
+        Waiting { node: node.to_owned(), connected, resources, reason, refused: refusal.is_some() }
+    }
+
     fn holds(&self, kind: ResourceType, name: &str, version: &str) -> bool {
-        self.acknowledged.get(&kind).and_then(|of_type| of_type.get(name)).is_some_and(|known| known == version)
+        self.version_of(kind, name) == Some(version)
     }
 
     fn status(&self, node: &str) -> ProxyStatus {

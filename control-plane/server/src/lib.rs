@@ -9,8 +9,10 @@ mod metrics;
 mod module;
 mod options;
 mod publisher;
+mod receipts;
 mod run;
 mod service;
 
+pub use meshwright_sources::Guard;
 pub use options::{Ready, ServerOptions};
 pub use run::run;

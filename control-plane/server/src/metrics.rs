@@ -1,17 +1,23 @@
 //! The control plane's metrics (OpenMetrics). Labels are closed sets or from documents, never what a peer wrote.
 
+use std::time::Duration;
+
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
 
 use meshwright_jwks::Keys;
 use meshwright_xds::{ResourceType, StreamEvent};
 
 use crate::board::ProxyStatus;
 use crate::key_sources::KeyMetrics;
+
+/// Upper bounds, in seconds.
+const CONVERGENCE: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfType {
@@ -36,6 +42,7 @@ pub(crate) struct Metrics {
     connected: Gauge,
     in_sync: Gauge,
     revision: Gauge,
+    convergence: Histogram,
 }
 
 impl Metrics {
@@ -48,8 +55,16 @@ impl Metrics {
         registry.register("proxies_connected", "Proxies with an open stream", Gauge::clone(&connected));
         registry.register("proxies_in_sync", "Connected proxies that have acknowledged all that they should hold", Gauge::clone(&in_sync));
         registry.register("configuration_revision", "Number of the newest revision of the configuration", Gauge::clone(&revision));
+        let convergence = Histogram::new(CONVERGENCE);
+        let help = "From the save of a file to the last acknowledgement of what it changed for a proxy, one observation a proxy";
+        registry.register_with_unit("convergence", help, Unit::Seconds, Histogram::clone(&convergence));
         registry.register_collector(Box::new(KeyMetrics { keys }));
-        Self { registry, acks, nacks, connected, in_sync, revision }
+        Self { registry, acks, nacks, connected, in_sync, revision, convergence }
+    }
+
+    /// A proxy has acknowledged all that a change was for it.
+    pub(crate) fn converged(&self, latency: Duration) {
+        self.convergence.observe(latency.as_secs_f64());
     }
 
     pub(crate) fn count(&self, event: &StreamEvent) {

@@ -2,6 +2,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use meshwright_sources::Guard;
+
 /// What a control plane is started with.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
@@ -11,6 +13,8 @@ pub struct ServerOptions {
     pub data_dir: PathBuf,
     /// The filter module that sidecars are given.
     pub module: PathBuf,
+    /// How much one change may remove.
+    pub guard: Guard,
     /// ADS and the identity service, over mutual TLS.
     pub listen: SocketAddr,
     /// The admin API, in plaintext: must be a loopback address.

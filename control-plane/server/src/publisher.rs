@@ -4,10 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
-use meshwright_config::KeySets;
+use meshwright_config::{DocumentKey, KeySets, State};
 use meshwright_jwks::Keys;
-use meshwright_sources::{DocumentState, Loaded};
+use meshwright_sources::{DocumentState, Held, Loaded};
 use meshwright_translate::{MeshInputs, Proxy, translate};
 use meshwright_xds::Snapshot;
 use serde_json::{Value, json};
@@ -15,12 +16,18 @@ use tokio::sync::watch;
 
 use crate::board::{Board, ProxyStatus};
 use crate::key_sources;
+use crate::receipts::footprint::Alternatives;
+use crate::receipts::{Found, Ledger, Question};
+
+/// So long a proxy that has gone is reckoned with: it may go on with what it has.
+const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// Makes snapshots and hands them to streams.
 pub(crate) struct Publisher {
     board: Arc<Board>,
     keys: Keys,
     facts: Facts,
+    documents: watch::Receiver<Arc<Loaded>>,
     inner: Mutex<Inner>,
 }
 
@@ -49,7 +56,11 @@ impl Facts {
 }
 
 struct Inner {
+    /// The newest that the source gave.
+    offered: Arc<Loaded>,
+    /// The newest that is in force.
     loaded: Arc<Loaded>,
+    ledger: Ledger,
     inputs: MeshInputs,
     /// Why the newest state is not the one in force.
     problem: Option<String>,
@@ -61,9 +72,54 @@ struct Inner {
 struct Target {
     proxy: Proxy,
     snapshot: watch::Sender<Arc<Snapshot>>,
+    /// Since when it has no stream.
+    gone: Option<Instant>,
+}
+
+impl Target {
+    /// False for what has gone together with its workload.
+    fn is_of_the_mesh(&self, state: &State) -> bool {
+        let metadata = self.proxy.metadata();
+        self.snapshot.receiver_count() > 0 || state.workload(&metadata.namespace, &metadata.workload).is_some()
+    }
+
+    /// Without a stream for too long; `now` is noted where there is none since this moment.
+    fn is_forgotten(&mut self, now: Instant) -> bool {
+        if self.snapshot.receiver_count() > 0 {
+            self.gone = None;
+            return false;
+        }
+        now.saturating_duration_since(*self.gone.get_or_insert(now)) > REMEMBERED
+    }
 }
 
 impl Inner {
+    /// What is known of a document, but for proxies.
+    fn found(&self, key: &DocumentKey) -> Option<Found> {
+        let status = self.offered.documents().iter().find(|document| document.key() == Some(key));
+        let in_force = self.loaded.in_force().get(key);
+        let entry = self.ledger.get(key);
+        if status.is_none() && entry.is_none() {
+            return None;
+        }
+        let version = in_force.map(|in_force| in_force.version().to_owned());
+        let found_version = status.map(|status| status.version().to_owned()).filter(|found| Some(found) != version.as_ref());
+        let refused = status.and_then(|status| match status.state() {
+            DocumentState::Accepted => None,
+            DocumentState::Quarantined { error, .. } => Some(error.to_string()),
+        });
+        let of_all = self.problem.as_deref().or_else(|| self.offered.source_error()).map(str::to_owned);
+        Some(Found {
+            document: key.to_string(),
+            version,
+            found_version,
+            origin: status.map(|status| format!("{}:{}", status.file(), status.line())),
+            revision: entry.map_or(self.revision, |entry| entry.revision),
+            error: refused.or(of_all),
+            held: self.offered.held().is_some_and(|held| held.documents().contains(key)),
+        })
+    }
+
     fn snapshot(&self, proxy: &Proxy) -> Result<Snapshot, String> {
         let resources = translate(self.loaded.state(), proxy, &self.inputs).map_err(|error| error.to_string())?;
         Snapshot::build(resources).map_err(|error| error.to_string())
@@ -72,11 +128,21 @@ impl Inner {
 
 impl Publisher {
     /// `trust_bundle_pem`: the roots that workloads' certificates are verified against.
-    pub(crate) fn new(board: Arc<Board>, trust_bundle_pem: String, keys: Keys, facts: Facts, loaded: Arc<Loaded>) -> Self {
+    pub(crate) fn new(
+        board: Arc<Board>,
+        trust_bundle_pem: String,
+        keys: Keys,
+        facts: Facts,
+        documents: watch::Receiver<Arc<Loaded>>,
+    ) -> Self {
         board.set_revision(1);
+        let loaded = Arc::clone(&documents.borrow());
+        let mut ledger = Ledger::default();
+        ledger.update(1, &BTreeMap::new(), loaded.in_force(), SystemTime::now());
         let inputs = MeshInputs { trust_bundle_pem, key_sets: Arc::clone(&keys.key_sets().borrow()) };
-        let inner = Inner { loaded, inputs, problem: None, revision: 1, targets: BTreeMap::new() };
-        Self { board, keys, facts, inner: Mutex::new(inner) }
+        let offered = Arc::clone(&loaded);
+        let inner = Inner { offered, loaded, ledger, inputs, problem: None, revision: 1, targets: BTreeMap::new() };
+        Self { board, keys, facts, documents, inner: Mutex::new(inner) }
     }
 
     /// The snapshots of a proxy that has just connected.
@@ -87,7 +153,7 @@ impl Publisher {
         let mut inner = self.lock();
         let snapshot = Arc::new(inner.snapshot(&proxy)?);
         let node = proxy.node_id().to_owned();
-        self.board.set_target(&node, inner.revision, Arc::clone(&snapshot));
+        self.board.set_target(&node, inner.revision, None, Arc::clone(&snapshot));
         match inner.targets.get_mut(&node) {
             Some(target) => {
                 target.proxy = proxy;
@@ -96,23 +162,33 @@ impl Publisher {
             }
             None => {
                 let (sender, receiver) = watch::channel(snapshot);
-                inner.targets.insert(node, Target { proxy, snapshot: sender });
+                inner.targets.insert(node, Target { proxy, snapshot: sender, gone: None });
                 Ok(receiver)
             }
         }
     }
 
-    /// New documents: a new revision, and new snapshots for those connected. Targets without a stream are forgotten.
-    pub(crate) fn publish(&self, loaded: Arc<Loaded>) {
+    /// Takes the newest documents, if they are new: a new revision, and new snapshots for those connected. Whoever calls, in whatever order,
+    /// never brings back older ones.
+    pub(crate) fn publish(&self) {
         let mut inner = self.lock();
+        let loaded = Arc::clone(&self.documents.borrow());
+        if Arc::ptr_eq(&loaded, &inner.offered) {
+            return;
+        }
+        inner.offered = Arc::clone(&loaded);
         inner.problem = self.facts.contradiction(&loaded);
         if let Some(problem) = &inner.problem {
             tracing::error!(problem, "the new configuration is refused; the last one stays");
             return;
         }
         self.keys.want(loaded.state());
-        inner.loaded = loaded;
-        self.send(inner);
+        let last = std::mem::replace(&mut inner.loaded, loaded);
+        let (revision, now) = (inner.revision.saturating_add(1), SystemTime::now());
+        let Inner { ledger, loaded, .. } = &mut *inner;
+        let saved = ledger.update(revision, last.in_force(), loaded.in_force(), now);
+        let saved = saved.and_then(|saved| Instant::now().checked_sub(now.duration_since(saved).unwrap_or_default()));
+        self.send(inner, saved);
     }
 
     /// Other keys: the same documents give other snapshots.
@@ -120,20 +196,21 @@ impl Publisher {
         let mut inner = self.lock();
         if inner.inputs.key_sets != key_sets {
             inner.inputs.key_sets = key_sets;
-            self.send(inner);
+            self.send(inner, None);
         }
     }
 
-    /// Of whatever changed, to those that it changes something for.
-    fn send(&self, mut inner: MutexGuard<'_, Inner>) {
+    /// Of whatever changed, to those that it changes something for. `saved`: when the change was, if it was one of files.
+    fn send(&self, mut inner: MutexGuard<'_, Inner>, saved: Option<Instant>) {
         inner.revision = inner.revision.saturating_add(1);
-        inner.targets.retain(|_, target| target.snapshot.receiver_count() > 0);
+        let now = Instant::now();
+        inner.targets.retain(|_, target| !target.is_forgotten(now));
         let revision = inner.revision;
-        for (node, target) in &inner.targets {
+        for (node, target) in inner.targets.iter().filter(|(_, target)| target.gone.is_none()) {
             match inner.snapshot(&target.proxy) {
                 Ok(snapshot) => {
                     let snapshot = Arc::new(snapshot);
-                    self.board.set_target(node, revision, Arc::clone(&snapshot));
+                    self.board.set_target(node, revision, saved, Arc::clone(&snapshot));
                     // What is the same must not wake the stream.
                     target.snapshot.send_if_modified(|current| {
                         let changed = **current != *snapshot;
@@ -156,6 +233,25 @@ impl Publisher {
         Arc::clone(&self.lock().loaded)
     }
 
+    /// What there is to ask of a document; none of its name being known. Takes a translation or two for each proxy.
+    pub(crate) fn question(&self, key: &DocumentKey) -> Option<Question> {
+        let inner = self.lock();
+        let found = inner.found(key)?;
+        let state = Arc::clone(inner.loaded.state());
+        let before = inner.ledger.get(key).and_then(|entry| entry.before.clone());
+        let alternatives = Alternatives::new(Arc::clone(&state), inner.inputs.clone(), key.clone(), before.as_deref());
+        let proxies: Vec<(String, Proxy, Arc<Snapshot>)> = inner
+            .targets
+            .iter()
+            .filter(|(_, target)| target.is_of_the_mesh(&state))
+            .map(|(node, target)| (node.clone(), target.proxy.clone(), Arc::clone(&target.snapshot.borrow())))
+            .collect();
+        // Others need not wait for the rest.
+        drop(inner);
+        let footprints = proxies.into_iter().map(|(node, proxy, target)| (node, alternatives.footprint(&proxy, &target)));
+        Some(Question { found, footprints: footprints.filter(|(_, footprint)| !footprint.is_empty()).collect() })
+    }
+
     /// All that `status` says, with the board's `proxies`.
     pub(crate) fn status(&self, proxies: &[ProxyStatus]) -> Value {
         let inner = self.lock();
@@ -175,7 +271,8 @@ impl Publisher {
             "revision": inner.revision,
             "documents": inner.loaded.documents().len(),
             "quarantined": quarantined,
-            "source_error": inner.problem.as_deref().or_else(|| inner.loaded.source_error()),
+            "held": inner.offered.held().map(held),
+            "source_error": inner.problem.as_deref().or_else(|| inner.offered.source_error()),
             "key_sources": self.keys.report().sources.iter().map(key_sources::status).collect::<Vec<_>>(),
             "proxies": proxies,
         })
@@ -185,4 +282,12 @@ impl Publisher {
         // A panic while holding the lock cannot leave half a change behind: each field is replaced whole.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A removal that waits, as `status` shows it.
+fn held(held: &Held) -> Value {
+    let removed: serde_json::Map<String, Value> =
+        held.removed().iter().map(|(class, (lost, of))| (class.as_str().to_owned(), json!({"removed": lost, "of": of}))).collect();
+    let documents: Vec<String> = held.documents().iter().map(ToString::to_string).collect();
+    json!({"name": held.name(), "message": held.to_string(), "removed": removed, "documents": documents})
 }

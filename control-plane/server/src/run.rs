@@ -27,6 +27,8 @@ use crate::service::Snapshots;
 
 /// How long streams may take to end after the termination signal. Proxies reconnect by themselves.
 const DRAIN: Duration = Duration::from_secs(2);
+/// In the data directory.
+const LAST_GOOD: &str = "documents.jsonl";
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 
 /// Runs until `stop` completes. `announce` is called once, when everything is served.
@@ -37,7 +39,7 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     for address in std::iter::once(options.admin).chain(options.insecure_plaintext_xds) {
         anyhow::ensure!(address.ip().is_loopback(), "`{address}` is served without TLS: a loopback address is allowed");
     }
-    let source = DirectorySource::open(&options.config_dir)?;
+    let source = DirectorySource::open(&options.config_dir, options.guard, &options.data_dir.join(LAST_GOOD))?;
     let documents = source.subscribe();
     let loaded = Arc::clone(&documents.borrow());
     let module = Module::read(&options.module)?;
@@ -65,7 +67,7 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
         module_sha256: module.sha256().to_owned(),
     };
     let roots = authority.trust_bundle_pem().to_owned();
-    let publisher = Arc::new(Publisher::new(Arc::clone(&board), roots, keys.clone(), facts, loaded));
+    let publisher = Arc::new(Publisher::new(Arc::clone(&board), roots, keys.clone(), facts, documents.clone()));
     let snapshots =
         Snapshots { publisher: Arc::clone(&publisher), board: Arc::clone(&board), trust_domain: authority.trust_domain().clone() };
     let discovery = discovery_routes(&Arc::new(snapshots), Limits::default());
@@ -83,7 +85,7 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
         tracing::warn!(address = ?options.insecure_plaintext_xds, "ADS is also served without TLS, to anybody on this machine");
         parts.spawn(connections::serve(listener, Protection::Plaintext, discovery, stopped.clone(), DRAIN));
     }
-    let admin_api = serve_admin(admin, Admin { board, publisher: Arc::clone(&publisher) });
+    let admin_api = serve_admin(admin, Admin { board, publisher: Arc::clone(&publisher), source: source.handle() });
     parts.spawn(until_stopped(admin_api, stopped.clone()));
     parts.spawn(until_stopped(source.run(), stopped.clone()));
     parts.spawn(until_stopped(fetcher.run(), stopped.clone()));
@@ -136,8 +138,7 @@ async fn serve_admin(listener: TcpListener, admin: Admin) {
 /// Publishes each new state of the documents.
 async fn follow(mut documents: watch::Receiver<Arc<Loaded>>, publisher: Arc<Publisher>) {
     while documents.changed().await.is_ok() {
-        let loaded = Arc::clone(&documents.borrow_and_update());
-        publisher.publish(loaded);
+        publisher.publish();
     }
     tracing::error!("the configuration directory is not watched any more");
 }

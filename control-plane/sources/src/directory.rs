@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use meshwright_config::Rejected;
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
@@ -10,8 +10,11 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
-use crate::loaded::{Checked, Loaded};
-use crate::scan::{self, Files, Fingerprint, SourceError};
+use crate::guard::Guard;
+use crate::last_good::LastGood;
+use crate::loaded::{Checked, DocumentState, Loaded};
+use crate::request::{Request, Requests, SourceHandle};
+use crate::scan::{self, Files, Fingerprint, Saved, SourceError};
 use crate::store::{self, Store};
 
 const POLL: Duration = Duration::from_secs(2);
@@ -21,6 +24,15 @@ const QUIET: Duration = Duration::from_millis(10);
 const LONGEST_WAIT: Duration = Duration::from_millis(200);
 /// What would take documents out of force is looked at twice, this far apart: files are often replaced by removing them first.
 const CONFIRM: Duration = Duration::from_millis(100);
+/// A directory that never rests is taken as it is.
+const LONGEST_FILLING: Duration = Duration::from_secs(2);
+
+/// Why the directory is looked at.
+enum Cause {
+    Event,
+    Poll,
+    Request(Request),
+}
 
 /// A directory of documents. [`DirectorySource::run`] keeps what was loaded up to date.
 #[derive(Debug)]
@@ -29,21 +41,53 @@ pub struct DirectorySource {
     store: Store,
     loaded: watch::Sender<Arc<Loaded>>,
     fingerprint: Option<Fingerprint>,
+    /// When the last reading began.
+    began: SystemTime,
+    asked: Requests,
+    last_good: Option<LastGood>,
+    /// What was read last is not yet kept on disk.
+    unkept: Option<Files>,
 }
 
 impl DirectorySource {
-    /// Loads the directory for the first time. Documents that are wrong are quarantined; the directory as a whole must be right.
+    /// Loads the directory for the first time, going on where the last process ended: what was in force then is read from the file
+    /// `last_good` and is the last good version of each document; what is in force is kept there. `guard`: how much one change may remove.
+    /// Documents that are wrong are quarantined; the directory as a whole must be right.
     ///
     /// # Errors
-    /// [`SourceError`]: it is missing, unreadable or empty, or no `Mesh` document in it is right.
-    pub fn open(dir: impl Into<PathBuf>) -> Result<Self, SourceError> {
+    /// [`SourceError`]: the directory is missing, unreadable or empty, or no `Mesh` document in it is right; the file cannot be used; or there
+    /// is none yet and some document is wrong, so that it has no version to fall back on.
+    pub fn open(dir: impl Into<PathBuf>, guard: Guard, last_good: &Path) -> Result<Self, SourceError> {
         let dir = dir.into();
-        let fingerprint = scan::fingerprint(&dir)?;
-        let files = scan::read(&dir)?;
-        let mut store = Store::default();
-        let loaded = store.update(&files).map_err(|because| SourceError::NoMesh { dir: dir.clone(), because })?;
+        let mut store = Store::new(guard);
+        let (last_good, kept) = LastGood::open(last_good)?;
+        if let Some(kept) = &kept {
+            store.restore(kept);
+        }
+        let source = Self::load(dir, store, last_good)?;
+        if kept.is_none() {
+            refuse_wrong(&source.dir, &source.loaded.borrow())?;
+        }
+        Ok(source)
+    }
+
+    fn load(dir: PathBuf, mut store: Store, last_good: LastGood) -> Result<Self, SourceError> {
+        let began = SystemTime::now();
+        let (fingerprint, files) = first_reading(&dir)?;
+        let saved = Saved::new(&dir, &fingerprint, SystemTime::UNIX_EPOCH, began);
+        let loaded = store.update(&files, &saved).map_err(|because| SourceError::NoMesh { dir: dir.clone(), because })?;
         report(None, &loaded);
-        Ok(Self { dir, store, loaded: watch::Sender::new(Arc::new(loaded)), fingerprint: Some(fingerprint) })
+        let loaded = watch::Sender::new(Arc::new(loaded));
+        Ok(Self {
+            dir,
+            store,
+            loaded,
+            fingerprint: Some(fingerprint),
+            began,
+            asked: Requests::new(),
+            last_good: Some(last_good),
+            unkept: Some(files),
+        })
     }
 
     /// What is loaded, now and whenever it changes.
@@ -52,33 +96,50 @@ impl DirectorySource {
         self.loaded.subscribe()
     }
 
+    /// For asking the source while it runs.
+    #[must_use]
+    pub fn handle(&self) -> SourceHandle {
+        self.asked.handle()
+    }
+
     /// Follows the directory until nobody listens any more.
     pub async fn run(mut self) {
         let (signal, mut changed) = mpsc::channel(1);
         let mut watcher = watch_directory(&self.dir, &signal);
         let mut poll = interval_at(Instant::now() + POLL, POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.keep_current().await;
         // A change between the first reading and the watch.
         let _ = signal.try_send(());
         let sender = self.loaded.clone();
         loop {
-            let polled = tokio::select! {
+            let cause = tokio::select! {
                 () = sender.closed() => return,
-                _ = changed.recv() => false,
-                _ = poll.tick() => true,
+                _ = changed.recv() => Cause::Event,
+                _ = poll.tick() => Cause::Poll,
+                request = self.asked.next() => Cause::Request(request),
             };
-            if polled {
-                // The watch is lost with the directory that it was put on, and may have failed.
-                if watcher.is_none() || self.loaded.borrow().source_error.is_some() {
-                    watcher = watch_directory(&self.dir, &signal);
+            match cause {
+                Cause::Event => {
+                    settle(&mut changed).await;
+                    self.reload().await;
                 }
-                if !self.looks_changed().await {
-                    continue;
+                Cause::Poll => {
+                    // The watch is lost with the directory that it was put on, and may have failed.
+                    if watcher.is_none() || self.loaded.borrow().source_error.is_some() {
+                        watcher = watch_directory(&self.dir, &signal);
+                    }
+                    self.keep_current().await;
+                    if self.looks_changed().await {
+                        self.reload().await;
+                    }
                 }
-            } else {
-                settle(&mut changed).await;
+                Cause::Request(request) => {
+                    let answer = request.releases().is_none_or(|held| self.store.release(held));
+                    self.reload().await;
+                    request.answer(answer);
+                }
             }
-            self.reload().await;
         }
     }
 
@@ -89,15 +150,20 @@ impl DirectorySource {
     }
 
     async fn reload(&mut self) {
+        let mut began = SystemTime::now();
         let mut read = self.read().await;
         if read.as_ref().is_ok_and(|(_, files)| self.store.removes(files)) {
             sleep(CONFIRM).await;
+            began = SystemTime::now();
             read = self.read().await;
         }
         let loaded = match read {
             Ok((fingerprint, files)) => {
-                self.fingerprint = Some(fingerprint);
-                self.store.update(&files).map_err(|because| SourceError::NoMesh { dir: self.dir.clone(), because })
+                let saved = Saved::new(&self.dir, &fingerprint, self.began, SystemTime::now());
+                (self.fingerprint, self.began) = (Some(fingerprint), began);
+                let loaded = self.store.update(&files, &saved);
+                self.unkept = Some(files);
+                loaded.map_err(|because| SourceError::NoMesh { dir: self.dir.clone(), because })
             }
             Err(error) => {
                 self.fingerprint = None;
@@ -108,7 +174,38 @@ impl DirectorySource {
         let next = loaded.unwrap_or_else(|error| Loaded { source_error: Some(error.to_string()), ..Loaded::clone(&last) });
         if next != *last {
             report(Some(&last), &next);
-            self.loaded.send_replace(Arc::new(next));
+            let next = Arc::new(next);
+            // Before anybody sees it: who restarts must not know less than the proxies do.
+            self.keep(&next).await;
+            self.loaded.send_replace(next);
+        }
+    }
+
+    async fn keep_current(&mut self) {
+        let current = Arc::clone(&self.loaded.borrow());
+        self.keep(&current).await;
+    }
+
+    /// Keeps on disk what is in force. A disk that is full does not keep it from being in force; it is tried again with each poll.
+    async fn keep(&mut self, loaded: &Arc<Loaded>) {
+        if self.unkept.is_none() {
+            return;
+        }
+        let (Some(mut last_good), Some(files)) = (self.last_good.take(), self.unkept.take()) else { return };
+        let loaded = Arc::clone(loaded);
+        let kept = tokio::task::spawn_blocking(move || {
+            let kept = last_good.keep(&loaded.in_force, &files);
+            (last_good, files, kept)
+        });
+        match kept.await {
+            Ok((last_good, files, kept)) => {
+                self.last_good = Some(last_good);
+                if let Err(error) = kept {
+                    tracing::error!(%error, "if the control plane starts again now, it does not know the newest documents");
+                    self.unkept = Some(files);
+                }
+            }
+            Err(error) => tracing::error!(%error, "keeping the documents in force was interrupted"),
         }
     }
 
@@ -116,6 +213,34 @@ impl DirectorySource {
         let dir = self.dir.clone();
         // The fingerprint first: what changes in between is seen as a change by the next poll.
         blocking(&self.dir, move || Ok((scan::fingerprint(&dir)?, scan::read(&dir)?))).await
+    }
+}
+
+/// A mesh without one of its documents may allow what it must not; when there is no version to fall back on, there is no mesh.
+fn refuse_wrong(dir: &Path, loaded: &Loaded) -> Result<(), SourceError> {
+    let errors: String = loaded
+        .documents()
+        .iter()
+        .filter_map(|document| match document.state() {
+            DocumentState::Quarantined { error, last_good: false } => Some(format!("\n  {}", error.to_string().replace('\n', "\n  "))),
+            DocumentState::Quarantined { .. } | DocumentState::Accepted => None,
+        })
+        .collect();
+    if errors.is_empty() { Ok(()) } else { Err(SourceError::Wrong { dir: dir.to_owned(), errors }) }
+}
+
+/// A directory that is just being filled is read when it has been left alone for a moment.
+fn first_reading(dir: &Path) -> Result<(Fingerprint, Files), SourceError> {
+    let deadline = std::time::Instant::now() + LONGEST_FILLING;
+    loop {
+        let before = scan::fingerprint(dir)?;
+        let files = scan::read(dir)?;
+        let newest = before.values().flatten().map(|(_, time)| *time).max();
+        let is_young = newest.is_some_and(|time| time.elapsed().is_ok_and(|age| age < CONFIRM));
+        if std::time::Instant::now() > deadline || (!is_young && scan::fingerprint(dir)? == before) {
+            return Ok((before, files));
+        }
+        std::thread::sleep(CONFIRM);
     }
 }
 
@@ -160,9 +285,15 @@ fn matters(kind: EventKind) -> bool {
 
 /// Logs each quarantine that is new.
 fn report(last: Option<&Loaded>, next: &Loaded) {
-    use crate::loaded::DocumentState;
     if let Some(error) = next.source_error() {
         tracing::error!(error, "the last good configuration stays in force");
+    }
+    if let Some(held) = next.held().filter(|held| last.and_then(Loaded::held) != Some(held)) {
+        tracing::error!(
+            name = held.name(),
+            "{held}: it is held back until the documents are there again, or `meshwright release {}`",
+            held.name()
+        );
     }
     for document in next.documents() {
         let known = last.is_some_and(|last| last.documents().contains(document));
@@ -181,12 +312,22 @@ fn report(last: Option<&Loaded>, next: &Loaded) {
 pub fn load_once(dir: impl AsRef<Path>) -> Result<Checked, SourceError> {
     let dir = dir.as_ref();
     let files = scan::read(dir)?;
-    let (state, documents, mut errors) = store::check(&files);
-    if state.mesh().is_none() {
-        errors.extend_from_slice(
-            Rejected::of_file(&dir.display().to_string(), SourceError::NoMesh { dir: dir.to_owned(), because: String::new() }.to_string())
-                .errors(),
-        );
+    Ok(with_mesh(store::check(&files), dir))
+}
+
+/// The same of several folders and files together, each file by its path; a file that is named is read whatever its name.
+///
+/// # Errors
+/// [`SourceError`], when a folder as a whole cannot be used.
+pub fn load_paths(paths: &[PathBuf]) -> Result<Checked, SourceError> {
+    let files = scan::read_all(paths)?;
+    Ok(with_mesh(store::check(&files), paths.first().map_or(Path::new("."), PathBuf::as_path)))
+}
+
+fn with_mesh(mut checked: Checked, dir: &Path) -> Checked {
+    if checked.state.mesh().is_none() {
+        let missing = SourceError::NoMesh { dir: dir.to_owned(), because: String::new() }.to_string();
+        checked.errors.extend_from_slice(Rejected::of_file(&dir.display().to_string(), missing).errors());
     }
-    Ok(Checked { state, documents, errors })
+    checked
 }

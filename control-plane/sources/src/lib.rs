@@ -2,10 +2,16 @@
 //! last good version stays. What documents mean is `meshwright_config`'s business.
 
 mod directory;
+mod guard;
+mod last_good;
 mod loaded;
+mod request;
 mod scan;
 mod store;
 
-pub use directory::{DirectorySource, load_once};
-pub use loaded::{Checked, DocumentState, DocumentStatus, Loaded};
+pub use directory::{DirectorySource, load_once, load_paths};
+pub use guard::{Class, Guard, Held};
+pub use last_good::LastGoodError;
+pub use loaded::{Checked, DocumentState, DocumentStatus, InForce, Loaded};
+pub use request::SourceHandle;
 pub use scan::SourceError;

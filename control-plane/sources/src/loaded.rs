@@ -1,14 +1,23 @@
 //! What a source hands on: the state in force, and what is known of each document.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use meshwright_config::{DocumentError, DocumentKey, Rejected, State};
+use meshwright_config::{Document, DocumentError, DocumentKey, Origin, Rejected, State};
+
+use crate::guard::Held;
+
+/// The documents in force.
+pub(crate) type Documents = BTreeMap<DocumentKey, InForce>;
 
 /// The state in force and how it came about.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Loaded {
     pub(crate) state: Arc<State>,
+    pub(crate) in_force: Arc<Documents>,
     pub(crate) documents: Vec<DocumentStatus>,
+    pub(crate) held: Option<Held>,
     pub(crate) source_error: Option<String>,
 }
 
@@ -18,16 +27,62 @@ impl Loaded {
         &self.state
     }
 
+    /// The documents of which the state is made.
+    #[must_use]
+    pub fn in_force(&self) -> &BTreeMap<DocumentKey, InForce> {
+        &self.in_force
+    }
+
     /// Every document that was found, in the order of files and of places in them.
     #[must_use]
     pub fn documents(&self) -> &[DocumentStatus] {
         &self.documents
     }
 
+    /// A removal that is held back.
+    #[must_use]
+    pub fn held(&self) -> Option<&Held> {
+        self.held.as_ref()
+    }
+
     /// Why the source as a whole cannot be read now; the state is the last good one then.
     #[must_use]
     pub fn source_error(&self) -> Option<&str> {
         self.source_error.as_deref()
+    }
+}
+
+/// A document in force: not always the one that was found, see [`DocumentState::Quarantined`].
+#[derive(Debug, Clone)]
+pub struct InForce {
+    pub(crate) document: Arc<Document>,
+    pub(crate) version: String,
+    pub(crate) saved: SystemTime,
+}
+
+impl InForce {
+    #[must_use]
+    pub fn document(&self) -> &Arc<Document> {
+        &self.document
+    }
+
+    /// A hash of the document's text.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// When this version was written, or seen where the file's own time cannot be true.
+    #[must_use]
+    pub fn saved(&self) -> SystemTime {
+        self.saved
+    }
+}
+
+impl PartialEq for InForce {
+    /// The version stands for the content.
+    fn eq(&self, other: &Self) -> bool {
+        self.version == other.version && self.document.origin() == other.document.origin()
     }
 }
 
@@ -90,6 +145,7 @@ pub struct Checked {
     pub(crate) state: State,
     pub(crate) documents: usize,
     pub(crate) errors: Vec<DocumentError>,
+    pub(crate) origins: BTreeMap<DocumentKey, Origin>,
 }
 
 impl Checked {
@@ -109,5 +165,11 @@ impl Checked {
     #[must_use]
     pub fn errors(&self) -> &[DocumentError] {
         &self.errors
+    }
+
+    /// Where a document that could be read was written.
+    #[must_use]
+    pub fn origin(&self, key: &DocumentKey) -> Option<&Origin> {
+        self.origins.get(key)
     }
 }

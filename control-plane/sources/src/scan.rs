@@ -1,5 +1,6 @@
 //! Reads a directory: every `*.yaml` and `*.yml` below it. Names that start with a dot are left out, so that editors' temporary files and the
-//! hidden folders behind a mounted ConfigMap (`..data`) are not documents twice.
+//! hidden folders behind a mounted ConfigMap (`..data`) are not documents twice. Policy tests, `*_test.yaml`, lie beside the policies and are
+//! left out too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -7,6 +8,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+use crate::last_good::LastGoodError;
 
 /// A larger file is no configuration.
 pub(crate) const LARGEST_FILE: u64 = 16 * 1024 * 1024;
@@ -32,6 +35,17 @@ pub enum SourceError {
         /// What is wrong with the one that there is, after `: `; empty when there is none.
         because: String,
     },
+    #[error(
+        "the configuration directory `{}` has documents that are wrong and were never in force, and without them the mesh would be another one:{errors}",
+        dir.display()
+    )]
+    Wrong {
+        dir: PathBuf,
+        /// A line for each, after a line break.
+        errors: String,
+    },
+    #[error(transparent)]
+    LastGood(#[from] LastGoodError),
     #[error("the configuration directory `{}` cannot be read: {reason}", dir.display())]
     Interrupted { dir: PathBuf, reason: String },
 }
@@ -42,13 +56,61 @@ pub(crate) type Files = BTreeMap<String, Result<Vec<u8>, String>>;
 /// Enough of each file to tell that it has changed.
 pub(crate) type Fingerprint = BTreeMap<PathBuf, Option<(u64, SystemTime)>>;
 
+/// When the files of a directory were written.
+#[derive(Debug, Clone)]
+pub(crate) struct Saved {
+    files: BTreeMap<String, SystemTime>,
+    /// When the directory was looked at.
+    seen: SystemTime,
+}
+
+impl Default for Saved {
+    fn default() -> Self {
+        Self { files: BTreeMap::new(), seen: SystemTime::UNIX_EPOCH }
+    }
+}
+
+impl Saved {
+    /// A file's own time counts where it lies between the last look at the directory and this one: files that are moved, copied with their
+    /// times or swapped by a link say when they were first written, which is not when this directory got them.
+    pub(crate) fn new(dir: &Path, fingerprint: &Fingerprint, last_look: SystemTime, seen: SystemTime) -> Self {
+        let times = fingerprint.iter().filter_map(|(path, facts)| Some((relative(dir, path), facts.as_ref()?.1)));
+        Self { files: times.filter(|(_, time)| (last_look..=seen).contains(time)).collect(), seen }
+    }
+
+    pub(crate) fn of(&self, file: &str) -> SystemTime {
+        self.files.get(file).copied().unwrap_or(self.seen)
+    }
+}
+
 /// Reads everything.
 pub(crate) fn read(dir: &Path) -> Result<Files, SourceError> {
     let found = list(dir)?;
     if found.is_empty() {
         return Err(SourceError::Empty { dir: dir.to_owned() });
     }
-    Ok(found.into_iter().map(|path| (relative(dir, &path), read_file(&path))).collect())
+    let read = found.into_iter().map(|path| (relative(dir, &path), read_file(&path)));
+    Ok(read.filter(|(name, bytes)| !is_test(name, bytes)).collect())
+}
+
+/// Reads everything below folders, and files whatever they are called, by their paths.
+pub(crate) fn read_all(paths: &[PathBuf]) -> Result<Files, SourceError> {
+    let mut files = Files::new();
+    for path in paths {
+        if fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
+            files.insert(path.to_string_lossy().into_owned(), read_file(path));
+        } else {
+            let below = list(path)?.into_iter().map(|path| (path.to_string_lossy().into_owned(), read_file(&path)));
+            files.extend(below.filter(|(name, bytes)| !is_test(name, bytes)));
+        }
+    }
+    Ok(files)
+}
+
+/// By its name and by what is in it: a document of the mesh counts in a file of any name, so that none is lost by its name.
+fn is_test(name: &str, bytes: &Result<Vec<u8>, String>) -> bool {
+    let named = [".yaml", ".yml"].iter().any(|end| name.strip_suffix(end).is_some_and(|stem| stem.ends_with("_test")));
+    named && bytes.as_deref().is_ok_and(meshwright_config::is_policy_test)
 }
 
 /// Looks at everything without reading it.

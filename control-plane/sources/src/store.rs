@@ -2,24 +2,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use meshwright_config::{Document, DocumentError, DocumentKey, Kind, Rejected, State, split_file};
 use sha2::{Digest as _, Sha256};
 
-use crate::loaded::{DocumentState, DocumentStatus, Loaded};
-use crate::scan::Files;
+use crate::guard::{Guard, Held, Things};
+use crate::last_good::Kept;
+use crate::loaded::{Checked, DocumentState, DocumentStatus, Documents, InForce, Loaded};
+use crate::scan::{Files, Saved};
 
 /// Bytes of the hash that make a version.
 const VERSION_BYTES: usize = 8;
 /// Each round puts back at least one document; what needs more is no edit by hand, and the rest is left out.
 const MOST_ROUNDS: usize = 32;
+/// The place of what was not found and is kept nevertheless.
+const NOT_FOUND: usize = usize::MAX;
 
-/// A document in force, and the version of its text.
-#[derive(Debug, Clone)]
-struct Good {
-    document: Document,
-    version: String,
-}
+/// A document in force.
+type Good = InForce;
 
 /// A document as it was found now.
 #[derive(Debug, Clone)]
@@ -27,7 +28,8 @@ struct Found {
     file: Arc<str>,
     line: usize,
     version: String,
-    parsed: Result<Document, Rejected>,
+    saved: SystemTime,
+    parsed: Result<Arc<Document>, Rejected>,
     /// It stands for a file without documents, which is only wrong if there were some in it.
     empty: bool,
 }
@@ -44,8 +46,12 @@ impl Found {
 /// The documents in force and the state that they make.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
-    good: BTreeMap<DocumentKey, Good>,
+    good: Arc<Documents>,
     state: Arc<State>,
+    guard: Guard,
+    held: Option<Held>,
+    /// The name of the removal that may pass.
+    released: Option<String>,
 }
 
 /// A document that would be in force, and which of those found it stands for.
@@ -69,43 +75,100 @@ struct Candidates {
 }
 
 impl Store {
+    pub(crate) fn new(guard: Guard) -> Self {
+        Self { guard, ..Self::default() }
+    }
+
+    /// Begins where an earlier process ended: with the documents that were in force then.
+    pub(crate) fn restore(&mut self, kept: &[Kept]) {
+        let good = kept.iter().filter_map(|kept| {
+            let raw = split_file(kept.text.as_bytes()).first().copied()?.moved(kept.index, kept.line);
+            // One that was right for another version of this program and is not for this one is as good as lost, which `settle` shows.
+            let document = raw.parse(&kept.file.as_str().into()).ok()?;
+            let good = Good { document: Arc::new(document), version: kept.version.clone(), saved: SystemTime::UNIX_EPOCH };
+            Some((good.document.key().clone(), good))
+        });
+        self.good = Arc::new(good.collect());
+    }
+
+    /// Lets a removal pass at the next update. False when it is not the one that is held.
+    pub(crate) fn release(&mut self, name: &str) -> bool {
+        let known = self.held.as_ref().is_some_and(|held| held.name() == name);
+        if known {
+            self.released = Some(name.to_owned());
+        }
+        known
+    }
+
     /// Whether what the directory holds now would take a document out of force.
     pub(crate) fn removes(&self, files: &Files) -> bool {
-        let candidates = self.choose(&find(files));
+        let candidates = self.choose(&find(files, &Saved::default()));
         let chosen: BTreeSet<&DocumentKey> = candidates.chosen.iter().map(|chosen| chosen.good.document.key()).collect();
         self.good.keys().any(|key| !chosen.contains(key))
     }
 
-    /// Takes what the directory holds now.
+    /// Takes what the directory holds now; `saved`: when each file was.
     ///
     /// # Errors
     /// No `Mesh` document would be in force, and so nothing was changed: what is wrong with the one that there is, as `SourceError::NoMesh` says
     /// it.
-    pub(crate) fn update(&mut self, files: &Files) -> Result<Loaded, String> {
-        let mut found = find(files);
+    pub(crate) fn update(&mut self, files: &Files, saved: &Saved) -> Result<Loaded, String> {
+        let mut found = find(files, saved);
         found.retain(|found| !found.empty || self.good.values().any(|good| good.document.origin().file() == &*found.file));
         let mut candidates = self.choose(&found);
+        let held = self.hold(&mut candidates);
         let state = self.settle(&mut candidates);
         if state.mesh().is_none() {
             return Err(why_no_mesh(&found, &candidates.refused));
         }
-        self.good = candidates.chosen.into_iter().map(|chosen| (chosen.good.document.key().clone(), chosen.good)).collect();
+        let good = candidates.chosen.into_iter().map(|chosen| (chosen.good.document.key().clone(), self.since(chosen.good)));
+        self.good = Arc::new(good.collect());
+        self.held.clone_from(&held);
         if *self.state != state {
             self.state = Arc::new(state);
         }
         let documents = found.iter().enumerate().map(|(index, found)| status(found, candidates.refused.get(&index))).collect();
-        Ok(Loaded { state: Arc::clone(&self.state), documents, source_error: None })
+        Ok(Loaded { state: Arc::clone(&self.state), in_force: Arc::clone(&self.good), documents, held, source_error: None })
+    }
+
+    /// Puts back what must not go all at once: every document that is not there any more, and the last version of those of which too much
+    /// was taken away.
+    fn hold(&mut self, candidates: &mut Candidates) -> Option<Held> {
+        let before = Things::of(self.good.iter().map(|(key, good)| (key, good.document.content())));
+        let contents = candidates.chosen.iter().map(|chosen| &chosen.good.document);
+        let after = Things::of(contents.map(|document| (document.key(), document.content())));
+        let lost = self.guard.judge(&before, &after);
+        let lost = lost.filter(|lost| self.released.take().is_none_or(|released| released != lost.name()))?;
+        let mut documents = Vec::new();
+        for (key, good) in self.good.iter() {
+            let at = candidates.chosen.iter().position(|chosen| chosen.good.document.key() == key);
+            match at.and_then(|at| candidates.chosen.get_mut(at)) {
+                Some(chosen) if chosen.good.version == good.version || !lost.is_made_by(key, good.document.content()) => continue,
+                Some(chosen) => chosen.good = good.clone(),
+                None => candidates.chosen.push(Chosen { good: good.clone(), found: NOT_FOUND }),
+            }
+            documents.push(key.clone());
+        }
+        candidates.chosen.sort_by_key(|chosen| !self.is_in_force(&chosen.good));
+        Some(lost.held(documents))
+    }
+
+    /// A version that was in force before was saved when it was, whatever happens to its file.
+    fn since(&self, good: Good) -> Good {
+        let last = self.good.get(good.document.key()).filter(|last| last.version == good.version);
+        Good { saved: last.map_or(good.saved, |last| last.saved), ..good }
     }
 
     /// What was found and is right in itself, and the last good version of what is not.
     fn choose(&self, found: &[Found]) -> Candidates {
-        let parsed: BTreeSet<&DocumentKey> = found.iter().filter_map(|found| found.parsed.as_ref().ok()).map(Document::key).collect();
+        let parsed: BTreeSet<&DocumentKey> =
+            found.iter().filter_map(|found| found.parsed.as_ref().ok()).map(|document| document.key()).collect();
         let mut candidates = Candidates { chosen: Vec::new(), refused: BTreeMap::new() };
         let mut kept = BTreeSet::new();
         for (index, found) in found.iter().enumerate() {
             match &found.parsed {
                 Ok(document) => {
-                    let good = Good { document: document.clone(), version: found.version.clone() };
+                    let good = Good { document: Arc::clone(document), version: found.version.clone(), saved: found.saved };
                     candidates.chosen.push(Chosen { good, found: index });
                 }
                 Err(rejected) => {
@@ -198,7 +261,7 @@ fn why_no_mesh(found: &[Found], refused: &BTreeMap<usize, Refusal>) -> String {
 }
 
 fn assemble(chosen: &[Chosen]) -> (State, Vec<DocumentError>) {
-    State::assemble(chosen.iter().map(|chosen| chosen.good.document.clone()).collect())
+    State::assemble(chosen.iter().map(|chosen| Document::clone(&chosen.good.document)).collect())
 }
 
 /// Takes out what does not fit and has no version that does.
@@ -216,15 +279,17 @@ fn leave_out(candidates: &mut Candidates, errors: Vec<DocumentError>) {
     }
 }
 
-fn find(files: &Files) -> Vec<Found> {
+fn find(files: &Files, saved: &Saved) -> Vec<Found> {
     let mut found = Vec::new();
     for (file, bytes) in files {
+        let saved = saved.of(file);
         let file: Arc<str> = file.as_str().into();
         let broken = |message: &str, empty| Found {
             empty,
             file: Arc::clone(&file),
             line: 1,
             version: String::new(),
+            saved,
             parsed: Err(Rejected::of_file(&file, message)),
         };
         match bytes {
@@ -239,7 +304,8 @@ fn find(files: &Files) -> Vec<Found> {
                     file: Arc::clone(&file),
                     line: raw.line(),
                     version: version(raw.bytes()),
-                    parsed: raw.parse(&file),
+                    saved,
+                    parsed: raw.parse(&file).map(Arc::new),
                 }));
             }
             Err(error) => found.push(broken(error, false)),
@@ -248,7 +314,8 @@ fn find(files: &Files) -> Vec<Found> {
     found
 }
 
-fn version(bytes: &[u8]) -> String {
+/// Of a document's text.
+pub(crate) fn version(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().take(VERSION_BYTES).map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -262,20 +329,24 @@ fn status(found: &Found, refusal: Option<&Refusal>) -> DocumentStatus {
 }
 
 /// All errors of what a directory holds, without any last good version to fall back on.
-pub(crate) fn check(files: &Files) -> (State, usize, Vec<DocumentError>) {
-    let mut found = find(files);
+pub(crate) fn check(files: &Files) -> Checked {
+    let mut found = find(files, &Saved::default());
     found.retain(|found| !found.empty);
     let count = found.len();
     let mut errors = Vec::new();
     let mut documents = Vec::new();
+    let mut origins = BTreeMap::new();
     for found in found {
         match found.parsed {
-            Ok(document) => documents.push(document),
+            Ok(document) => {
+                origins.insert(document.key().clone(), document.origin().clone());
+                documents.push(Arc::unwrap_or_clone(document));
+            }
             Err(rejected) => errors.extend_from_slice(rejected.errors()),
         }
     }
     let (state, contradictions) = State::assemble(documents);
     errors.extend(contradictions);
     errors.sort_by(|a, b| (a.file(), a.line(), a.column()).cmp(&(b.file(), b.line(), b.column())));
-    (state, count, errors)
+    Checked { state, documents: count, errors, origins }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use meshwright_sources::{DirectorySource, DocumentState, Loaded, load_once};
+use meshwright_sources::{DirectorySource, DocumentState, Guard, Loaded, SourceError, load_once};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -26,8 +26,13 @@ fn service(name: &str, host: &str) -> String {
     )
 }
 
+fn open(dir: &Path, data: &Path) -> Result<DirectorySource, SourceError> {
+    DirectorySource::open(dir, Guard::default(), &data.join("documents.jsonl"))
+}
+
 struct Mesh {
     dir: TempDir,
+    _data: TempDir,
     loaded: watch::Receiver<Arc<Loaded>>,
 }
 
@@ -37,10 +42,17 @@ impl Mesh {
         for (name, text) in files {
             write(dir.path(), name, text);
         }
-        let source = DirectorySource::open(dir.path()).unwrap();
+        let config = dir.path().to_owned();
+        Self::follow(dir, &config)
+    }
+
+    /// Follows `config`, which goes when `dir` does.
+    fn follow(dir: TempDir, config: &Path) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let source = open(config, data.path()).unwrap();
         let loaded = source.subscribe();
         tokio::spawn(source.run());
-        Self { dir, loaded }
+        Self { dir, _data: data, loaded }
     }
 
     fn write(&self, name: &str, text: &str) {
@@ -144,9 +156,7 @@ async fn a_vanished_or_empty_directory_is_an_error_and_the_state_stays() {
     let moved = parent.path().join("moved");
     std::fs::create_dir(&dir).unwrap();
     std::fs::write(dir.join("all.yaml"), format!("{MESH}---\n{}", policy("a", "DENY", "/1"))).unwrap();
-    let source = DirectorySource::open(&dir).unwrap();
-    let mut mesh = Mesh { loaded: source.subscribe(), dir: parent };
-    tokio::spawn(source.run());
+    let mut mesh = Mesh::follow(parent, &dir);
     let failed = |wanted: &'static str| move |loaded: &Loaded| loaded.source_error().is_some_and(|error| error.contains(wanted));
 
     std::fs::rename(&dir, &moved).unwrap();
@@ -213,20 +223,18 @@ async fn documents_that_contradict_keep_what_was_in_force() {
 #[tokio::test]
 async fn a_mounted_config_map_is_swapped_whole() {
     let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().to_owned();
     let fill = |version: &str, path: &str| {
-        std::fs::create_dir(dir.path().join(version)).unwrap();
-        std::fs::write(dir.path().join(version).join("all.yaml"), format!("{MESH}---\n{}", policy("a", "DENY", path))).unwrap();
-        std::os::unix::fs::symlink(version, dir.path().join("..data_tmp")).unwrap();
-        std::fs::rename(dir.path().join("..data_tmp"), dir.path().join("..data")).unwrap();
+        std::fs::create_dir(config.join(version)).unwrap();
+        std::fs::write(config.join(version).join("all.yaml"), format!("{MESH}---\n{}", policy("a", "DENY", path))).unwrap();
+        std::os::unix::fs::symlink(version, config.join("..data_tmp")).unwrap();
+        std::fs::rename(config.join("..data_tmp"), config.join("..data")).unwrap();
     };
     fill("..1", "/1");
-    std::os::unix::fs::symlink("..data/all.yaml", dir.path().join("all.yaml")).unwrap();
-    let source = DirectorySource::open(dir.path()).unwrap();
-    let loaded = source.subscribe();
-    tokio::spawn(source.run());
-    assert_eq!((policies(&loaded.borrow()), loaded.borrow().documents().len()), (vec!["a /1".to_owned()], 2));
+    std::os::unix::fs::symlink("..data/all.yaml", config.join("all.yaml")).unwrap();
+    let mut mesh = Mesh::follow(dir, &config);
+    assert_eq!((policies(&mesh.loaded.borrow()), mesh.loaded.borrow().documents().len()), (vec!["a /1".to_owned()], 2));
     fill("..2", "/2");
-    let mut mesh = Mesh { dir, loaded };
     mesh.until(|loaded| policies(loaded) == ["a /2"]).await;
 }
 
@@ -245,7 +253,8 @@ async fn nothing_is_published_when_nothing_changed() {
 #[test]
 fn a_directory_that_cannot_be_used_is_one_clear_error() {
     let dir = tempfile::tempdir().unwrap();
-    let refusal = |path: &Path| DirectorySource::open(path).map(|_| ()).unwrap_err().to_string();
+    let data = tempfile::tempdir().unwrap();
+    let refusal = |path: &Path| open(path, data.path()).map(|_| ()).unwrap_err().to_string();
     assert!(refusal(&dir.path().join("nowhere")).contains("does not exist"));
     assert!(refusal(dir.path()).contains("holds no documents"));
     std::fs::write(dir.path().join("a.yaml"), policy("a", "DENY", "/1")).unwrap();
@@ -303,9 +312,12 @@ async fn a_policy_is_not_lost_to_services_that_are_added() {
     assert_eq!((policies(&loaded), loaded.state().services().len()), (vec!["a /1".to_owned()], 40));
     assert!(matches!(&quarantined(&loaded)[..], [(_, true)]), "{:?}", quarantined(&loaded));
     // Whoever comes with both at once is told of the policy.
-    let fresh = Mesh::start(&[("mesh.yaml", MESH), ("policy.yaml", &policy("a", "DENY", "/1")), ("services.yaml", &tcp("s1", "TCP"))]);
-    let loaded = Arc::clone(&fresh.loaded.borrow());
-    assert_eq!((policies(&loaded).len(), loaded.state().services().len(), quarantined(&loaded).len()), (0, 1, 1));
+    let fresh = tempfile::tempdir().unwrap();
+    for (name, text) in [("mesh.yaml", MESH), ("policy.yaml", &policy("a", "DENY", "/1")), ("services.yaml", &tcp("s1", "TCP"))] {
+        write(fresh.path(), name, text);
+    }
+    let refused = open(fresh.path(), &fresh.path().join(".data")).map(|_| ()).unwrap_err().to_string();
+    assert!(refused.contains("policy.yaml") && refused.contains("never in force"), "{refused}");
 }
 
 /// Without the service there is nobody to ask: all stays as it was, and says why.

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use crate::{Node, ResourceType};
 
 /// One stream of this process's life.
@@ -23,7 +25,7 @@ pub enum StreamEvent {
     Acked {
         stream: StreamId,
         resource_type: ResourceType,
-        versions: Vec<(String, String)>,
+        versions: Vec<(Arc<str>, Arc<str>)>,
         removed: Vec<String>,
     },
     /// The client refused a response with these names; `message` is the client's own.

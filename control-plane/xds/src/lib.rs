@@ -3,6 +3,7 @@
 //!
 //! Source of the rules: Envoy's "xDS REST and gRPC protocol"; where Envoy 1.36 to 1.40 does otherwise, what it does.
 
+mod base;
 mod codec;
 mod event;
 mod node;
@@ -14,6 +15,7 @@ mod session;
 mod snapshot;
 mod stream;
 
+pub use base::Base;
 pub use event::{StreamEvent, StreamId};
 pub use node::Node;
 pub use resource::Resource;

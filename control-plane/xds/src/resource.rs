@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use envoy_types::pb::envoy::service::discovery::v3 as discovery;
 use envoy_types::pb::google::protobuf::Any;
@@ -14,8 +16,8 @@ const VERSION_BYTES: usize = 16;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resource {
     kind: ResourceType,
-    name: String,
-    version: String,
+    name: Arc<str>,
+    version: Arc<str>,
     dependencies: Vec<(ResourceType, String)>,
     /// The encoded message itself.
     body: Bytes,
@@ -39,7 +41,7 @@ impl Resource {
         let mut delta = BytesMut::with_capacity(wrapped.encoded_len());
         // Growing in memory is the only way for this to fail, and it does not fail.
         let _infallible = wrapped.encode(&mut delta);
-        Self { kind, name, version, dependencies, body, delta: delta.freeze() }
+        Self { kind, name: name.into(), version: version.into(), dependencies, body, delta: delta.freeze() }
     }
 
     #[must_use]
@@ -50,6 +52,18 @@ impl Resource {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// For keeping it without a copy.
+    #[must_use]
+    pub fn shared_name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// As [`Resource::shared_name`].
+    #[must_use]
+    pub fn shared_version(&self) -> &Arc<str> {
+        &self.version
     }
 
     /// 32 lower case hexadecimal digits.

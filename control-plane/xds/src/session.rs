@@ -45,7 +45,11 @@ impl Session {
     /// A new snapshot to bring the client to. Differences are sent at once where nothing of the same type is in flight, else after its ACK:
     /// a slow client costs one response per type, and always gets the newest.
     pub fn on_snapshot(&mut self, snapshot: &Arc<Snapshot>) -> Vec<Action> {
-        self.snapshot = Some(Arc::clone(snapshot));
+        let last = self.snapshot.replace(Arc::clone(snapshot));
+        for kind in ResourceType::ALL {
+            let changes = last.as_ref().and_then(|last| snapshot.changes_since(last, kind));
+            self.subscription(kind).snapshot_changed(changes);
+        }
         self.flush()
     }
 
@@ -57,10 +61,11 @@ impl Session {
         let Some(kind) = ResourceType::from_type_url(&type_url) else { return Ok(Vec::new()) };
         self.limits.check(subscribe.iter().chain(&unsubscribe).chain(initial_versions.iter().map(|(name, _)| name)))?;
         let limit = self.limits.names;
+        let snapshot = self.snapshot.clone();
         let subscription = self.subscription(kind);
         // A stale or unknown nonce makes only the ACK void, never the (un)subscriptions beside it.
         let mut actions: Vec<Action> = subscription.resolve(&nonce, error).into_iter().collect();
-        actions.extend(subscription.subscribe_delta(&subscribe, initial_versions));
+        actions.extend(subscription.subscribe_delta(&subscribe, initial_versions, snapshot.as_deref()));
         subscription.unsubscribe_delta(&unsubscribe);
         if subscription.len() > limit {
             return Err(Refused::TooManyNames { kind, limit });

@@ -1,12 +1,16 @@
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::base::{Base, ByName, OfKind, of_kind};
 use crate::{Resource, ResourceType};
 
 /// Everything that one proxy should hold. Immutable; consistent by construction: no name twice, nothing refers to what is not there.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+///
+/// What many proxies hold alike is in a [`Base`] that they share; the rest is the proxy's own.
+#[derive(Debug, Clone, Default)]
 pub struct Snapshot {
-    resources: BTreeMap<ResourceType, BTreeMap<String, Arc<Resource>>>,
+    base: Arc<Base>,
+    own: OfKind,
 }
 
 /// Why resources do not make a snapshot.
@@ -24,37 +28,88 @@ impl Snapshot {
     /// # Errors
     /// [`Inconsistent`], naming the first resource that is wrong.
     pub fn build(resources: impl IntoIterator<Item = Resource>) -> Result<Self, Inconsistent> {
-        let mut snapshot = Self::default();
+        Self::with_base(Arc::default(), resources.into_iter().map(Arc::new))
+    }
+
+    /// The resources of `base` and these.
+    ///
+    /// # Errors
+    /// As [`Snapshot::build`].
+    pub fn with_base(base: Arc<Base>, resources: impl IntoIterator<Item = Arc<Resource>>) -> Result<Self, Inconsistent> {
+        let mut own = OfKind::default();
         for resource in resources {
-            let (kind, name) = (resource.kind(), resource.name().to_owned());
+            let (kind, name) = (resource.kind(), resource.name());
             if name.is_empty() {
                 return Err(Inconsistent::Nameless(kind));
             }
-            if snapshot.resources.entry(kind).or_default().insert(name.clone(), Arc::new(resource)).is_some() {
-                return Err(Inconsistent::Duplicate { kind, name });
+            if base.get(kind, name).is_some() || of_kind(&own, kind).contains(name) {
+                return Err(Inconsistent::Duplicate { kind, name: name.to_owned() });
             }
+            own.of_mut(kind).insert(ByName(resource));
         }
-        for resource in snapshot.resources.values().flat_map(BTreeMap::values) {
-            for (kind, name) in resource.dependencies() {
-                if snapshot.get(*kind, name).is_none() {
-                    let (missing_kind, missing) = (*kind, name.clone());
-                    return Err(Inconsistent::Dangling { kind: resource.kind(), name: resource.name().to_owned(), missing_kind, missing });
-                }
-            }
+        let snapshot = Self { base, own };
+        for resource in ResourceType::ALL.into_iter().flat_map(|kind| of_kind(&snapshot.own, kind)) {
+            snapshot.check(&resource.0)?;
         }
         Ok(snapshot)
     }
 
+    fn check(&self, resource: &Resource) -> Result<(), Inconsistent> {
+        for (kind, name) in resource.dependencies() {
+            if self.get(*kind, name).is_none() {
+                let (missing_kind, missing) = (*kind, name.clone());
+                return Err(Inconsistent::Dangling { kind: resource.kind(), name: resource.name().to_owned(), missing_kind, missing });
+            }
+        }
+        Ok(())
+    }
+
     #[must_use]
     pub fn get(&self, kind: ResourceType, name: &str) -> Option<&Arc<Resource>> {
-        self.resources.get(&kind)?.get(name)
+        of_kind(&self.own, kind).get(name).map(|found| &found.0).or_else(|| self.base.get(kind, name))
     }
 
     /// All of one type, by name.
     pub fn resources(&self, kind: ResourceType) -> impl Iterator<Item = &Arc<Resource>> {
-        self.resources.get(&kind).into_iter().flat_map(BTreeMap::values)
+        let mut own = of_kind(&self.own, kind).iter().peekable();
+        let mut shared = self.base.resources(kind).iter().peekable();
+        std::iter::from_fn(move || {
+            let first = match (own.peek(), shared.peek()) {
+                (Some(own), Some(shared)) => own < shared,
+                (own, _) => own.is_some(),
+            };
+            if first { own.next() } else { shared.next() }.map(|found| &found.0)
+        })
+    }
+
+    /// How many there are of one type.
+    #[must_use]
+    pub fn count(&self, kind: ResourceType) -> usize {
+        of_kind(&self.own, kind).len().saturating_add(self.base.resources(kind).len())
+    }
+
+    /// Names that may differ from an earlier snapshot: all that do, and perhaps some that do not. None when that is not known, and all may.
+    #[must_use]
+    pub fn changes_since(&self, earlier: &Self, kind: ResourceType) -> Option<BTreeSet<Arc<str>>> {
+        let mut names = self.base.changes_since(&earlier.base, kind)?;
+        let (now, then) = (of_kind(&self.own, kind), of_kind(&earlier.own, kind));
+        let differing = |found: &&ByName, other: &BTreeSet<ByName>| other.get(found.0.name()).is_none_or(|other| *other.0 != *found.0);
+        names.extend(now.iter().filter(|found| differing(found, then)).map(|found| Arc::clone(found.0.shared_name())));
+        names.extend(then.iter().filter(|found| differing(found, now)).map(|found| Arc::clone(found.0.shared_name())));
+        Some(names)
     }
 }
+
+impl PartialEq for Snapshot {
+    fn eq(&self, other: &Self) -> bool {
+        if Arc::ptr_eq(&self.base, &other.base) {
+            return self.own == other.own;
+        }
+        ResourceType::ALL.into_iter().all(|kind| self.resources(kind).eq(other.resources(kind)))
+    }
+}
+
+impl Eq for Snapshot {}
 
 #[cfg(test)]
 mod tests {
@@ -75,6 +130,20 @@ mod tests {
         assert_eq!(Snapshot::build([resource(Cluster, "", &[])]).unwrap_err(), Inconsistent::Nameless(Cluster));
         let good = Snapshot::build([resource(Cluster, "a", &[(Endpoint, "e")]), resource(Endpoint, "e", &[])]).unwrap();
         assert!(good.get(Endpoint, "e").is_some());
+    }
+
+    #[test]
+    fn a_base_counts_as_the_snapshots_own() {
+        use ResourceType::{Cluster, Endpoint};
+        let shared = |names: &[&str]| Arc::new(Base::build(names.iter().map(|name| Arc::new(resource(Cluster, name, &[])))).unwrap());
+        let own = |names: &[&str]| names.iter().map(|name| Arc::new(resource(Cluster, name, &[]))).collect::<Vec<_>>();
+        let mixed = Snapshot::with_base(shared(&["b", "d"]), own(&["a", "c", "e"])).unwrap();
+        assert_eq!(mixed.resources(Cluster).map(|found| found.name()).collect::<Vec<_>>(), ["a", "b", "c", "d", "e"]);
+        assert_eq!(mixed, Snapshot::build(["e", "d", "c", "b", "a"].map(|name| resource(Cluster, name, &[]))).unwrap());
+        assert_ne!(mixed, Snapshot::build(["d", "c", "b", "a"].map(|name| resource(Cluster, name, &[]))).unwrap());
+        assert_eq!((mixed.count(Cluster), mixed.count(Endpoint)), (5, 0));
+        let twice = Snapshot::with_base(shared(&["a"]), own(&["a"])).unwrap_err();
+        assert_eq!(twice.to_string(), "CDS resource `a` is there twice");
     }
 
     #[test]

@@ -102,6 +102,7 @@ pub(crate) struct Record {
 
 impl Record {
     /// The record of a stream that has ended at `now` (nanoseconds since the epoch).
+    #[inline(never)]
     pub(crate) fn of(config: &AccessLogConfig, attributes: &dyn Attributes, headers: Headers<'_>, now: i128) -> Self {
         let attribute = Attribute(attributes);
         let ends = Ends::of(config, attribute);

@@ -42,6 +42,7 @@ impl UnknownPeer {
 
 /// The connection of an HTTP request, as far as the policy looks at it: each read costs more than the decision. The listener has set the
 /// object before this filter runs, or the configuration is wrong.
+#[inline(never)]
 pub(crate) fn of_request(properties: &dyn Properties, policy: &Policy) -> Result<Connection, UnknownPeer> {
     let needs = |fact| policy.needs(fact);
     let mut connection = Connection { direct_ip: None, remote_ip: None, peer: Peer::Plaintext, sni: None, destination: None };

@@ -81,6 +81,7 @@ impl<C: Crypto> Engine<C> {
         Outcome { unknown_key, ..self.decide(&connection, Some(&http), authentication) }
     }
 
+    #[inline(never)]
     fn authenticate(&self, http: &HttpRequest<'_>, now: u64) -> (Authentication, Option<String>) {
         // Each borrowed for one call alone, which does not come back here.
         let authentication = self.policy.authenticate(http, now, &self.crypto, &mut self.tokens.borrow_mut());
@@ -103,6 +104,7 @@ impl<C: Crypto> Engine<C> {
         }
     }
 
+    #[inline(never)]
     fn decide(&self, connection: &Connection, http: Option<&HttpRequest<'_>>, authentication: Authentication) -> Outcome {
         let evaluation = evaluate(&self.policy, &Request { connection, http, authentication: &authentication });
         self.tally.borrow_mut().evaluation(&evaluation);
@@ -144,6 +146,7 @@ impl<C: Crypto> Engine<C> {
     }
 }
 
+#[inline(never)]
 fn json(record: &AuditRecord<'_>) -> Vec<u8> {
     let mut json = Vec::with_capacity(USUAL_RECORD);
     match serde_json::to_writer(&mut json, record) {

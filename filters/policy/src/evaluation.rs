@@ -65,6 +65,7 @@ pub fn evaluate<'p>(policy: &'p Policy, request: &Request<'_>) -> Evaluation<'p>
     as_rules_see_it(request, |request| evaluate_rules(policy, request))
 }
 
+#[inline(never)]
 fn evaluate_rules<'p>(policy: &'p Policy, request: &Request<'_>) -> Evaluation<'p> {
     let decision = by_rules(&policy.enforced, request);
     let custom = policy.custom.iter().filter_map(|(provider, layer)| {
@@ -84,6 +85,7 @@ fn reference(entry: &Entry) -> RuleRef<'_> {
     RuleRef { policy: &entry.origin().key, rule: entry.index() }
 }
 
+#[inline(never)]
 fn nearest<'p>(policy: &'p Policy, request: &Request<'_>) -> Option<NearestMiss<'p>> {
     let allow = policy.enforced.allow.as_ref()?;
     let nearest = allow.near(request, MOST_LOOKED_AT).min_by_key(|entry| entry.rule().distance(request))?;

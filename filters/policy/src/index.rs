@@ -29,6 +29,7 @@ pub(crate) struct Index {
 
 impl Index {
     /// The rules are known by their places.
+    #[inline(never)]
     pub(crate) fn new<'r>(rules: impl Iterator<Item = &'r Rule> + Clone) -> Self {
         let mut frequencies = Frequencies::default();
         rules.clone().for_each(|rule| key::all(rule, &mut |key| frequencies.count(&key)));

@@ -52,6 +52,7 @@ impl Policy {
 
     /// # Errors
     /// Everything in the configuration that cannot be enforced exactly as written.
+    #[inline(never)]
     pub fn compile(config: AuthzConfig) -> Result<Self, InvalidPolicy> {
         let AuthzConfig { version, protocol, trust_domain, policy_version, trust_domain_aliases, request_authentication, authorization } =
             config;
@@ -134,6 +135,7 @@ struct Sorted {
 }
 
 impl Sorted {
+    #[inline(never)]
     fn add(&mut self, policy: &wire::AuthorizationPolicy, entries: Vec<Entry>) {
         self.has_dry_run |= policy.dry_run;
         match policy.action {
@@ -159,6 +161,7 @@ impl Sorted {
         self.shadow_deny.iter().chain(self.shadow_allow.iter().flatten()).chain(&self.audit).chain(self.custom.values().flatten())
     }
 
+    #[inline(never)]
     fn layers(&mut self) -> (Layers, Option<Layers>) {
         let take = |deny: &mut Vec<Entry>, allow: &mut Option<Vec<Entry>>| Layers {
             deny: Layer::new(std::mem::take(deny)),
@@ -170,6 +173,7 @@ impl Sorted {
     }
 }
 
+#[inline(never)]
 fn check_domains(own: &str, aliases: &[String], errors: &mut Errors) {
     let mut check = |path: String, domain: &str| {
         if let Err(error) = TrustDomain::parse(domain) {
@@ -183,6 +187,7 @@ fn check_domains(own: &str, aliases: &[String], errors: &mut Errors) {
 }
 
 /// A decision names the policy that made it, so that no two may have one name.
+#[inline(never)]
 fn check_names(authorization: &[wire::AuthorizationPolicy], authentication: &[wire::RequestAuthentication], errors: &mut Errors) {
     let authorization = authorization.iter().map(|policy| (policy.namespace.as_str(), policy.name.as_str()));
     let authentication = authentication.iter().map(|document| (document.namespace.as_str(), document.name.as_str()));
@@ -205,6 +210,7 @@ fn check_unique<'n>(list: &str, names: impl Iterator<Item = (&'n str, &'n str)>,
 }
 
 /// The headers that rules set. A request is stripped of them first, so that none may be one from which another rule takes tokens.
+#[inline(never)]
 fn owned_headers(rules: &[JwtRule], path: &str, errors: &mut Errors) -> Vec<String> {
     let owned: BTreeSet<&str> = rules.iter().flat_map(JwtRule::owned_headers).collect();
     let tokens: BTreeSet<&str> = rules.iter().flat_map(JwtRule::token_headers).collect();
@@ -214,6 +220,7 @@ fn owned_headers(rules: &[JwtRule], path: &str, errors: &mut Errors) -> Vec<Stri
     owned.into_iter().map(str::to_owned).collect()
 }
 
+#[inline(never)]
 fn compile_policy(
     policy: &wire::AuthorizationPolicy,
     protocol: Protocol,
@@ -247,6 +254,7 @@ fn check_action(policy: &wire::AuthorizationPolicy, path: &FieldPath<'_>, errors
     }
 }
 
+#[inline(never)]
 fn compile_jwt_rules(rules: &[wire::JwtRule], origin: KeyOrigin, path: &str, errors: &mut Errors) -> Vec<JwtRule> {
     const MOST: usize = 4096;
     if rules.len() > MOST {

@@ -69,6 +69,7 @@ impl Rule {
 
     /// The fields that keep the rule from matching, `from.principals` or `when.source.ip`: of each part's alternatives, those of the one that
     /// fails by the fewest. None: it matches.
+    #[inline(never)]
     pub(crate) fn failures(&self, request: &Request<'_>) -> Vec<String> {
         let failed = |checks: &[Check]| checks.iter().filter(|check| !check.matches(request)).cloned().collect::<Vec<_>>();
         let fewest = |alternatives: &Option<Vec<Vec<Check>>>| {
@@ -107,6 +108,7 @@ pub(crate) fn compile_all(rules: &[wire::Rule], scope: Scope<'_>, path: &FieldPa
     rules.iter().enumerate().map(|(index, rule)| compile(rule, scope, &path.index(index), errors)).collect()
 }
 
+#[inline(never)]
 fn compile(rule: &wire::Rule, scope: Scope<'_>, path: &FieldPath<'_>, errors: &mut Errors) -> Rule {
     let wire::Rule { from, to, when } = rule;
     let from = from.as_ref().map(|list| {

@@ -97,9 +97,7 @@ impl Pair {
     /// # Errors
     /// When something does not become ready.
     pub async fn start(environment: Environment, network: Network, documents: &str) -> anyhow::Result<Self> {
-        let (app, lines) = (network.at(1, APP), network.at(1, LINES));
-        let echo = ["--name", "server", "--listen", &app.to_string(), "--tcp", &lines.to_string()].map(str::to_owned).to_vec();
-        Self::start_with(environment, network, documents, Some(echo)).await
+        Self::start_with(environment, network, documents, Some(echo(network))).await
     }
 
     /// As [`Pair::start`], with the app behind [`HTTP`] being the test's own.
@@ -113,6 +111,25 @@ impl Pair {
     async fn start_with(environment: Environment, network: Network, documents: &str, echo: Option<Vec<String>>) -> anyhow::Result<Self> {
         crate::configure(&environment, documents)?;
         let control_plane = ControlPlane::start(&environment, crate::any_ports()).await?;
+        let xds = control_plane.xds();
+        Self::join(environment, network, control_plane, xds, echo).await
+    }
+
+    /// The workloads of a mesh whose control plane runs, and is reached at `xds`.
+    ///
+    /// # Errors
+    /// When something does not become ready.
+    pub async fn behind(environment: Environment, network: Network, control_plane: ControlPlane, xds: SocketAddr) -> anyhow::Result<Self> {
+        Self::join(environment, network, control_plane, xds, Some(echo(network))).await
+    }
+
+    async fn join(
+        environment: Environment,
+        network: Network,
+        control_plane: ControlPlane,
+        xds: SocketAddr,
+        echo: Option<Vec<String>>,
+    ) -> anyhow::Result<Self> {
         let (app, lines) = (network.at(1, APP), network.at(1, LINES));
         let server = WorkloadSpec {
             namespace: "test".to_owned(),
@@ -133,7 +150,6 @@ impl Pair {
             echo: None,
             ..server.clone()
         };
-        let xds = control_plane.xds();
         let (server, client) = tokio::try_join!(Workload::start(&environment, xds, server), Workload::start(&environment, xds, client))?;
         Ok(Self { environment, network, control_plane, server, client })
     }
@@ -192,6 +208,12 @@ impl Pair {
         tokio::try_join!(server.stop(), client.stop())?;
         self.control_plane.into_process().stop().await.map(|_| ())
     }
+}
+
+/// The arguments of the server's app.
+fn echo(network: Network) -> Vec<String> {
+    let (app, lines) = (network.at(1, APP), network.at(1, LINES));
+    ["--name", "server", "--listen", &app.to_string(), "--tcp", &lines.to_string()].map(str::to_owned).to_vec()
 }
 
 /// Sends a line over TCP; the line that came back, or `None` when the connection was closed instead.

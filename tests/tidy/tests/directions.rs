@@ -24,6 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("meshwright-sidecar", &["envoy-config", "ca", "identity", "xds"]),
     ("meshwright-wasm-host", &[]),
     ("meshwright-filter-test", &["wasm-host"]),
+    ("meshwright-policy-test", &["config", "explain", "policy", "sources"]),
     ("meshwright-echo", &[]),
     ("meshwright-demo", &["*"]),
     ("meshwright", &["*"]),
@@ -31,7 +32,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("meshwright-test-support", &["*"]),
     ("meshwright-e2e", &["*"]),
     ("meshwright-bench", &["*"]),
+    ("meshwright-workloads", &[]),
+    ("meshwright-xds-load", &["workloads"]),
     ("meshwright-fuzz", &["*"]),
+    ("meshwright-test-filters", &[]),
     ("meshwright-strip", &[]),
     ("meshwright-tidy", &[]),
 ];

@@ -58,6 +58,14 @@ impl Cache {
     }
 }
 
+/// The same compiled module on another engine that compiles alike.
+#[expect(unsafe_code, reason = "machine code cannot be checked; it comes straight from wasmtime")]
+pub(super) fn moved(module: &Module, engine: &Engine) -> wasmtime::Result<Module> {
+    let bytes = module.serialize()?;
+    // SAFETY: wasmtime itself has just written them, and refuses them if the engines' settings differ in what matters to code.
+    unsafe { Module::deserialize(engine, bytes) }
+}
+
 /// A file that is of another version, or damaged where that can be seen, is compiled anew.
 #[expect(unsafe_code, reason = "machine code cannot be checked; the folder is its owner's alone, see `open`")]
 fn load(engine: &Engine, file: &std::path::Path) -> Option<Module> {

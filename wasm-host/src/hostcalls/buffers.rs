@@ -5,6 +5,7 @@ use wasmtime::Linker;
 use crate::abi::{BufferType, Status, length};
 use crate::call::{Answer, Call};
 use crate::grpc::GrpcEvent;
+use crate::profile::Profile;
 use crate::state::State;
 use crate::stream::{Side, Stream};
 
@@ -34,10 +35,11 @@ fn status(call: &mut Call<'_>, id: u32, length_out: u32, flags_out: u32) -> Answ
     Ok(call.write_u32(flags_out, 0)?)
 }
 
-/// At 0 the first `size` bytes are replaced, from the end on it is appended; Envoy can do nothing else.
+/// At 0 the first `size` bytes are replaced, from the end on it is appended; Envoy can do nothing else, the specification anything.
 fn set(call: &mut Call<'_>, id: u32, start: u32, size: u32, data: u32, len: u32) -> Answer {
     let id = BufferType::from_wire(id).ok_or(Status::BadArgument)?;
     let data = call.read(data, len)?;
+    let anywhere = call.state().settings.profile == Profile::Spec;
     let stream = call.state_mut().stream_mut();
     let (body, changed) = stream.and_then(|stream| open_body(stream, id)).ok_or(Status::BadArgument)?;
     *changed = true;
@@ -48,6 +50,11 @@ fn set(call: &mut Call<'_>, id: u32, start: u32, size: u32, data: u32, len: u32)
     } else if to_usize(start) >= body.len() {
         body.extend(data);
         Ok(())
+    } else if anywhere {
+        let start = to_usize(start);
+        let end = start.saturating_add(to_usize(size)).min(body.len());
+        body.splice(start..end, data);
+        Ok(())
     } else {
         Err(Status::BadArgument.into())
     }
@@ -57,7 +64,11 @@ fn set(call: &mut Call<'_>, id: u32, start: u32, size: u32, data: u32, len: u32)
 fn read(state: &State, id: BufferType) -> Result<&[u8], Status> {
     let body = |side: fn(&Stream) -> &Side, tcp: bool| {
         let side = state.stream().filter(|stream| stream.is_tcp == tcp).map(side);
-        Ok(side.filter(|side| side.body_open).map_or(&[][..], |side| side.body.as_slice()))
+        match side.filter(|side| side.body_open) {
+            Some(side) => Ok(side.body.as_slice()),
+            None if state.settings.profile == Profile::Spec => Err(Status::NotFound),
+            None => Ok(&[][..]),
+        }
     };
     match id {
         BufferType::RequestBody => body(|stream| &stream.request, false),

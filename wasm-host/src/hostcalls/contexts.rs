@@ -27,6 +27,10 @@ fn set_effective_context(call: &mut Call<'_>, context: u32) -> Answer {
 fn done(call: &mut Call<'_>) -> Answer {
     let state = call.state_mut();
     let context = state.context();
+    if let Some(stream) = state.streams.get_mut(&context).filter(|stream| stream.finishing) {
+        stream.done = true;
+        return Ok(());
+    }
     match state.roots.get_mut(&context).filter(|root| root.finishing) {
         Some(root) => {
             root.done = true;

@@ -169,7 +169,7 @@ impl Chain<'_> {
                         stream.response.headers = headers;
                         stream.response.present = true;
                     }
-                    Ok(if delete { filter.delete() } else { filter.log() }?)
+                    Ok(if delete { filter.second_farewell() } else { filter.first_farewell() }?)
                 });
                 if said.is_err() {
                     self.lost.push(index);

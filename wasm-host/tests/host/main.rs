@@ -16,6 +16,7 @@ mod inspect;
 mod loading;
 mod metrics;
 mod misuse;
+mod pool;
 mod properties;
 mod shared;
 mod streams;

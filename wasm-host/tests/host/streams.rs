@@ -1,4 +1,4 @@
-use meshwright_wasm_host::{Ended, Misuse, Request, Response};
+use meshwright_wasm_host::{Ended, Misuse, Profile, Request, Response};
 
 use crate::support::*;
 
@@ -153,4 +153,28 @@ fn an_upstream_that_resets_is_a_503() {
     let filter = Filter::on("proxy_on_response_headers", "(call $get_header_map_value #2 {:status} #0 #4) (call $out) #0");
     let outcome = filter.plugin().request(Request::get("/").upstream_reset()).run().unwrap();
     assert_eq!((outcome.status(), logged(&outcome.report)), (Some(503), vec!["503"]));
+}
+
+#[test]
+fn where_envoy_and_the_specification_differ_a_profile_decides() {
+    let filter =
+        Filter::on("proxy_on_request_headers", "(call $get_buffer_bytes #0 #0 #9 #0 #4) (call $set_tick_period_milliseconds #5) #0")
+            .and("proxy_on_request_body", "(call $set_buffer_bytes #0 #1 #1 {XY}) #0")
+            .and("proxy_on_done", "#0")
+            .and("proxy_on_tick", "(call $set_effective_context #2) (call $done)")
+            .and("proxy_on_log", "")
+            .and("proxy_on_delete", "");
+    for (profile, buffer, set, body, end) in [
+        (Profile::Envoy, OK, BAD_ARGUMENT, &b"abc"[..], &["log", "done", "delete"][..]),
+        (Profile::Spec, NOT_FOUND, OK, b"aXYc", &["done", "tick", "log", "delete"]),
+    ] {
+        let outcome = filter.plugin().profile(profile).request(Request::post("/").chunk("abc")).run().unwrap();
+        assert_eq!(statuses(&outcome.report, "get_buffer_bytes"), [buffer], "{profile:?}");
+        assert_eq!(statuses(&outcome.report, "set_buffer_bytes")[0], set, "{profile:?}");
+        let callbacks = callbacks(&outcome.report);
+        assert_eq!(callbacks[callbacks.len() - end.len()..], *end, "{profile:?}");
+        assert!(outcome.upstream_request.unwrap().body.starts_with(body), "{profile:?}");
+    }
+    let never = Filter::on("proxy_on_done", "#0").plugin().profile(Profile::Spec).request(Request::get("/")).run().unwrap();
+    assert_eq!(never.report.misuse, [Misuse::ContextNeverDone]);
 }

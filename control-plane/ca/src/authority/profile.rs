@@ -4,11 +4,18 @@
 use std::time::{Duration, SystemTime};
 
 use meshwright_identity::{SpiffeId, TrustDomain};
+use rcgen::string::PrintableString;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType,
+    SerialNumber, SubjectPublicKeyInfo,
 };
+use rustls_pki_types::CertificateDer;
+use x509_parser::asn1_rs::Tag;
+use x509_parser::oid_registry::OID_X509_COMMON_NAME;
+use x509_parser::x509::X509Name;
 
 use super::IssueError;
+use super::material::{InvalidMaterial, Material};
 use crate::store;
 use crate::time::{earlier, whole_seconds};
 
@@ -36,7 +43,8 @@ pub(super) fn authority_validity(now: SystemTime, life: Duration) -> Validity {
 }
 
 pub(super) fn root(trust_domain: &TrustDomain, validity: Validity) -> Result<CertificateParams, IssueError> {
-    authority("Meshwright root", 1, trust_domain, validity)
+    // One more than there is below it, for the certificate by which the root of before vouches for this one.
+    authority("Meshwright root", 2, trust_domain, validity)
 }
 
 pub(super) fn intermediate(trust_domain: &TrustDomain, validity: Validity) -> Result<CertificateParams, IssueError> {
@@ -52,6 +60,45 @@ fn authority(name: &str, path_length: u8, trust_domain: &TrustDomain, validity: 
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(path_length));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     Ok(params)
+}
+
+/// `subject`'s name and key, signed by `other`: a chain that ends in the one root then also ends in the other. None for a plugged-in root
+/// whose name cannot be written again just as it is.
+pub(super) fn cross(subject: &Material, other: &Material) -> Result<Option<CertificateDer<'static>>, IssueError> {
+    let malformed = |_| IssueError::Material(InvalidMaterial::Certificate);
+    let parsed = crate::peer::parse(&subject.certificate).map_err(malformed)?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = name(parsed.subject());
+    if let Some(trust_domain) = &subject.trust_domain {
+        params.subject_alt_names = vec![SanType::URI(format!("spiffe://{trust_domain}").try_into()?)];
+    }
+    params.serial_number = Some(SerialNumber::from_slice(&serial()?));
+    params.use_authority_key_identifier_extension = true;
+    params.not_before = subject.validity.from.max(other.validity.from).into();
+    params.not_after = subject.validity.until.min(other.validity.until).into();
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let key = SubjectPublicKeyInfo::from_der(parsed.public_key().raw)?;
+    let cross = params.signed_by(&key, &other.issuer()?)?.der().clone();
+    let same = crate::peer::parse(&cross).map_err(malformed)?.subject().as_raw() == parsed.subject().as_raw();
+    Ok(same.then_some(cross))
+}
+
+fn name(read: &X509Name<'_>) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    for attribute in read.iter_attributes() {
+        let kind = if *attribute.attr_type() == OID_X509_COMMON_NAME {
+            DnType::CommonName
+        } else {
+            DnType::CustomDnType(attribute.attr_type().iter().map(Iterator::collect).unwrap_or_default())
+        };
+        let Ok(text) = attribute.as_str() else { continue };
+        match PrintableString::try_from(text) {
+            Ok(printable) if attribute.attr_value().tag() == Tag::PrintableString => name.push(kind, DnValue::PrintableString(printable)),
+            _ => name.push(kind, DnValue::Utf8String(text.to_owned())),
+        }
+    }
+    name
 }
 
 /// X509-SVID section 4: critical key usage digitalSignature alone, both TLS roles, not an authority. With an empty subject the

@@ -130,10 +130,12 @@ fn damaged_files_are_refused_and_never_regenerated() {
         fs::copy(other.path().join("ca/intermediate.pem"), path).unwrap();
     };
     damaged("intermediate.pem", other_root, InvalidMaterial::OtherRoot);
-    let not_a_root = |data: &Path, path: &Path| {
-        fs::copy(data.join("ca/intermediate.pem"), path).unwrap();
-    };
-    damaged("root.pem", not_a_root, InvalidMaterial::OtherRoot);
+    let (dir, authority) = mesh(start());
+    drop(authority);
+    fs::copy(dir.path().join("ca/intermediate.pem"), dir.path().join("ca/root.pem")).unwrap();
+    let before = contents(dir.path());
+    assert!(matches!(try_open(dir.path()).unwrap_err(), OpenError::NamedRootMissing { .. }));
+    assert_eq!(contents(dir.path()), before);
 }
 
 #[test]
@@ -142,7 +144,7 @@ fn a_lost_root_beside_its_intermediate_is_an_error_not_a_new_mesh() {
     drop(authority);
     fs::remove_file(dir.path().join("ca/root.pem")).unwrap();
     let before = contents(dir.path());
-    assert!(matches!(try_open(dir.path()).unwrap_err(), OpenError::RootMissing(_)));
+    assert!(matches!(try_open(dir.path()).unwrap_err(), OpenError::NamedRootMissing { .. }));
     assert_eq!(contents(dir.path()), before);
 }
 

@@ -22,7 +22,7 @@ fn read(der: &[u8]) -> X509Certificate<'_> {
 
 fn webpki(authority: &Authority, issued: &Issued, at: SystemTime) -> Result<(), rustls::Error> {
     let mut roots = RootCertStore::empty();
-    roots.add(authority.root_certificate().clone()).unwrap();
+    roots.add(authority.root_certificate()).unwrap();
     let leaf = ParsedCertificate::try_from(&issued.chain[0]).unwrap();
     let algorithms = rustls::crypto::ring::default_provider().signature_verification_algorithms.all;
     let at = UnixTime::since_unix_epoch(Duration::from_secs(seconds(at)));
@@ -80,7 +80,7 @@ fn a_leaf_is_an_x509_svid_and_nothing_more() {
     assert_eq!(authority_key(&leaf), subject_key(&intermediate), "authority key identifier");
     assert!(intermediate.is_ca());
     assert_eq!(intermediate.basic_constraints().unwrap().unwrap().value.path_len_constraint, Some(0));
-    assert_eq!(authority_key(&intermediate), subject_key(&read(authority.root_certificate())));
+    assert_eq!(authority_key(&intermediate), subject_key(&read(&authority.root_certificate())));
 }
 
 fn authority_key(certificate: &X509Certificate<'_>) -> Vec<u8> {

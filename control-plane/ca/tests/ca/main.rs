@@ -7,6 +7,8 @@ mod issuing;
 mod join_tokens;
 mod key_reports;
 mod peers;
+mod plugged_in;
+mod rollover;
 mod served;
 mod service;
 mod signing_requests;

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use meshwright_ca::client::{self, Credentials};
-use meshwright_ca::{Authority, Clock, IdentityOptions, JoinToken, Module, PeerCertificates, TokenStore};
+use meshwright_ca::{Authority, Clock, IdentityOptions, JoinToken, Module, Observed, PeerCertificates, ServerCertificate, TokenStore};
 use meshwright_ca::{UnknownKeys, create_join_token, identity_service, key_service, server_tls_config};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -65,6 +65,7 @@ pub(crate) struct Served {
     pub(crate) reports: Reports,
     /// How far the server's clock is ahead of the real one.
     pub(crate) ahead: Arc<Mutex<Duration>>,
+    certificate: Arc<ServerCertificate>,
     tasks: [JoinHandle<()>; 2],
 }
 
@@ -77,6 +78,13 @@ impl Drop for Served {
 impl Served {
     pub(crate) fn token(&self, name: &str) -> JoinToken {
         create_join_token(self.dir.path(), "bookshop", name, HOUR, SystemTime::now()).unwrap()
+    }
+
+    /// What the control plane does about a rollover once a second; whether there was something.
+    pub(crate) fn advance(&self, observed: &Observed) -> bool {
+        let advanced = self.authority.advance(observed, SystemTime::now()).unwrap();
+        self.certificate.renew_if_due(&self.authority, SystemTime::now()).unwrap();
+        advanced
     }
 
     pub(crate) async fn joined(&self) -> Credentials {
@@ -99,7 +107,7 @@ pub(crate) async fn serve_behind(module: Module, behind: Duration) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let authority = Arc::new(authority);
     let address = listener.local_addr().unwrap().to_string();
-    let (config, _certificate) = server_tls_config(&authority, SystemTime::now()).unwrap();
+    let (config, certificate) = server_tls_config(&authority, SystemTime::now()).unwrap();
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let (connections, incoming) = tokio::sync::mpsc::channel(16);
     let accepting = tokio::spawn(async move {
@@ -121,5 +129,5 @@ pub(crate) async fn serve_behind(module: Module, behind: Duration) -> Served {
         let incoming = tokio_stream::wrappers::ReceiverStream::new(incoming);
         tonic::transport::Server::builder().add_service(service).add_service(keys).serve_with_incoming(incoming).await.unwrap();
     });
-    Served { dir, authority, address, reports, ahead, tasks: [accepting, serving] }
+    Served { dir, authority, address, reports, ahead, certificate, tasks: [accepting, serving] }
 }

@@ -95,7 +95,7 @@ async fn a_workload_of_the_mesh_cannot_pass_for_the_control_plane() {
     let key = client::generate_key().unwrap();
     let issued = authority.issue(&key.signing_request().unwrap(), &orders(), HOUR, SystemTime::now()).unwrap();
     let mut chain = issued.chain;
-    chain.push(authority.root_certificate().clone());
+    chain.push(authority.root_certificate());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
     let config = config.with_no_client_auth().with_single_cert(chain, key.to_der()).unwrap();
@@ -140,7 +140,7 @@ async fn a_certificate_of_another_mesh_is_refused_by_the_handshake() {
     let (ours, theirs) = (serve(module(vec![])).await, serve(module(vec![])).await);
     let foreign = theirs.joined().await;
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(ours.authority.root_certificate().clone()).unwrap();
+    roots.add(ours.authority.root_certificate()).unwrap();
     let chain = rustls_pki_types::pem::PemObject::pem_slice_iter(foreign.chain_pem().as_bytes()).collect::<Result<Vec<_>, _>>().unwrap();
     let trusting = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
     let trusting = trusting.with_safe_default_protocol_versions().unwrap().dangerous();

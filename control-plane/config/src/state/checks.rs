@@ -1,6 +1,7 @@
 //! What one document says against what the others say. A document that contradicts is left out; the others stay.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Borrow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::State;
 use crate::document::Document;
@@ -22,9 +23,9 @@ pub(super) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    fn new(documents: &'a [Document]) -> Self {
+    fn new(documents: &[&'a Document]) -> Self {
         let mut state = State::default();
-        let mut ordered: Vec<&Document> = documents.iter().collect();
+        let mut ordered: Vec<&Document> = documents.to_vec();
         ordered.sort_by(|a, b| a.key().cmp(b.key()));
         for document in &ordered {
             state.insert(document.content().clone());
@@ -81,25 +82,30 @@ const STAGES: &[fn(&View<'_>) -> Vec<DocumentError>] = &[
     policies::providers_are_services,
 ];
 
-/// The documents that fit together, in the order of their keys, and what was wrong with the others.
-pub(super) fn consistent(mut documents: Vec<Document>) -> (Vec<Document>, Vec<DocumentError>) {
+/// The state of the documents that fit together, and what was wrong with the others.
+pub(super) fn consistent<D: Borrow<Document>>(documents: Vec<D>) -> (State, Vec<DocumentError>) {
+    let mut documents: Vec<&Document> = documents.iter().map(Borrow::borrow).collect();
     let mut errors = refuse_duplicates(&mut documents);
+    let mut view = View::new(&documents);
     for stage in STAGES {
-        let found = stage(&View::new(&documents));
+        let found = stage(&view);
+        if found.is_empty() {
+            continue;
+        }
         let refused: BTreeSet<DocumentKey> = found.iter().filter_map(DocumentError::key).collect();
         documents.retain(|document| !refused.contains(document.key()));
         errors.extend(found);
+        view = View::new(&documents);
     }
-    documents.sort_by(|a, b| a.key().cmp(b.key()));
-    (documents, errors)
+    (view.state, errors)
 }
 
-fn refuse_duplicates(documents: &mut Vec<Document>) -> Vec<DocumentError> {
-    let mut first = BTreeMap::new();
+fn refuse_duplicates(documents: &mut Vec<&Document>) -> Vec<DocumentError> {
+    let mut first = HashMap::with_capacity(documents.len());
     let mut errors = Vec::new();
     documents.retain(|document| match first.get(document.key()) {
         None => {
-            first.insert(document.key().clone(), document.origin().clone());
+            first.insert(document.key(), document.origin());
             true
         }
         Some(origin) => {

@@ -1,6 +1,7 @@
 //! Which policies hold for a workload.
 
 use super::State;
+use super::index::range_of;
 use super::topology::is_subset;
 use crate::authorization_policy::AuthorizationPolicy;
 use crate::key::DocumentKey;
@@ -14,13 +15,27 @@ impl State {
     /// overrides anything: they hold together.
     #[must_use]
     pub fn authorization_for(&self, workload: &Workload) -> Vec<&AuthorizationPolicy> {
-        self.authorization_policies.iter().filter(|policy| self.holds_for(policy.key(), policy.scope(), workload)).collect()
+        let places = self.candidates(&self.authorization_policies, AuthorizationPolicy::key, self.targeted_policies(), workload);
+        let candidates = places.into_iter().filter_map(|place| self.authorization_policies.get(place));
+        candidates.filter(|policy| self.holds_for(policy.key(), policy.scope(), workload)).collect()
     }
 
     /// As [`State::authorization_for`].
     #[must_use]
     pub fn request_authentication_for(&self, workload: &Workload) -> Vec<&RequestAuthentication> {
-        self.request_authentications.iter().filter(|rule| self.holds_for(rule.key(), rule.scope(), workload)).collect()
+        let places = self.candidates(&self.request_authentications, RequestAuthentication::key, self.targeted_tokens(), workload);
+        let candidates = places.into_iter().filter_map(|place| self.request_authentications.get(place));
+        candidates.filter(|rule| self.holds_for(rule.key(), rule.scope(), workload)).collect()
+    }
+
+    /// Places of the documents that may hold for a workload: of its namespace, of the root one, and those for gateways. In order.
+    fn candidates<T>(&self, list: &[T], key: fn(&T) -> &DocumentKey, targeted: &[usize], workload: &Workload) -> Vec<usize> {
+        let mut places: Vec<usize> = targeted.to_vec();
+        places.extend(range_of(list, key, self.root_namespace()));
+        places.extend(range_of(list, key, workload.namespace()));
+        places.sort_unstable();
+        places.dedup();
+        places
     }
 
     pub(super) fn holds_for(&self, key: &DocumentKey, scope: &Scope, workload: &Workload) -> bool {
@@ -37,19 +52,19 @@ impl State {
     #[must_use]
     pub fn peer_authentication_mode(&self, workload: &Workload, port: u16) -> MtlsMode {
         let root = self.root_namespace();
-        let own = |policy: &&PeerAuthentication| policy.key().namespace() == workload.namespace();
-        let chosen = self.oldest(|policy| {
-            own(&policy) && workload.namespace() != root && policy.selector().is_some_and(|wanted| is_subset(wanted, workload.labels()))
-        });
-        let namespace = self.oldest(|policy| own(&policy) && workload.namespace() != root && policy.selector().is_none());
-        let mesh = self.oldest(|policy| policy.key().namespace() == root && policy.selector().is_none());
+        let is_own = workload.namespace() != root;
+        let chosen = self
+            .oldest(workload.namespace(), |policy| is_own && policy.selector().is_some_and(|wanted| is_subset(wanted, workload.labels())));
+        let namespace = self.oldest(workload.namespace(), |policy| is_own && policy.selector().is_none());
+        let mesh = self.oldest(root, |policy| policy.selector().is_none());
         let of_port = chosen.and_then(|policy| policy.port_modes().get(&port).copied().flatten());
         let levels = [of_port, mode(chosen), mode(namespace), mode(mesh)];
         levels.into_iter().flatten().next().unwrap_or(MtlsMode::Permissive)
     }
 
-    fn oldest(&self, holds: impl Fn(&PeerAuthentication) -> bool) -> Option<&PeerAuthentication> {
-        self.peer_authentications.iter().filter(|policy| holds(policy)).min_by_key(|policy| policy.age())
+    fn oldest(&self, namespace: &str, holds: impl Fn(&PeerAuthentication) -> bool) -> Option<&PeerAuthentication> {
+        let of_namespace = self.peer_authentications.get(range_of(&self.peer_authentications, PeerAuthentication::key, namespace));
+        of_namespace.unwrap_or_default().iter().filter(|policy| holds(policy)).min_by_key(|policy| policy.age())
     }
 
     pub(super) fn root_namespace(&self) -> &str {

@@ -1,6 +1,9 @@
 //! Which rules say how a host is called.
 
+use std::collections::BTreeSet;
+
 use super::State;
+use super::index::range_of;
 use super::topology::{covering, is_subset, specificity};
 use crate::destination_rule::DestinationRule;
 use crate::gateway::{Gateway, GatewayHost, GatewayServer, RouteNamespace};
@@ -35,7 +38,8 @@ impl State {
     pub fn destination_rule_for(&self, host: &Host, client_namespace: &str) -> Option<&DestinationRule> {
         let service = self.service(host).map(|service| service.key().namespace());
         [Some(client_namespace), service, Some(self.root_namespace())].into_iter().flatten().find_map(|namespace| {
-            let rules = self.destination_rules.iter().filter(|rule| rule.key().namespace() == namespace && rule.host().covers(host));
+            let of_namespace = self.destination_rules.get(range_of(&self.destination_rules, DestinationRule::key, namespace));
+            let rules = of_namespace.unwrap_or_default().iter().filter(|rule| rule.host().covers(host));
             rules.max_by_key(|rule| specificity(rule.host()))
         })
     }
@@ -43,7 +47,7 @@ impl State {
     /// The VirtualService that sidecars follow for a host: the one whose host is the most specific. No two have the same.
     #[must_use]
     pub fn virtual_service_for(&self, host: &Host) -> Option<&VirtualService> {
-        let rules = self.virtual_services.iter().filter(|rule| rule.applies_to_mesh());
+        let rules = self.places_routing(host.as_str()).filter_map(|place| self.virtual_services.get(place));
         let covering = rules.filter_map(|rule| Some((specificity(covering(rule.hosts(), host)?), rule)));
         covering.max_by_key(|(specificity, _)| *specificity).map(|(_, rule)| rule)
     }
@@ -79,7 +83,9 @@ impl State {
 
     /// Replaces short names by those they stand for.
     pub(super) fn complete_names(&mut self) {
-        let known: Vec<Host> = self.services.iter().flat_map(|service| service.hosts().iter().cloned()).collect();
+        // Only names without a dot may stand for longer ones.
+        let hosts = self.services.iter().flat_map(|service| service.hosts().iter());
+        let known: BTreeSet<Host> = hosts.filter(|host| !host.as_str().contains('.')).cloned().collect();
         let registered = |host: &Host| known.contains(host);
         for rule in &mut self.destination_rules {
             rule.host = rule.host.qualified(rule.key.namespace(), registered);

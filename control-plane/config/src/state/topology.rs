@@ -1,6 +1,6 @@
 //! Services and who answers for them.
 
-use super::{State, is_named};
+use super::{State, index};
 use crate::destination_rule::Subset;
 use crate::host::Host;
 use crate::service::{Protocol, ServiceEntry, ServicePort};
@@ -60,13 +60,14 @@ impl<'a> InboundPort<'a> {
 impl State {
     #[must_use]
     pub fn workload(&self, namespace: &str, name: &str) -> Option<&Workload> {
-        self.workloads.iter().find(|workload| is_named(workload.key(), namespace, name))
+        index::named(&self.workloads, Workload::key, namespace, name)
     }
 
     /// The service of a name: the one that has exactly this host, else the one with the longest wildcard that covers it.
     #[must_use]
     pub fn service(&self, host: &Host) -> Option<&ServiceEntry> {
-        let covering = self.services.iter().filter_map(|service| Some((covering(service.hosts(), host)?, service)));
+        let candidates = self.places_serving(host.as_str()).filter_map(|place| self.services.get(place));
+        let covering = candidates.filter_map(|service| Some((covering(service.hosts(), host)?, service)));
         covering.max_by_key(|(host, _)| specificity(host)).map(|(_, service)| service)
     }
 
@@ -74,7 +75,10 @@ impl State {
     #[must_use]
     pub fn instances<'a>(&'a self, service: &'a ServiceEntry) -> Vec<&'a Workload> {
         match service.workload_selector() {
-            Some(selector) => self.workloads.iter().filter(|workload| selects(service, selector, workload)).collect(),
+            Some(selector) => {
+                let places = self.places_labelled(service.key().namespace(), selector).iter();
+                places.filter_map(|place| self.workloads.get(*place)).filter(|workload| selects(service, selector, workload)).collect()
+            }
             None => service.endpoints().iter().collect(),
         }
     }
@@ -94,7 +98,8 @@ impl State {
     #[must_use]
     pub fn inbound_ports(&self, workload: &Workload) -> Vec<InboundPort<'_>> {
         let mut ports = Vec::new();
-        for service in &self.services {
+        let candidates = self.places_selecting(workload.namespace(), workload.labels());
+        for service in candidates.into_iter().filter_map(|place| self.services.get(place)) {
             if service.workload_selector().is_some_and(|selector| selects(service, selector, workload)) {
                 let inbound = |service_port| InboundPort { number: workload_port(workload, service_port), service, service_port };
                 ports.extend(service.ports().iter().map(inbound));

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::ResourceType;
 
@@ -13,7 +14,7 @@ pub(super) struct Interest {
     /// It has named something on this stream: naming nothing is no wildcard any more.
     named: bool,
     explicit_wildcard: bool,
-    names: BTreeSet<String>,
+    names: BTreeSet<Arc<str>>,
 }
 
 impl Interest {
@@ -52,7 +53,7 @@ impl Interest {
             self.explicit_wildcard = true;
             return false;
         }
-        self.names.insert(name.to_owned());
+        self.names.insert(name.into());
         true
     }
 
@@ -71,7 +72,7 @@ impl Interest {
     pub(super) fn replace(&mut self, names: Vec<String>) -> bool {
         self.requested = true;
         self.named |= !names.is_empty();
-        let mut names: BTreeSet<String> = names.into_iter().collect();
+        let mut names: BTreeSet<Arc<str>> = names.into_iter().map(Arc::from).collect();
         self.explicit_wildcard = names.remove(WILDCARD);
         let widened = names.iter().any(|name| !self.names.contains(name));
         self.names = names;

@@ -40,7 +40,7 @@ pub enum Action {
     /// The client holds these now; `removed` no longer.
     Acked {
         kind: ResourceType,
-        versions: Vec<(String, String)>,
+        versions: Vec<(Arc<str>, Arc<str>)>,
         removed: Vec<String>,
     },
     /// The client refused these.

@@ -15,15 +15,17 @@ pub(super) struct Subscription {
     protocol: Protocol,
     interest: Interest,
     /// Name → version, as sent or as the client said it holds, of what it is interested in.
-    known: BTreeMap<String, String>,
+    known: BTreeMap<Arc<str>, Arc<str>>,
+    /// Names that may have to be sent or removed. Of all others it is certain that the client has them as the snapshot does.
+    open: Open,
     /// To be sent whatever the client holds: it asked anew, or waits for them after a change of what refers to them.
-    again: BTreeSet<String>,
+    again: BTreeSet<Arc<str>>,
     /// Names that were asked for and may not exist, of which the client is to hear so.
-    asked: BTreeSet<String>,
+    asked: BTreeSet<Arc<str>>,
     /// Name → version that the client refused: not sent again until it changes.
-    refused: BTreeMap<String, String>,
+    refused: BTreeMap<Arc<str>, Arc<str>>,
     /// Refused together, so that one may be good: each group is tried once more on its own.
-    suspects: Vec<Vec<(String, String)>>,
+    suspects: Vec<Vec<(Arc<str>, Arc<str>)>>,
     /// State of the world, for the types whose absence deletes: what was sent last, kept while removals have to wait.
     held: BTreeMap<String, Arc<Resource>>,
     in_flight: Option<InFlight>,
@@ -34,10 +36,27 @@ pub(super) struct Subscription {
     answered: bool,
 }
 
+/// See [`Subscription::open`].
+#[derive(Debug)]
+enum Open {
+    All,
+    Names(BTreeSet<Arc<str>>),
+}
+
+impl Open {
+    fn add(&mut self, name: &Arc<str>) {
+        if let Self::Names(names) = self
+            && !names.contains(name)
+        {
+            names.insert(Arc::clone(name));
+        }
+    }
+}
+
 #[derive(Debug)]
 struct InFlight {
     nonce: String,
-    versions: Vec<(String, String)>,
+    versions: Vec<(Arc<str>, Arc<str>)>,
     removed: Vec<String>,
     /// Something in it is not known to the client for sure.
     brings_new: bool,
@@ -57,6 +76,7 @@ impl Subscription {
             protocol,
             interest: Interest::new(kind),
             known: BTreeMap::new(),
+            open: Open::All,
             again: BTreeSet::new(),
             asked: BTreeSet::new(),
             refused: BTreeMap::new(),
@@ -84,21 +104,27 @@ impl Subscription {
         let InFlight { versions, removed, .. } = self.in_flight.take_if(|sent| sent.nonce == nonce)?;
         let Some(message) = error else {
             for (name, _) in &versions {
-                self.refused.remove(name);
+                let was_refused = self.refused.remove(name).is_some();
                 // Dropped and asked for anew while on its way, it may be held or not.
-                if self.interest.contains(name) {
-                    self.known.entry(name.clone()).or_insert_with(|| UNCERTAIN.to_owned());
+                let is_uncertain = self.interest.contains(name) && !self.known.contains_key(name);
+                if is_uncertain {
+                    self.known.insert(Arc::clone(name), UNCERTAIN.into());
+                }
+                if was_refused || is_uncertain {
+                    self.open.add(name);
                 }
             }
             return Some(Action::Acked { kind: self.kind, versions, removed });
         };
-        let names: Vec<String> = versions.iter().map(|(name, _)| name.clone()).collect();
+        let names: Vec<String> = versions.iter().map(|(name, _)| name.to_string()).collect();
         // Which part of it the client took cannot be known. What it may hold is to be removed once it goes, and a removal is tried again.
         // Not one that was refused on its own, nor one by absence from the full state: the client could have both repeated for ever.
         let tries_removal_again = !names.is_empty() && !self.is_full_state();
         let uncertain = names.iter().chain(removed.iter().filter(|_| tries_removal_again));
         for name in uncertain.filter(|name| self.interest.contains(name)) {
-            self.known.insert(name.clone(), UNCERTAIN.to_owned());
+            let name = Arc::from(name.as_str());
+            self.open.add(&name);
+            self.known.insert(name, UNCERTAIN.into());
         }
         self.suspect(&versions);
         self.refused.extend(versions.into_iter().filter(|(name, _)| self.interest.contains(name)));
@@ -107,7 +133,7 @@ impl Subscription {
 
     /// Halves what was refused together until the guilty stand alone: the others must not wait for their next change. Where a response is
     /// the full state there is no part to be tried.
-    fn suspect(&mut self, versions: &[(String, String)]) {
+    fn suspect(&mut self, versions: &[(Arc<str>, Arc<str>)]) {
         if versions.len() < 2 || self.is_full_state() {
             return;
         }
@@ -115,27 +141,39 @@ impl Subscription {
         self.suspects.extend([right.to_vec(), left.to_vec()]);
     }
 
-    pub(super) fn subscribe_delta(&mut self, subscribe: &[String], initial_versions: Vec<(String, String)>) -> Option<Action> {
+    /// `snapshot`: whose names and versions are shared where the client has the same.
+    pub(super) fn subscribe_delta(
+        &mut self,
+        subscribe: &[String],
+        initial_versions: Vec<(String, String)>,
+        snapshot: Option<&Snapshot>,
+    ) -> Option<Action> {
         let (first, wildcard) = (!self.interest.is_requested(), self.interest.is_wildcard());
         self.interest.request();
         if first {
             // A client that comes back is told at least that it is heard: its ACK is when removals may begin.
             self.owes_answer |= self.kind.has_legacy_wildcard() && !initial_versions.is_empty();
-            self.known.extend(initial_versions);
+            self.known.extend(initial_versions.into_iter().map(|held| self::shared(self.kind, held, snapshot)));
+            self.open = Open::All;
         }
         for name in subscribe {
             if self.interest.subscribe(name) {
+                let name = Arc::from(name.as_str());
+                self.open.add(&name);
                 // Subscribing to what is subscribed already means that the client has lost it.
                 if !first {
-                    self.again.insert(name.clone());
+                    self.again.insert(Arc::clone(&name));
                 }
-                self.asked.insert(name.clone());
+                self.asked.insert(name);
             }
         }
-        self.after_change(wildcard);
+        self.after_change(wildcard, first);
         // What it holds from an earlier stream it need not acknowledge again.
-        let versions: Vec<(String, String)> = self.known.clone().into_iter().collect();
-        (first && !versions.is_empty()).then(|| Action::Acked { kind: self.kind, versions, removed: Vec::new() })
+        let held = first && !self.known.is_empty();
+        held.then(|| {
+            let versions = self.known.iter().map(|(name, version)| (Arc::clone(name), Arc::clone(version))).collect();
+            Action::Acked { kind: self.kind, versions, removed: Vec::new() }
+        })
     }
 
     pub(super) fn unsubscribe_delta(&mut self, unsubscribe: &[String]) {
@@ -143,11 +181,22 @@ impl Subscription {
         for name in unsubscribe {
             if self.interest.unsubscribe(name) && self.interest.is_wildcard() {
                 // The client cannot know whether the wildcard still covers it: tell it.
-                self.again.insert(name.clone());
-                self.asked.insert(name.clone());
+                let name = Arc::from(name.as_str());
+                self.open.add(&name);
+                self.again.insert(Arc::clone(&name));
+                self.asked.insert(name);
             }
         }
-        self.after_change(wildcard);
+        self.after_change(wildcard, !unsubscribe.is_empty());
+    }
+
+    /// Another snapshot is to be served; `changes` are the names in which it may differ from the one before, none when all may.
+    pub(super) fn snapshot_changed(&mut self, changes: Option<BTreeSet<Arc<str>>>) {
+        match (&mut self.open, changes) {
+            (Open::Names(names), Some(changes)) => names.extend(changes),
+            (open, None) => *open = Open::All,
+            (Open::All, Some(_)) => {}
+        }
     }
 
     /// State of the world: the names of a request replace those before.
@@ -155,22 +204,30 @@ impl Subscription {
         let wildcard = self.interest.is_wildcard();
         // Where absence means deletion, the answer is how a client learns that a name does not exist.
         self.owes_answer |= self.interest.replace(names) && self.is_full_state();
-        self.after_change(wildcard);
+        self.open = Open::All;
+        self.after_change(wildcard, true);
     }
 
     /// State of the world: a stale request is not obeyed, but a name that is not in it is not held, also when it comes back before the server
     /// has seen it missing.
     pub(super) fn forget_unnamed(&mut self, names: &[String]) {
         if !self.interest.is_wildcard() {
-            self.known.retain(|name, _| names.contains(name));
+            self.known.retain(|name, _| names.iter().any(|named| **named == **name));
+            self.open = Open::All;
         }
     }
 
     /// Forgets what the client is not interested in any more, since it does not hold it; nor does it refuse it any more, as it may never have
     /// said which of a response it meant.
-    fn after_change(&mut self, was_wildcard: bool) {
+    fn after_change(&mut self, was_wildcard: bool, may_want_less: bool) {
         let interest = &self.interest;
-        self.owes_answer |= interest.is_wildcard() && !was_wildcard;
+        let turned = interest.is_wildcard() != was_wildcard;
+        self.owes_answer |= interest.is_wildcard() && turned;
+        if turned {
+            self.open = Open::All;
+        } else if !may_want_less {
+            return;
+        }
         self.known.retain(|name, _| interest.contains(name));
         self.again.retain(|name| interest.contains(name));
         self.asked.retain(|name| interest.contains(name));
@@ -181,7 +238,9 @@ impl Subscription {
     /// holds it.
     pub(super) fn send_again(&mut self, name: &str) {
         if self.interest.contains(name) || !self.interest.is_requested() {
-            self.again.insert(name.to_owned());
+            let name = Arc::from(name);
+            self.open.add(&name);
+            self.again.insert(name);
         }
     }
 
@@ -203,15 +262,15 @@ impl Subscription {
     }
 
     fn is_refused(&self, resource: &Resource) -> bool {
-        self.refused.get(resource.name()).is_some_and(|refused| refused == resource.version())
+        self.refused.get(resource.name()).is_some_and(|refused| **refused == *resource.version())
     }
 
     fn differs(&self, resource: &Resource) -> bool {
-        self.known.get(resource.name()).is_none_or(|known| known != resource.version())
+        self.known.get(resource.name()).is_none_or(|known| **known != *resource.version())
     }
 
     fn is_new(&self, resource: &Resource) -> bool {
-        self.known.get(resource.name()).is_none_or(|known| known == UNCERTAIN)
+        self.known.get(resource.name()).is_none_or(|known| &**known == UNCERTAIN)
     }
 
     /// Differs from what the client holds, or must be repeated; and is not what it refused.
@@ -221,11 +280,21 @@ impl Subscription {
     }
 
     fn due<'a>(&'a self, snapshot: &'a Snapshot) -> impl Iterator<Item = &'a Arc<Resource>> {
-        snapshot.resources(self.kind).filter(|resource| self.interest.is_requested() && self.is_due(resource))
+        let (all, named) = match &self.open {
+            _ if !self.interest.is_requested() => (None, None),
+            Open::All => (Some(snapshot.resources(self.kind)), None),
+            Open::Names(names) => (None, Some(names.iter().filter_map(|name| snapshot.get(self.kind, name)))),
+        };
+        all.into_iter().flatten().chain(named.into_iter().flatten()).filter(|resource| self.is_due(resource))
     }
 
-    fn gone<'a>(&'a self, snapshot: &'a Snapshot) -> impl Iterator<Item = &'a String> {
-        self.known.keys().filter(|name| self.tells_removals() && snapshot.get(self.kind, name).is_none())
+    fn gone<'a>(&'a self, snapshot: &'a Snapshot) -> impl Iterator<Item = &'a Arc<str>> {
+        let (all, named) = match &self.open {
+            Open::All => (Some(self.known.keys()), None),
+            Open::Names(names) => (None, Some(names.iter().filter(|name| self.known.contains_key(*name)))),
+        };
+        let candidates = all.into_iter().flatten().chain(named.into_iter().flatten());
+        candidates.filter(|name| self.tells_removals() && snapshot.get(self.kind, name).is_none())
     }
 
     /// Something that the client does not hold yet is on its way, or should be.
@@ -236,17 +305,17 @@ impl Subscription {
 
     /// The client holds what the snapshot has, and nothing else. Not so where it refused something: it goes on with an older version.
     pub(super) fn is_settled(&self, snapshot: &Snapshot) -> bool {
-        let refuses = |resource: &Arc<Resource>| self.interest.contains(resource.name()) && self.is_refused(resource);
+        let refuses = |name: &Arc<str>| self.interest.contains(name) && snapshot.get(self.kind, name).is_some_and(|it| self.is_refused(it));
         self.in_flight.is_none()
             && self.due(snapshot).next().is_none()
             && self.gone(snapshot).next().is_none()
-            && !snapshot.resources(self.kind).any(refuses)
+            && !self.refused.keys().any(refuses)
     }
 
     /// The next response, when there is something to say and nothing is in flight. It counts as held by the client from now on.
     pub(super) fn take(&mut self, snapshot: &Snapshot, may_remove: bool, nonce: String) -> Option<Taken> {
         // Content that is not served any more may be served again: what was refused with it, or what refused it, may be another then.
-        self.refused.retain(|name, version| snapshot.get(self.kind, name).is_some_and(|resource| resource.version() == version));
+        self.refused.retain(|name, version| snapshot.get(self.kind, name).is_some_and(|resource| *resource.version() == **version));
         if !self.interest.is_requested() || self.in_flight.is_some() {
             return None;
         }
@@ -264,10 +333,10 @@ impl Subscription {
             // Absence says nothing here, and there is no other way to say that something is gone.
             Protocol::StateOfTheWorld => (changed.clone(), Vec::new()),
         };
-        if resources.is_empty() && removed.is_empty() && !self.owes_answer {
-            return None;
-        }
-        Some(Taken { response: self.sent(resources, removed, nonce), changed })
+        let response = (!resources.is_empty() || !removed.is_empty() || self.owes_answer).then(|| self.sent(resources, removed, nonce));
+        // Whatever was due is sent: open is what may not be removed yet.
+        self.open = Open::Names(self.gone(snapshot).cloned().collect());
+        Some(Taken { response: response?, changed })
     }
 
     fn sent(&mut self, resources: Vec<Arc<Resource>>, removed: Vec<String>, nonce: String) -> Response {
@@ -275,15 +344,16 @@ impl Subscription {
         for resource in &resources {
             self.again.remove(resource.name());
             self.asked.remove(resource.name());
-            self.known.insert(resource.name().to_owned(), resource.version().to_owned());
+            self.known.insert(Arc::clone(resource.shared_name()), Arc::clone(resource.shared_version()));
         }
         for group in &mut self.suspects {
-            group.retain(|(name, _)| resources.iter().all(|resource| resource.name() != name));
+            group.retain(|(name, _)| resources.iter().all(|resource| resource.name() != &**name));
         }
         if self.is_full_state() {
             self.held = resources.iter().map(|resource| (resource.name().to_owned(), Arc::clone(resource))).collect();
         }
-        let versions = resources.iter().map(|resource| (resource.name().to_owned(), resource.version().to_owned())).collect();
+        let versions =
+            resources.iter().map(|resource| (Arc::clone(resource.shared_name()), Arc::clone(resource.shared_version()))).collect();
         (self.owes_answer, self.answered) = (false, true);
         self.last_nonce.clone_from(&nonce);
         self.in_flight = Some(InFlight { nonce: nonce.clone(), versions, removed: removed.clone(), brings_new });
@@ -293,10 +363,10 @@ impl Subscription {
     /// The next group that is still what was refused; what changed meanwhile is due by itself.
     fn next_suspects(&mut self, snapshot: &Snapshot) -> Vec<Arc<Resource>> {
         while let Some(group) = self.suspects.pop() {
-            let is_refused = |name: &String, version: &String| self.refused.get(name).is_some_and(|refused| refused == version);
+            let is_refused = |name: &Arc<str>, version: &Arc<str>| self.refused.get(name).is_some_and(|refused| refused == version);
             let wanted = group.iter().filter(|(name, version)| self.interest.contains(name) && is_refused(name, version));
             let current =
-                wanted.filter_map(|(name, version)| snapshot.get(self.kind, name).filter(|resource| resource.version() == version));
+                wanted.filter_map(|(name, version)| snapshot.get(self.kind, name).filter(|resource| *resource.version() == **version));
             let suspects: Vec<Arc<Resource>> = current.cloned().collect();
             if !suspects.is_empty() {
                 return suspects;
@@ -307,11 +377,11 @@ impl Subscription {
 
     /// What the client holds and the snapshot has no more; forgotten here.
     fn take_gone(&mut self, snapshot: &Snapshot) -> Vec<String> {
-        let gone: Vec<String> = self.gone(snapshot).cloned().collect();
+        let gone: Vec<Arc<str>> = self.gone(snapshot).cloned().collect();
         for name in &gone {
             self.known.remove(name);
         }
-        gone
+        gone.iter().map(ToString::to_string).collect()
     }
 
     /// Delta: what is gone, and once each what was asked for and does not exist.
@@ -322,7 +392,7 @@ impl Subscription {
         }
         let known = &self.known;
         let missing = asked.into_iter().filter(|name| snapshot.get(self.kind, name).is_none() && !known.contains_key(name));
-        gone.into_iter().chain(missing).collect::<BTreeSet<_>>().into_iter().collect()
+        gone.into_iter().chain(missing.map(|name| name.to_string())).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// All of it as soon as one differs, since absence deletes; what is gone stays in it while removals have to wait. What the client refused
@@ -332,5 +402,14 @@ impl Subscription {
         let current = snapshot.resources(self.kind).filter(|resource| interest.contains(resource.name())).cloned();
         let leaving = self.held.values().filter(|held| !may_remove && snapshot.get(self.kind, held.name()).is_none());
         current.chain(leaving.filter(|held| interest.contains(held.name())).cloned()).collect()
+    }
+}
+
+/// What a client says that it holds, without copies of what the snapshot has.
+fn shared(kind: ResourceType, (name, version): (String, String), snapshot: Option<&Snapshot>) -> (Arc<str>, Arc<str>) {
+    match snapshot.and_then(|snapshot| snapshot.get(kind, &name)) {
+        Some(resource) if resource.version() == version => (Arc::clone(resource.shared_name()), Arc::clone(resource.shared_version())),
+        Some(resource) => (Arc::clone(resource.shared_name()), version.into()),
+        None => (name.into(), version.into()),
     }
 }

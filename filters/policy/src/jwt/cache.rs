@@ -83,6 +83,7 @@ impl TokenCache {
     }
 
     /// `expires` is the time after which the token is refused.
+    #[inline(never)]
     pub(super) fn insert(&mut self, rule: usize, token: &[u8], claims: Arc<Claims>, expires: Option<f64>, now: f64) {
         self.remove(rule, token);
         let key: Arc<[u8]> = self.entries.get_key_value(token).map_or_else(|| token.into(), |(key, _)| Arc::clone(key));
@@ -98,6 +99,7 @@ impl TokenCache {
         }
     }
 
+    #[inline(never)]
     fn remove(&mut self, rule: usize, token: &[u8]) {
         let Some(entries) = self.entries.get_mut(token) else { return };
         if let Some(index) = entries.iter().position(|entry| entry.rule == rule) {

@@ -1,8 +1,5 @@
 //! Signature checks, behind a seam: a host that can do them faster takes over.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
 use super::jwks::PublicKey;
 
 /// The signature algorithms that a token may use (RFC 7518 section 3.1, RFC 8037). `none` and HMAC are not among them.
@@ -38,22 +35,6 @@ impl Algorithm {
     }
 }
 
-impl From<Algorithm> for jsonwebtoken::Algorithm {
-    fn from(algorithm: Algorithm) -> Self {
-        match algorithm {
-            Algorithm::Rs256 => Self::RS256,
-            Algorithm::Rs384 => Self::RS384,
-            Algorithm::Rs512 => Self::RS512,
-            Algorithm::Ps256 => Self::PS256,
-            Algorithm::Ps384 => Self::PS384,
-            Algorithm::Ps512 => Self::PS512,
-            Algorithm::Es256 => Self::ES256,
-            Algorithm::Es384 => Self::ES384,
-            Algorithm::EdDsa => Self::EdDSA,
-        }
-    }
-}
-
 /// A signature could not be checked at all; the token is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the signature cannot be checked: {0}")]
@@ -66,16 +47,4 @@ pub trait Crypto {
     /// # Errors
     /// When that cannot be found out.
     fn verify(&self, algorithm: Algorithm, key: &PublicKey, message: &[u8], signature: &[u8]) -> Result<bool, CryptoError>;
-}
-
-/// Checks them itself, in Rust.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SoftwareCrypto;
-
-impl Crypto for SoftwareCrypto {
-    fn verify(&self, algorithm: Algorithm, key: &PublicKey, message: &[u8], signature: &[u8]) -> Result<bool, CryptoError> {
-        let signature = URL_SAFE_NO_PAD.encode(signature);
-        jsonwebtoken::crypto::verify(&signature, message, key.decoding_key(), algorithm.into())
-            .map_err(|error| CryptoError(error.to_string()))
-    }
 }

@@ -4,11 +4,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use der::Encode as _;
 use der::asn1::{BitStringRef, UintRef};
-use jsonwebtoken::DecodingKey;
 use serde_json::{Map, Value};
 use spki::{AlgorithmIdentifierRef, ObjectIdentifier, SubjectPublicKeyInfoRef};
 
 use super::crypto::Algorithm;
+use super::curve;
 use super::strict_json;
 
 const MOST_KEYS: usize = 100;
@@ -32,7 +32,18 @@ pub struct PublicKey {
     id: Option<String>,
     algorithms: Vec<Algorithm>,
     spki_der: Vec<u8>,
-    decoding_key: DecodingKey,
+    material: KeyMaterial,
+}
+
+/// What a key is made of, for who checks signatures without a library that reads DER.
+#[derive(Clone)]
+pub(super) enum KeyMaterial {
+    /// Modulus and exponent.
+    Rsa((Vec<u8>, Vec<u8>)),
+    /// Points, not compressed (SEC 1 section 2.3.3).
+    P256(Vec<u8>),
+    P384(Vec<u8>),
+    Ed25519([u8; 32]),
 }
 
 impl std::fmt::Debug for PublicKey {
@@ -60,8 +71,8 @@ impl PublicKey {
         &self.spki_der
     }
 
-    pub(super) fn decoding_key(&self) -> &DecodingKey {
-        &self.decoding_key
+    pub(super) fn material(&self) -> &KeyMaterial {
+        &self.material
     }
 }
 
@@ -87,6 +98,7 @@ pub(super) fn parse_or_none(text: &str) -> Result<Vec<PublicKey>, String> {
 }
 
 /// The keys that can verify signatures; there is at least one. Keys of other types and for other uses are left out (RFC 7517 section 5).
+#[inline(never)]
 pub(super) fn parse(text: &str) -> Result<Vec<PublicKey>, String> {
     if text.len() > LARGEST {
         return Err(format!("found {} bytes; a JSON Web Key Set of at most {LARGEST} is allowed", text.len()));
@@ -110,6 +122,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<PublicKey>, String> {
     Ok(parsed)
 }
 
+#[inline(never)]
 fn parse_key(key: &Map<String, Value>) -> Result<Option<PublicKey>, String> {
     let text = |name: &str| match key.get(name) {
         None => Ok(None),
@@ -129,20 +142,22 @@ fn parse_key(key: &Map<String, Value>) -> Result<Option<PublicKey>, String> {
     }
     let id = text("kid")?.map(str::to_owned);
     let bytes = |name: &str| decode(text(name)?.ok_or_else(|| format!("`{name}` is missing"))?, name);
-    let encoded = |name: &str| text(name).map(Option::unwrap_or_default);
-    let wrong = |error: jsonwebtoken::errors::Error| error.to_string();
-    let (allowed, spki_der, decoding_key) = match (text("kty")?, text("crv")?) {
+    let (allowed, spki_der, material) = match (text("kty")?, text("crv")?) {
         (Some("RSA"), _) => {
-            let spki = rsa_spki(&bytes("n")?, &bytes("e")?)?;
-            (Algorithm::RSA.to_vec(), spki, DecodingKey::from_rsa_components(encoded("n")?, encoded("e")?).map_err(wrong)?)
+            let (modulus, exponent) = (bytes("n")?, bytes("e")?);
+            (Algorithm::RSA.to_vec(), rsa_spki(&modulus, &exponent)?, KeyMaterial::Rsa((modulus, exponent)))
         }
-        (Some("EC"), Some(curve @ ("P-256" | "P-384"))) => {
-            let (oid, size, algorithm) = if curve == "P-256" { (P256, 32, Algorithm::Es256) } else { (P384, 48, Algorithm::Es384) };
-            let spki = ec_spki(oid, size, &bytes("x")?, &bytes("y")?)?;
-            (vec![algorithm], spki, DecodingKey::from_ec_components(encoded("x")?, encoded("y")?).map_err(wrong)?)
+        (Some("EC"), Some("P-256")) => {
+            let point = point(P256, 32, &bytes("x")?, &bytes("y")?)?;
+            (vec![Algorithm::Es256], ec_spki(P256, &point)?, KeyMaterial::P256(point))
+        }
+        (Some("EC"), Some("P-384")) => {
+            let point = point(P384, 48, &bytes("x")?, &bytes("y")?)?;
+            (vec![Algorithm::Es384], ec_spki(P384, &point)?, KeyMaterial::P384(point))
         }
         (Some("OKP"), Some("Ed25519")) => {
-            (vec![Algorithm::EdDsa], ed_spki(&bytes("x")?)?, DecodingKey::from_ed_components(encoded("x")?).map_err(wrong)?)
+            let key = ed_key(&bytes("x")?)?;
+            (vec![Algorithm::EdDsa], spki(AlgorithmIdentifierRef { oid: ED25519, parameters: None }, &key)?, KeyMaterial::Ed25519(key))
         }
         (Some(_), _) => return Ok(None),
         (None, _) => return Err("`kty` is missing".to_owned()),
@@ -154,7 +169,7 @@ fn parse_key(key: &Map<String, Value>) -> Result<Option<PublicKey>, String> {
             None => return Ok(None),
         },
     };
-    Ok(Some(PublicKey { id, algorithms, spki_der, decoding_key }))
+    Ok(Some(PublicKey { id, algorithms, spki_der, material }))
 }
 
 fn decode(text: &str, name: &str) -> Result<Vec<u8>, String> {
@@ -179,25 +194,23 @@ fn rsa_spki(modulus: &[u8], exponent: &[u8]) -> Result<Vec<u8>, String> {
     spki(AlgorithmIdentifierRef { oid: RSA, parameters: Some(der::asn1::AnyRef::NULL) }, &body)
 }
 
-fn ec_spki(curve: ObjectIdentifier, size: usize, x: &[u8], y: &[u8]) -> Result<Vec<u8>, String> {
+/// A point of the curve, not compressed (SEC 1 section 2.3.3).
+#[inline(never)]
+fn point(curve: ObjectIdentifier, size: usize, x: &[u8], y: &[u8]) -> Result<Vec<u8>, String> {
     if x.len() != size || y.len() != size {
         return Err(format!("found coordinates of {} and {} bytes; {size} each are allowed (RFC 7518 section 6.2.1)", x.len(), y.len()));
     }
-    // 4 marks an uncompressed point (SEC 1 section 2.3.3).
     let point = [&[4], x, y].concat();
-    let is_on_curve =
-        if curve == P256 { p256::PublicKey::from_sec1_bytes(&point).is_ok() } else { p384::PublicKey::from_sec1_bytes(&point).is_ok() };
-    if !is_on_curve {
-        return Err("found coordinates that are no point of the curve".to_owned());
-    }
-    spki(AlgorithmIdentifierRef { oid: EC, parameters: Some((&curve).into()) }, &point)
+    let is_on_curve = if curve == P256 { p256::PublicKey::from_sec1_bytes(&point).is_ok() } else { curve::is_on_p384(x, y) };
+    if is_on_curve { Ok(point) } else { Err("found coordinates that are no point of the curve".to_owned()) }
 }
 
-fn ed_spki(x: &[u8]) -> Result<Vec<u8>, String> {
-    if x.len() != 32 {
-        return Err(format!("found an Ed25519 key of {} bytes; 32 are allowed (RFC 8037 section 2)", x.len()));
-    }
-    spki(AlgorithmIdentifierRef { oid: ED25519, parameters: None }, x)
+fn ec_spki(curve: ObjectIdentifier, point: &[u8]) -> Result<Vec<u8>, String> {
+    spki(AlgorithmIdentifierRef { oid: EC, parameters: Some((&curve).into()) }, point)
+}
+
+fn ed_key(x: &[u8]) -> Result<[u8; 32], String> {
+    x.try_into().map_err(|_| format!("found an Ed25519 key of {} bytes; 32 are allowed (RFC 8037 section 2)", x.len()))
 }
 
 fn spki(algorithm: AlgorithmIdentifierRef<'_>, key: &[u8]) -> Result<Vec<u8>, String> {

@@ -30,6 +30,7 @@ pub(crate) struct JwtRule {
 }
 
 impl JwtRule {
+    #[inline(never)]
     pub(crate) fn compile(rule: &wire::JwtRule, origin: KeyOrigin, path: &str, errors: &mut Errors) -> Option<Self> {
         let wire::JwtRule {
             issuer,
@@ -117,6 +118,7 @@ impl JwtRule {
     }
 }
 
+#[inline(never)]
 fn inline_keys(rule: &wire::JwtRule, path: &str, errors: &mut Errors) -> Option<Vec<PublicKey>> {
     if rule.jwks_uri.is_some() {
         errors.add(format!("{path}.jwksUri"), "the module fetches nothing; the control plane puts the keys in `jwks`");

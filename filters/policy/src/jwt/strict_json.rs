@@ -9,6 +9,7 @@ use serde_json::{Map, Number, Value};
 const DEEPEST: usize = 32;
 
 /// The object in `bytes`; none when it is not exactly one JSON object without duplicate members.
+#[inline(never)]
 pub(super) fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = Strict { depth: DEEPEST }.deserialize(&mut reader).ok()?;

@@ -30,6 +30,7 @@ pub(super) struct Token {
 }
 
 impl Token {
+    #[inline(never)]
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, JwtError> {
         if bytes.len() > LARGEST {
             return Err(JwtError::TooLarge);
@@ -80,6 +81,7 @@ fn bare(audience: &str) -> &str {
 }
 
 /// Keys that the header itself brings or points to (`jwk`, `jku`, `x5c`, `x5u`) are ignored: only the issuer's own count.
+#[inline(never)]
 fn read_header(header: &Map<String, Value>) -> Result<(Algorithm, Option<String>), JwtError> {
     // No extension is understood, so each that must be is refused; `b64` is one of them (RFC 7797 section 6).
     if header.contains_key("crit") || header.contains_key("b64") {

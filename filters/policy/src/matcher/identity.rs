@@ -95,6 +95,7 @@ impl PrincipalMatch {
     }
 
     /// Every URI name, then every DNS name, then the subject, as Envoy tries them.
+    #[inline(never)]
     pub(crate) fn matches(&self, peer: &Peer) -> bool {
         let Peer::Authenticated { uri_sans, dns_sans, subject } = peer else { return false };
         let mut names = uri_sans.iter().chain(dns_sans).chain(subject);
@@ -137,6 +138,7 @@ impl NamespaceMatch {
         self.0.pattern()
     }
 
+    #[inline(never)]
     pub(crate) fn matches(&self, peer: &Peer) -> bool {
         any_id(peer, |id| id.namespace().is_some_and(|found| self.0.matches(found)))
     }
@@ -167,6 +169,7 @@ impl ServiceAccountMatch {
         &self.name
     }
 
+    #[inline(never)]
     pub(crate) fn matches(&self, peer: &Peer) -> bool {
         any_id(peer, |id| id.namespace() == Some(&self.namespace) && id.accounts().any(|account| account == self.name))
     }
@@ -187,6 +190,7 @@ impl TrustDomainMatch {
         Ok(Self { domains })
     }
 
+    #[inline(never)]
     pub(crate) fn matches(&self, peer: &Peer) -> bool {
         any_id(peer, |id| self.domains.iter().any(|domain| domain.matches(id.trust_domain())))
     }

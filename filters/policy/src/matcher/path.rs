@@ -45,6 +45,7 @@ impl PathMatch {
     }
 
     /// `path` is without query and fragment.
+    #[inline(never)]
     pub(crate) fn matches(&self, path: &[u8]) -> bool {
         match self {
             Self::Text(text) => text.matches(path),

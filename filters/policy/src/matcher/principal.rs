@@ -44,6 +44,7 @@ impl RequestPrincipalMatch {
         self.subject.as_ref()
     }
 
+    #[inline(never)]
     pub(crate) fn matches(&self, issuer: &str, subject: Option<&str>) -> bool {
         let (Some(wanted), Some(subject)) = (&self.subject, subject) else { return false };
         self.issuer.matches(issuer.as_bytes()) && wanted.matches(subject.as_bytes()) && !subject.is_empty()

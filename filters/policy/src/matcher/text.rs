@@ -24,6 +24,7 @@ impl TextMatch {
         })
     }
 
+    #[inline(never)]
     pub(crate) fn matches(&self, value: &[u8]) -> bool {
         match self {
             Self::Exact(exact) => value == exact.as_bytes(),
@@ -48,6 +49,7 @@ impl TextMatch {
     }
 
     /// Host names compare without regard to case (CVE-2021-39155).
+    #[inline(never)]
     pub(crate) fn matches_ignoring_case(&self, value: &[u8]) -> bool {
         match self {
             Self::Exact(exact) => value.eq_ignore_ascii_case(exact.as_bytes()),

@@ -16,6 +16,7 @@ const ALLOWED: &str = "request.headers[NAME], source.ip, remote.ip, source.names
                        source.principal, request.auth.principal, request.auth.audiences, request.auth.presenter, \
                        request.auth.claims[NAME], destination.ip, destination.port or connection.sni is allowed";
 
+#[inline(never)]
 pub(super) fn compile(condition: &wire::Condition, scope: Scope<'_>, path: &FieldPath<'_>, errors: &mut Errors) -> Vec<Check> {
     let wire::Condition { key, values: yes, not_values: no } = condition;
     let mut checks = Vec::new();
@@ -96,6 +97,7 @@ impl<'a> Attribute<'a> {
         Err(format!("found `{key}`; {ALLOWED}"))
     }
 
+    #[inline(never)]
     fn compile(&self, list: &Vec<String>, scope: Scope<'_>, path: &FieldPath<'_>, errors: &mut Errors) -> Option<Test> {
         let list = Some(list);
         match self {

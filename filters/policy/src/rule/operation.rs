@@ -7,6 +7,7 @@ use crate::matcher::path::PathMatch;
 use crate::matcher::text::TextMatch;
 use crate::wire;
 
+#[inline(never)]
 pub(super) fn compile(operation: &wire::Operation, path: &FieldPath<'_>, errors: &mut Errors) -> Vec<Check> {
     let wire::Operation { hosts, not_hosts, ports, not_ports, methods, not_methods, paths, not_paths } = operation;
     if *operation == wire::Operation::default() {

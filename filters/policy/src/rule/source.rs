@@ -9,6 +9,7 @@ use crate::wire;
 
 const MOST_SERVICE_ACCOUNTS: usize = 16;
 
+#[inline(never)]
 pub(super) fn compile(source: &wire::Source, scope: Scope<'_>, path: &FieldPath<'_>, errors: &mut Errors) -> Vec<Check> {
     let wire::Source {
         principals,

@@ -94,7 +94,7 @@ fn rule() -> impl Strategy<Value = Value> {
     })
 }
 
-fn policies(most: usize) -> impl Strategy<Value = Value> {
+pub(crate) fn policies(most: usize) -> impl Strategy<Value = Value> {
     let one = (select(&["ALLOW", "DENY"][..]), prop::collection::vec(rule(), 1..4), select(&["a", "b"][..]));
     prop::collection::vec(one, 0..most).prop_map(|list| {
         let policy = |(index, (action, rules, namespace)): (usize, (&str, Vec<Value>, &str))| {
@@ -135,7 +135,7 @@ fn claims() -> impl Strategy<Value = Option<Value>> {
     }))
 }
 
-fn request() -> impl Strategy<Value = Fixture> {
+pub(crate) fn request() -> impl Strategy<Value = Fixture> {
     const PEERS: &[&str] = &[
         "mesh.test/ns/a/sa/x",
         "old.test/ns/a/sa/y",

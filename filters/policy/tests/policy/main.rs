@@ -18,6 +18,7 @@ mod hardening;
 mod jwks;
 mod keys;
 mod locations;
+mod partial;
 mod reference;
 mod refusals;
 mod robustness;

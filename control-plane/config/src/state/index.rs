@@ -1,0 +1,158 @@
+//! Where to look in a state's lists. An entry is a candidate, never an answer: whoever asks checks it by the rule itself. Built when somebody
+//! first asks, and never part of what a state says.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::OnceLock;
+
+use super::State;
+use crate::key::DocumentKey;
+use crate::scope::Scope;
+use crate::workload::Labels;
+
+/// The index of a state, or none yet. A copy begins without: it may be about to be changed.
+#[derive(Default)]
+pub(super) struct Lazy(OnceLock<Index>);
+
+impl Clone for Lazy {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Lazy {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for Lazy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lazy")
+    }
+}
+
+/// Places in the state's lists, in ascending order.
+type Places = HashMap<u64, Vec<usize>>;
+
+#[derive(Default)]
+pub(super) struct Index {
+    /// Workloads by namespace and each of their labels.
+    labelled: Places,
+    /// Services by namespace and the first label that they ask for.
+    selecting: Places,
+    /// Services, and VirtualServices of sidecars, by each of their hosts; those with a wildcard among them.
+    served: Places,
+    served_wildcards: Vec<usize>,
+    routed: Places,
+    routed_wildcards: Vec<usize>,
+    /// Policies and token rules for gateways, which may be of any namespace.
+    targeted_policies: Vec<usize>,
+    targeted_tokens: Vec<usize>,
+}
+
+impl State {
+    fn index(&self) -> &Index {
+        self.index.0.get_or_init(|| Index::new(self))
+    }
+
+    /// Places of the workloads that may have all these labels.
+    pub(super) fn places_labelled(&self, namespace: &str, wanted: &Labels) -> &[usize] {
+        let of_label = |(name, value): (&String, &String)| places(&self.index().labelled, &[namespace, name, value]);
+        wanted.iter().map(of_label).min_by_key(|places| places.len()).unwrap_or_default()
+    }
+
+    /// Places of the services whose selector may choose a workload with these labels.
+    pub(super) fn places_selecting(&self, namespace: &str, labels: &Labels) -> Vec<usize> {
+        let index = self.index();
+        let of_label = |(name, value): (&String, &String)| places(&index.selecting, &[namespace, name, value]).iter().copied();
+        labels.iter().flat_map(of_label).collect()
+    }
+
+    /// Places of the services that may have a host, the exact ones first.
+    pub(super) fn places_serving(&self, host: &str) -> impl Iterator<Item = usize> {
+        let index = self.index();
+        places(&index.served, &[host]).iter().chain(&index.served_wildcards).copied()
+    }
+
+    pub(super) fn places_routing(&self, host: &str) -> impl Iterator<Item = usize> {
+        let index = self.index();
+        places(&index.routed, &[host]).iter().chain(&index.routed_wildcards).copied()
+    }
+
+    pub(super) fn targeted_policies(&self) -> &[usize] {
+        &self.index().targeted_policies
+    }
+
+    pub(super) fn targeted_tokens(&self) -> &[usize] {
+        &self.index().targeted_tokens
+    }
+}
+
+impl Index {
+    fn new(state: &State) -> Self {
+        let mut index = Self::default();
+        for (place, workload) in state.workloads.iter().enumerate() {
+            for (name, value) in workload.labels() {
+                add(&mut index.labelled, &[workload.namespace(), name, value], place);
+            }
+        }
+        for (place, service) in state.services.iter().enumerate() {
+            if let Some((name, value)) = service.workload_selector().and_then(|selector| selector.iter().next()) {
+                add(&mut index.selecting, &[service.key().namespace(), name, value], place);
+            }
+            for host in service.hosts() {
+                add(&mut index.served, &[host.as_str()], place);
+            }
+            if service.hosts().iter().any(|host| host.is_wildcard()) {
+                index.served_wildcards.push(place);
+            }
+        }
+        for (place, rule) in state.virtual_services.iter().enumerate().filter(|(_, rule)| rule.applies_to_mesh()) {
+            for host in rule.hosts() {
+                add(&mut index.routed, &[host.as_str()], place);
+            }
+            if rule.hosts().iter().any(|host| host.is_wildcard()) {
+                index.routed_wildcards.push(place);
+            }
+        }
+        let targeted = |scope: &Scope| matches!(scope, Scope::Gateways(_));
+        let policies = state.authorization_policies.iter().enumerate();
+        index.targeted_policies = policies.filter(|(_, policy)| targeted(policy.scope())).map(|(place, _)| place).collect();
+        let tokens = state.request_authentications.iter().enumerate();
+        index.targeted_tokens = tokens.filter(|(_, rule)| targeted(rule.scope())).map(|(place, _)| place).collect();
+        index
+    }
+}
+
+fn places<'a>(places: &'a Places, key: &[&str]) -> &'a [usize] {
+    places.get(&hash(key)).map_or(&[], Vec::as_slice)
+}
+
+fn add(places: &mut Places, key: &[&str], place: usize) {
+    let of_key = places.entry(hash(key)).or_default();
+    if of_key.last() != Some(&place) {
+        of_key.push(place);
+    }
+}
+
+/// Two that collide are candidates for each other's questions, which costs time and nothing else.
+fn hash(key: &[&str]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The part of a list, which is in the order of keys, that is of one namespace.
+pub(super) fn range_of<T>(list: &[T], key: impl Fn(&T) -> &DocumentKey, namespace: &str) -> std::ops::Range<usize> {
+    let start = list.partition_point(|item| key(item).namespace() < namespace);
+    let end = list.partition_point(|item| key(item).namespace() <= namespace);
+    start..end
+}
+
+/// The one of a name in such a list.
+pub(super) fn named<'a, T>(list: &'a [T], key: impl Fn(&T) -> &DocumentKey, namespace: &str, name: &str) -> Option<&'a T> {
+    let place = list.binary_search_by(|item| (key(item).namespace(), key(item).name()).cmp(&(namespace, name))).ok()?;
+    list.get(place)
+}

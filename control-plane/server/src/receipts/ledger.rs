@@ -1,0 +1,66 @@
+//! Since which revision each document is what it is, and what it was before. Pure.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use meshwright_config::{Document, DocumentKey};
+use meshwright_sources::InForce;
+
+/// Removed documents that are remembered.
+const MOST_REMOVED: usize = 1_000;
+
+/// One document's last change; it may have been its removal.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) revision: u64,
+    /// What was in force before; none when it was new.
+    pub(crate) before: Option<Arc<Document>>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    entries: BTreeMap<DocumentKey, Entry>,
+    /// Oldest first.
+    removed: VecDeque<DocumentKey>,
+}
+
+impl Ledger {
+    /// Takes what is in force from `revision` on. Returns when the first of its changes was saved; `now` for removals, which leave no file
+    /// that could say it.
+    pub(crate) fn update(
+        &mut self,
+        revision: u64,
+        old: &BTreeMap<DocumentKey, InForce>,
+        new: &BTreeMap<DocumentKey, InForce>,
+        now: SystemTime,
+    ) -> Option<SystemTime> {
+        let mut saved = Vec::new();
+        for (key, in_force) in new {
+            let before = old.get(key);
+            if before.is_none_or(|before| before.version() != in_force.version()) {
+                let before = before.map(|before| Arc::clone(before.document()));
+                self.entries.insert(key.clone(), Entry { revision, before });
+                self.removed.retain(|removed| removed != key);
+                saved.push(in_force.saved());
+            }
+        }
+        for (key, before) in old.iter().filter(|(key, _)| !new.contains_key(*key)) {
+            let before = Some(Arc::clone(before.document()));
+            self.entries.insert(key.clone(), Entry { revision, before });
+            self.removed.push_back(key.clone());
+            saved.push(now);
+        }
+        while self.removed.len() > MOST_REMOVED {
+            if let Some(oldest) = self.removed.pop_front() {
+                self.entries.remove(&oldest);
+            }
+        }
+        saved.into_iter().min()
+    }
+
+    pub(crate) fn get(&self, key: &DocumentKey) -> Option<&Entry> {
+        self.entries.get(key)
+    }
+}

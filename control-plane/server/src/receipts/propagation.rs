@@ -1,0 +1,147 @@
+//! One proxy's account of what has changed for it and not been acknowledged yet, revision by revision. It holds only what is pending, and
+//! the times of the last few that are done. Pure.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use meshwright_xds::{Resource, ResourceType, Snapshot};
+
+/// Revisions that are kept apart; the older ones of a proxy that is further behind are counted as one.
+const MOST_PENDING: usize = 32;
+/// Revisions whose times are kept.
+const MOST_DONE: usize = 64;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Propagation {
+    /// Oldest first.
+    pending: Vec<Pending>,
+    done: VecDeque<(u64, Duration)>,
+}
+
+/// What a revision changed and the proxy has not acknowledged.
+#[derive(Debug)]
+struct Pending {
+    revision: u64,
+    /// When the change was saved; none where it was not a file's.
+    saved: Option<Instant>,
+    waiting: Vec<Change>,
+}
+
+/// A resource before and after. None of both where it came and went.
+#[derive(Debug, Clone)]
+struct Change {
+    /// Some version of it, for type and name.
+    of: Arc<Resource>,
+    before: Option<Arc<Resource>>,
+    after: Option<Arc<Resource>>,
+}
+
+impl Change {
+    fn key(&self) -> (ResourceType, &str) {
+        (self.of.kind(), self.of.name())
+    }
+}
+
+/// The version that a proxy has acknowledged of a resource.
+pub(crate) type Held<'a> = &'a dyn Fn(ResourceType, &str) -> Option<&'a str>;
+
+/// Of which types a proxy says that it holds a resource no longer. The others are dropped with what refers to them.
+pub(crate) fn tells_removal(kind: ResourceType) -> bool {
+    matches!(kind, ResourceType::Cluster | ResourceType::Listener)
+}
+
+impl Propagation {
+    /// A new stream begins: what an earlier one was sent says nothing of this one.
+    pub(crate) fn restart(&mut self) {
+        self.pending.clear();
+    }
+
+    /// The target becomes another.
+    pub(crate) fn retarget(&mut self, revision: u64, saved: Option<Instant>, old: &Snapshot, new: &Snapshot) {
+        let waiting = differences(old, new);
+        if waiting.is_empty() {
+            return;
+        }
+        self.pending.push(Pending { revision, saved, waiting });
+        if self.pending.len() > MOST_PENDING {
+            self.merge_oldest();
+        }
+    }
+
+    /// The two oldest become one, which is done when both would be.
+    fn merge_oldest(&mut self) {
+        let mut oldest = self.pending.drain(..2);
+        let (Some(mut first), Some(second)) = (oldest.next(), oldest.next()) else { return };
+        drop(oldest);
+        for change in second.waiting {
+            match first.waiting.iter_mut().find(|known| known.key() == change.key()) {
+                Some(known) => known.after = change.after,
+                None => first.waiting.push(change),
+            }
+        }
+        self.pending.insert(0, first);
+    }
+
+    /// Something of type `kind` has been acknowledged. Returns how long each revision took that is done with it.
+    pub(crate) fn acknowledged(&mut self, kind: ResourceType, held: Held<'_>, now: Instant) -> Vec<Duration> {
+        // Newest first: what came after a version stands for it too.
+        let mut later: BTreeSet<(String, Option<String>)> = BTreeSet::new();
+        for pending in self.pending.iter_mut().rev() {
+            pending.waiting.retain(|change| {
+                let (of, name) = change.key();
+                if of != kind {
+                    return true;
+                }
+                let version = change.after.as_ref().map(|after| after.version());
+                let found = held(of, name);
+                let is_held = found == version || later.contains(&(name.to_owned(), found.map(str::to_owned)));
+                later.insert((name.to_owned(), version.map(str::to_owned)));
+                !is_held
+            });
+        }
+        let mut took = Vec::new();
+        for done in self.pending.extract_if(.., |pending| pending.waiting.is_empty()) {
+            let Some(saved) = done.saved else { continue };
+            let latency = now.saturating_duration_since(saved);
+            took.push(latency);
+            self.done.push_back((done.revision, latency));
+            if self.done.len() > MOST_DONE {
+                self.done.pop_front();
+            }
+        }
+        took
+    }
+
+    /// Whether a version that is not the target's was the target after `revision` was made: a newer one is on its way.
+    pub(crate) fn was_target_since(&self, revision: u64, kind: ResourceType, name: &str, version: Option<&str>) -> bool {
+        let later = self.pending.iter().filter(|pending| pending.revision > revision);
+        later
+            .flat_map(|pending| &pending.waiting)
+            .any(|change| change.key() == (kind, name) && change.before.as_ref().map(|before| before.version()) == version)
+    }
+
+    /// How long a revision took; none when it changed nothing, is pending, or was long ago.
+    pub(crate) fn latency(&self, revision: u64) -> Option<Duration> {
+        self.done.iter().find(|(of, _)| *of == revision).map(|(_, latency)| *latency)
+    }
+}
+
+fn differences(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for kind in ResourceType::ALL {
+        for after in new.resources(kind) {
+            let before = old.get(kind, after.name());
+            if before.is_none_or(|before| before.version() != after.version()) {
+                changes.push(Change { of: Arc::clone(after), before: before.cloned(), after: Some(Arc::clone(after)) });
+            }
+        }
+        let gone = old.resources(kind).filter(|before| tells_removal(kind) && new.get(kind, before.name()).is_none());
+        changes.extend(gone.map(|before| Change { of: Arc::clone(before), before: Some(Arc::clone(before)), after: None }));
+    }
+    changes
+}
+
+#[cfg(test)]
+mod tests;

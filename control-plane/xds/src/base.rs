@@ -1,0 +1,166 @@
+//! What many snapshots have in common, and how it differs from what it was before.
+
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering as Memory};
+
+use crate::snapshot::Inconsistent;
+use crate::{Resource, ResourceType};
+
+/// Predecessors whose differences are known; a stream that is further behind looks at everything.
+const REMEMBERED: usize = 32;
+
+/// A resource, ordered by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ByName(pub(crate) Arc<Resource>);
+
+impl Borrow<str> for ByName {
+    fn borrow(&self) -> &str {
+        self.0.name()
+    }
+}
+
+impl Ord for ByName {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.name().cmp(other.0.name())
+    }
+}
+
+impl PartialOrd for ByName {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Resources by type; within a type no name is there twice.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct OfKind([BTreeSet<ByName>; ResourceType::ALL.len()]);
+
+impl OfKind {
+    pub(crate) fn of_mut(&mut self, kind: ResourceType) -> &mut BTreeSet<ByName> {
+        let [clusters, endpoints, secrets, extensions, listeners, routes] = &mut self.0;
+        match kind {
+            ResourceType::Cluster => clusters,
+            ResourceType::Endpoint => endpoints,
+            ResourceType::Secret => secrets,
+            ResourceType::ExtensionConfig => extensions,
+            ResourceType::Listener => listeners,
+            ResourceType::Route => routes,
+        }
+    }
+}
+
+pub(crate) fn of_kind(resources: &OfKind, kind: ResourceType) -> &BTreeSet<ByName> {
+    let [clusters, endpoints, secrets, extensions, listeners, routes] = &resources.0;
+    match kind {
+        ResourceType::Cluster => clusters,
+        ResourceType::Endpoint => endpoints,
+        ResourceType::Secret => secrets,
+        ResourceType::ExtensionConfig => extensions,
+        ResourceType::Listener => listeners,
+        ResourceType::Route => routes,
+    }
+}
+
+/// Resources that many proxies hold alike. They may only refer to each other.
+#[derive(Debug, Default)]
+pub struct Base {
+    /// 0 is that of the empty one.
+    id: u64,
+    resources: OfKind,
+    /// Newest first: another base, and what came, went or changed since it and up to the next.
+    before: VecDeque<(u64, Arc<Changes>)>,
+}
+
+type Changes = BTreeSet<(ResourceType, Arc<str>)>;
+
+impl Base {
+    /// # Errors
+    /// [`Inconsistent`], naming the first resource that is wrong.
+    pub fn build(resources: impl IntoIterator<Item = Arc<Resource>>) -> Result<Self, Inconsistent> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let mut all = OfKind::default();
+        for resource in resources {
+            let (kind, name) = (resource.kind(), resource.shared_name().to_string());
+            if name.is_empty() {
+                return Err(Inconsistent::Nameless(kind));
+            }
+            if !all.of_mut(kind).insert(ByName(resource)) {
+                return Err(Inconsistent::Duplicate { kind, name });
+            }
+        }
+        for ByName(resource) in ResourceType::ALL.into_iter().flat_map(|kind| of_kind(&all, kind)) {
+            for (missing_kind, missing) in resource.dependencies() {
+                if !of_kind(&all, *missing_kind).contains(missing.as_str()) {
+                    let (kind, name) = (resource.kind(), resource.name().to_owned());
+                    return Err(Inconsistent::Dangling { kind, name, missing_kind: *missing_kind, missing: missing.clone() });
+                }
+            }
+        }
+        Ok(Self { id: NEXT.fetch_add(1, Memory::Relaxed), resources: all, before: VecDeque::new() })
+    }
+
+    /// As [`Base::build`], for what takes the place of `last`: streams that have `last` look at the differences alone. Where there are none
+    /// it is `last` itself.
+    ///
+    /// # Errors
+    /// As [`Base::build`].
+    pub fn after(last: &Arc<Self>, resources: impl IntoIterator<Item = Arc<Resource>>) -> Result<Arc<Self>, Inconsistent> {
+        let mut next = Self::build(resources)?;
+        let mut changes = Changes::new();
+        for kind in ResourceType::ALL {
+            differences(of_kind(&last.resources, kind), of_kind(&next.resources, kind), kind, &mut changes);
+        }
+        if changes.is_empty() {
+            return Ok(Arc::clone(last));
+        }
+        next.before.push_back((last.id, Arc::new(changes)));
+        next.before.extend(last.before.iter().take(REMEMBERED).cloned());
+        Ok(Arc::new(next))
+    }
+
+    #[must_use]
+    pub fn get(&self, kind: ResourceType, name: &str) -> Option<&Arc<Resource>> {
+        of_kind(&self.resources, kind).get(name).map(|found| &found.0)
+    }
+
+    pub(crate) fn resources(&self, kind: ResourceType) -> &BTreeSet<ByName> {
+        of_kind(&self.resources, kind)
+    }
+
+    /// None when it is not known what `earlier` was.
+    pub(crate) fn changes_since(&self, earlier: &Self, kind: ResourceType) -> Option<BTreeSet<Arc<str>>> {
+        let mut names = BTreeSet::new();
+        if self.id == earlier.id {
+            return Some(names);
+        }
+        for (id, changes) in &self.before {
+            names.extend(changes.iter().filter(|(changed, _)| *changed == kind).map(|(_, name)| Arc::clone(name)));
+            if *id == earlier.id {
+                return Some(names);
+            }
+        }
+        None
+    }
+}
+
+/// Both are in the order of names.
+fn differences(old: &BTreeSet<ByName>, new: &BTreeSet<ByName>, kind: ResourceType, changes: &mut Changes) {
+    let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
+    loop {
+        let order = match (old.peek(), new.peek()) {
+            (None, None) => return,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(old), Some(new)) => old.cmp(new),
+        };
+        let before = if order == Ordering::Greater { None } else { old.next() };
+        let after = if order == Ordering::Less { None } else { new.next() };
+        let same = matches!((before, after), (Some(before), Some(after)) if Arc::ptr_eq(&before.0, &after.0) || before == after);
+        if let (false, Some(named)) = (same, after.or(before)) {
+            changes.insert((kind, Arc::clone(named.0.shared_name())));
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Decides about a request of which not everything is known, as about one that was logged: a decision comes out when what is missing could not
+//! change it. Three-valued (Kleene): a check of what is missing may hold or not, and so may what depends on it. Sound, and not complete: that
+//! two checks of the same missing value contradict each other is not seen.
+
+use std::fmt;
+
+use crate::check::{Check, Test};
+use crate::decision::{Decision, Reason, Verdict, decide};
+use crate::evaluation::{CustomCheck, RuleRef};
+use crate::jwt::Authentication;
+use crate::layer::{Entry, Layer};
+use crate::policy::{Layers, Policy};
+use crate::request::Request;
+use crate::rule::Rule;
+use crate::view::as_rules_see_it;
+
+/// One thing that a decision may depend on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Attribute<'p> {
+    /// What became of the request's tokens. When it is missing, so is all that a token says and changes.
+    Token,
+    /// The peer's identity.
+    Peer,
+    /// Who opened the connection.
+    DirectIp,
+    /// Who sent the request.
+    RemoteIp,
+    /// The workload's own address.
+    DestinationIp,
+    /// The workload's own port.
+    DestinationPort,
+    /// The server name that the client's TLS asked for.
+    Sni,
+    /// Issuer and subject of the verified token.
+    RequestPrincipal,
+    /// The host.
+    Host,
+    /// The method.
+    Method,
+    /// The path, without query.
+    Path,
+    /// A header, by its name as the policy writes it.
+    Header(&'p str),
+    /// A claim of the verified token, by its path.
+    Claim(&'p [String]),
+}
+
+impl<'p> Attribute<'p> {
+    fn of(test: &'p Test) -> Self {
+        match test {
+            Test::Principals(_) | Test::Namespaces(_) | Test::ServiceAccounts(_) | Test::TrustDomains(_) => Self::Peer,
+            Test::DirectIp(_) => Self::DirectIp,
+            Test::RemoteIp(_) => Self::RemoteIp,
+            Test::DestinationIp(_) => Self::DestinationIp,
+            Test::DestinationPort(_) => Self::DestinationPort,
+            Test::Sni(_) => Self::Sni,
+            Test::RequestPrincipals(_) => Self::RequestPrincipal,
+            Test::Hosts(_) => Self::Host,
+            Test::Methods(_) => Self::Method,
+            Test::Paths(_) => Self::Path,
+            Test::Header(name, ..) => Self::Header(name),
+            Test::Claim(path, _) => Self::Claim(path),
+        }
+    }
+
+    /// A verified token takes headers away and writes others.
+    fn depends_on_token(self) -> bool {
+        match self {
+            Self::Token | Self::RequestPrincipal | Self::Header(_) | Self::Claim(_) => true,
+            Self::Peer
+            | Self::DirectIp
+            | Self::RemoteIp
+            | Self::DestinationIp
+            | Self::DestinationPort
+            | Self::Sni
+            | Self::Host
+            | Self::Method
+            | Self::Path => false,
+        }
+    }
+}
+
+impl fmt::Display for Attribute<'_> {
+    /// As the key of a condition is written, where there is one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Token => "token",
+            Self::Peer => "source.principal",
+            Self::DirectIp => "source.ip",
+            Self::RemoteIp => "remote.ip",
+            Self::DestinationIp => "destination.ip",
+            Self::DestinationPort => "destination.port",
+            Self::Sni => "connection.sni",
+            Self::RequestPrincipal => "request.auth.principal",
+            Self::Host => "request.host",
+            Self::Method => "request.method",
+            Self::Path => "request.path",
+            Self::Header(name) => return write!(f, "request.headers[{name}]"),
+            Self::Claim(path) => return write!(f, "request.auth.claims[{}]", path.join("][")),
+        })
+    }
+}
+
+/// What comes out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Partially<'p> {
+    /// Whatever is missing, this is done.
+    Decided {
+        /// The verdict is certain. Policy, rule and reason are so when `exact` says it; else another rule, of which not everything is known, may
+        /// be the one that decides the same.
+        decision: Decision<'p>,
+        /// Whether all of the decision is certain.
+        exact: bool,
+        /// Who has to agree, too, to what the decision allows; the providers are certain.
+        custom: Vec<CustomCheck<'p>>,
+    },
+    /// What is missing may change it: these rules and attributes.
+    Undecided(Vec<Open<'p>>),
+}
+
+/// Why nothing is decided.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Open<'p> {
+    /// The rule of which it is not known whether it matches; none: the token may be refused.
+    pub rule: Option<(&'p str, u32)>,
+    /// What it looks at and nobody knows.
+    pub missing: Attribute<'p>,
+}
+
+/// Decides about a request of which the `missing` attributes are not known; what `request` says of them counts for nothing.
+pub fn decide_partially<'p>(policy: &'p Policy, request: &Request<'_>, missing: &dyn Fn(Attribute<'_>) -> bool) -> Partially<'p> {
+    let token = request.http.is_some() && policy.verifies_tokens() && missing(Attribute::Token);
+    if let (Authentication::Refused(_), false) = (request.authentication, token) {
+        return Partially::Decided { decision: decide(policy, request), exact: true, custom: Vec::new() };
+    }
+    let missing = |attribute: Attribute<'_>| token && attribute.depends_on_token() || missing(attribute);
+    let found = as_rules_see_it(request, |request| Partial { request, missing: &missing }.decide(policy));
+    if !token {
+        return found;
+    }
+    // The token may be refused, which denies: only what is denied anyway is decided.
+    let refused = Open { rule: None, missing: Attribute::Token };
+    match found {
+        Partially::Decided { decision, .. } if decision.verdict == Verdict::Deny => {
+            Partially::Decided { decision, exact: false, custom: Vec::new() }
+        }
+        Partially::Decided { .. } => Partially::Undecided(vec![refused]),
+        Partially::Undecided(mut open) => {
+            open.push(refused);
+            Partially::Undecided(open)
+        }
+    }
+}
+
+/// In an order in which "and" is the least and "or" the greatest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Truth {
+    No,
+    Unknown,
+    Yes,
+}
+
+impl From<bool> for Truth {
+    fn from(known: bool) -> Self {
+        if known { Self::Yes } else { Self::No }
+    }
+}
+
+struct Partial<'a> {
+    request: &'a Request<'a>,
+    missing: &'a dyn Fn(Attribute<'_>) -> bool,
+}
+
+/// Of the rules of one action.
+struct Matches<'p> {
+    /// The first that matches, whatever is missing.
+    first: Option<&'p Entry>,
+    /// Those before it that may match.
+    open: Vec<&'p Entry>,
+}
+
+impl Partial<'_> {
+    fn decide<'p>(&self, policy: &'p Policy) -> Partially<'p> {
+        let (decision, exact) = match self.by_rules(&policy.enforced) {
+            Ok(decided) => decided,
+            Err(open) => return Partially::Undecided(open),
+        };
+        let mut custom = Vec::new();
+        if decision.verdict == Verdict::Allow {
+            for (provider, layer) in &policy.custom {
+                let Matches { first, open } = self.matches(layer);
+                match first {
+                    Some(entry) => custom.push(CustomCheck { provider, rule: reference(entry) }),
+                    None if open.is_empty() => {}
+                    None => return Partially::Undecided(self.told(&open)),
+                }
+            }
+        }
+        Partially::Decided { decision, exact, custom }
+    }
+
+    /// As the full decision goes: DENY, then ALLOW; where ALLOW policies apply, what none of them matches is denied.
+    fn by_rules<'p>(&self, layers: &'p Layers) -> Result<(Decision<'p>, bool), Vec<Open<'p>>> {
+        let by =
+            |entry: &'p Entry, verdict, reason| Decision { verdict, policy: Some(&entry.origin().key), rule: Some(entry.index()), reason };
+        let deny = self.matches(&layers.deny);
+        if let Some(entry) = deny.first {
+            return Ok((by(entry, Verdict::Deny, Reason::DenyRule), deny.open.is_empty()));
+        }
+        let undecided = |open: &[&'p Entry]| Err(self.told(open));
+        let nobody = |verdict, reason| Decision { verdict, policy: None, rule: None, reason };
+        let Some(allow) = &layers.allow else {
+            return if deny.open.is_empty() { Ok((nobody(Verdict::Allow, Reason::NoAllowPolicy), true)) } else { undecided(&deny.open) };
+        };
+        let allow = self.matches(allow);
+        match allow.first {
+            Some(_) if !deny.open.is_empty() => undecided(&deny.open),
+            Some(entry) => Ok((by(entry, Verdict::Allow, Reason::AllowRule), allow.open.is_empty())),
+            None if allow.open.is_empty() => Ok((nobody(Verdict::Deny, Reason::NoAllowRuleMatched), deny.open.is_empty())),
+            None => undecided(&[deny.open, allow.open].concat()),
+        }
+    }
+
+    fn matches<'p>(&self, layer: &'p Layer) -> Matches<'p> {
+        let mut open = Vec::new();
+        for entry in layer.entries() {
+            match self.rule(entry.rule()) {
+                Truth::Yes => return Matches { first: Some(entry), open },
+                Truth::Unknown => open.push(entry),
+                Truth::No => {}
+            }
+        }
+        Matches { first: None, open }
+    }
+
+    fn rule(&self, rule: &Rule) -> Truth {
+        let to = self.any(rule.to());
+        if to == Truth::No {
+            return to;
+        }
+        to.min(self.any(rule.from())).min(self.all(rule.when()))
+    }
+
+    fn any(&self, alternatives: Option<&[Vec<Check>]>) -> Truth {
+        let any = |list: &[Vec<Check>]| list.iter().map(|checks| self.all(checks)).max().unwrap_or(Truth::No);
+        alternatives.map_or(Truth::Yes, any)
+    }
+
+    fn all(&self, checks: &[Check]) -> Truth {
+        let mut truth = Truth::Yes;
+        for check in checks {
+            truth = truth.min(self.check(check));
+            if truth == Truth::No {
+                break;
+            }
+        }
+        truth
+    }
+
+    fn check(&self, check: &Check) -> Truth {
+        if (self.missing)(Attribute::of(&check.test)) { Truth::Unknown } else { check.matches(self.request).into() }
+    }
+
+    /// What keeps it open whether these rules match; each of a rule's attributes once.
+    fn told<'p>(&self, entries: &[&'p Entry]) -> Vec<Open<'p>> {
+        let mut all = Vec::new();
+        for entry in entries {
+            let (rule, place) = (entry.rule(), reference(entry));
+            let parts = [rule.from(), rule.to()].into_iter().flatten().flatten().map(Vec::as_slice).chain([rule.when()]);
+            let open = parts.filter(|checks| self.all(checks) == Truth::Unknown).flatten();
+            for check in open.filter(|check| self.check(check) == Truth::Unknown) {
+                let found = Open { rule: Some((place.policy, place.rule)), missing: Attribute::of(&check.test) };
+                if !all.contains(&found) {
+                    all.push(found);
+                }
+            }
+        }
+        all
+    }
+}
+
+fn reference(entry: &Entry) -> RuleRef<'_> {
+    RuleRef { policy: &entry.origin().key, rule: entry.index() }
+}

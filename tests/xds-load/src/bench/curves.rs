@@ -1,0 +1,81 @@
+//! How cost grows with proxies and with services, and the largest mesh.
+
+use std::time::Duration;
+
+use meshwright_workloads::Shape;
+
+use super::cases::{Connected, MEGABYTE, float, megabytes, number};
+use super::mesh::Written;
+use super::report::{Row, Section};
+use super::server::Server;
+use super::{Setting, progress};
+use crate::swarm::{Pace, Swarm};
+
+const LONGEST: Duration = Duration::from_secs(120);
+
+pub(crate) async fn proxies(setting: &Setting) -> anyhow::Result<Section> {
+    let (services, sizes) = if setting.quick { (20, [50, 100].to_vec()) } else { (100, vec![500, 1000, 2000, 4000, 8000]) };
+    let mut rows = Vec::new();
+    for proxies in sizes {
+        let shape = Shape::new(services, proxies / services + 1, proxies);
+        cost(setting, &format!("proxies-{proxies}"), shape, &mut rows).await?;
+    }
+    let text = format!("A cold connect to {services} services. Each doubling should at most double the CPU.");
+    Ok(Section { title: "Cost by the number of proxies".to_owned(), text, rows: with_growth(rows) })
+}
+
+pub(crate) async fn services(setting: &Setting) -> anyhow::Result<Section> {
+    let sizes = if setting.quick { vec![100, 200] } else { vec![100, 200, 400, 800, 1600, 3200, 6400] };
+    let mut rows = Vec::new();
+    for services in sizes {
+        cost(setting, &format!("services-{services}"), Shape::new(services, 2, 50), &mut rows).await?;
+    }
+    let text =
+        "A cold connect of 50 proxies, each of which is given every service. Each doubling should at most double the CPU.".to_owned();
+    Ok(Section { title: "Cost by the number of services".to_owned(), text, rows: with_growth(rows) })
+}
+
+/// CPU of the start and of the connect together: a service costs both.
+async fn cost(setting: &Setting, name: &str, shape: Shape, rows: &mut Vec<Row>) -> anyhow::Result<()> {
+    let connected = Connected::new(setting, name, shape).await?;
+    rows.push(Row::new(format!("{name}-server-cpu-seconds"), connected.usage.cpu.as_secs_f64(), "s"));
+    rows.push(Row::new(format!("{name}-rss-mb"), megabytes(connected.usage.peak_bytes), "MB"));
+    rows.push(Row::new(format!("{name}-mb"), float(connected.received.bytes) / MEGABYTE, "MB"));
+    Ok(())
+}
+
+/// What the largest doubling did to the CPU.
+fn with_growth(mut rows: Vec<Row>) -> Vec<Row> {
+    let cpu: Vec<f64> = rows.iter().filter(|row| row.case.ends_with("cpu-seconds")).map(|row| row.value).collect();
+    let growth = cpu.iter().zip(cpu.iter().skip(1)).map(|(less, more)| more / less.max(0.05)).fold(0.0, f64::max);
+    let name = rows.first().and_then(|row| row.case.split('-').next()).unwrap_or_default().to_owned();
+    rows.push(Row::new(format!("{name}-largest-growth-per-doubling"), growth, "×").at_most(2.0));
+    rows
+}
+
+pub(crate) async fn large(setting: &Setting) -> anyhow::Result<Section> {
+    let services = setting.fewer(10_000, 10);
+    let shape = Shape::new(services, 10, 1);
+    progress(&format!("large: {services} services of 10 endpoints"));
+    let written = Written::new(shape)?;
+    let server = Server::start_on(setting, &written, &[0, 1])?;
+    let swarm = Swarm::new(server.target(), written.mesh.proxies(), Pace::default());
+    swarm.connect();
+    let times = swarm.synced(LONGEST).await;
+    let complete = server.started.elapsed();
+    anyhow::ensure!(times.len() == swarm.size(), "the proxy is not in sync; {:?}", swarm.last_error());
+    let usage = server.usage()?;
+    let rows = vec![
+        Row::new("large-first-snapshot-seconds", complete.as_secs_f64(), "s").at_most(2.0),
+        Row::new("large-startup-seconds", server.startup.as_secs_f64(), "s"),
+        Row::new("large-server-cpu-seconds", usage.cpu.as_secs_f64(), "s"),
+        Row::new("large-rss-mb", megabytes(usage.peak_bytes), "MB").at_most(1000.0),
+        Row::new("large-mb", float(swarm.counts().bytes) / MEGABYTE, "MB"),
+    ];
+    let text = format!(
+        "{services} services with {} endpoints, one proxy that is given all of them. The time is from the start of the process, on both cores, until the proxy\n\
+         has acknowledged everything.",
+        number(services) * 10.0
+    );
+    Ok(Section { title: "The largest mesh".to_owned(), text, rows })
+}

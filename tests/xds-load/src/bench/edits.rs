@@ -1,0 +1,114 @@
+//! Edits at a steady rate, and how long each takes to every client.
+
+use std::time::Duration;
+
+use meshwright_workloads::{PolicyEdit, marker_address, policy_marker, policy_yaml, route_marker};
+use tokio::time::{Instant, sleep_until};
+
+use super::mesh::Written;
+use super::server::Server;
+use crate::marks::MarkId;
+use crate::stats::{Counts, percentile};
+use crate::swarm::Swarm;
+
+/// An edit that has not arrived everywhere by then has not arrived.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// What a series of edits has come to.
+pub(crate) struct Convergence {
+    pub(crate) edits: usize,
+    /// From the save to the ACK, one for each edit and client.
+    latencies: Vec<Duration>,
+    /// How many there should be.
+    pub(crate) expected: usize,
+    pub(crate) cpu: Duration,
+    pub(crate) received: Counts,
+}
+
+impl Convergence {
+    pub(crate) fn milliseconds(&self, percent: usize) -> f64 {
+        percentile(&self.latencies, percent).as_secs_f64() * 1000.0
+    }
+
+    /// Clients that have not got an edit.
+    pub(crate) fn missing(&self) -> usize {
+        self.expected.saturating_sub(self.latencies.len())
+    }
+
+    pub(crate) fn cpu_microseconds_per_push(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / f64::from(u32::try_from(self.received.messages.max(1)).unwrap_or(u32::MAX))
+    }
+}
+
+/// One kind of edit; each is given a number of its own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Edit {
+    /// Another service each time gets an endpoint, or another address of it.
+    Flip,
+    /// As many endpoints of the last service at once are replaced.
+    Roll(usize),
+    Route,
+    Policy,
+}
+
+/// What is edited, by whom it is seen, and the number of the next edit.
+pub(crate) struct Editor<'a> {
+    pub(crate) written: &'a Written,
+    pub(crate) swarm: &'a Swarm,
+    pub(crate) server: &'a Server,
+    pub(crate) next: usize,
+}
+
+impl Editor<'_> {
+    /// `edits` at this interval, which alternate where there are several kinds with their shares.
+    pub(crate) async fn run(&mut self, kinds: &[(Edit, usize)], edits: usize, interval: Duration) -> anyhow::Result<Convergence> {
+        let (before, spent) = (self.swarm.counts(), self.server.usage()?.cpu);
+        let began = Instant::now();
+        let mut marks = Vec::new();
+        for index in 0..edits {
+            sleep_until(began + interval * u32::try_from(index).unwrap_or(u32::MAX)).await;
+            for (kind, each) in kinds {
+                if index.checked_rem(*each) == Some(0) {
+                    marks.push(self.save(*kind)?);
+                }
+            }
+        }
+        let mut latencies = Vec::new();
+        for mark in &marks {
+            latencies.extend(self.swarm.arrived(*mark, self.swarm.size(), LONGEST).await);
+        }
+        let cpu = self.server.usage()?.cpu.saturating_sub(spent);
+        let expected = marks.len().saturating_mul(self.swarm.size());
+        Ok(Convergence { edits: marks.len(), latencies, expected, cpu, received: self.swarm.counts().since(&before) })
+    }
+
+    fn save(&mut self, edit: Edit) -> anyhow::Result<MarkId> {
+        let sequence = self.next;
+        self.next = self.next.saturating_add(1);
+        let scoped = self.written.scoped();
+        let (file, text, mark) = match edit {
+            Edit::Flip => {
+                let (service, address) = (self.written.service(sequence)?, marker_address(sequence));
+                (service.file(), service.yaml_with(scoped, &address), address)
+            }
+            Edit::Roll(at_once) => {
+                let last = self.written.mesh.services().len().saturating_sub(1);
+                let addresses: Vec<String> = (0..at_once).map(|place| marker_address(sequence.saturating_add(place))).collect();
+                self.next = self.next.saturating_add(at_once);
+                let (service, mark) = (self.written.service(last)?, addresses.first().cloned().unwrap_or_default());
+                (service.file(), service.yaml(scoped, Some(&addresses)), mark)
+            }
+            Edit::Route => {
+                let service = self.written.service(0)?;
+                (service.file(), service.routed(sequence).yaml(scoped, None), route_marker(sequence))
+            }
+            Edit::Policy => {
+                let edit = PolicyEdit { sequence, annotation: 0 };
+                (meshwright_workloads::POLICY_FILE.to_owned(), policy_yaml(edit), policy_marker(sequence))
+            }
+        };
+        let mark = self.swarm.mark(&mark);
+        self.written.save(&file, &text)?;
+        Ok(mark)
+    }
+}
