@@ -196,6 +196,7 @@ mod tests {
         let resource = &decoded.resources[0];
         assert_eq!((resource.name.as_str(), resource.version.len()), ("a", 32));
         assert_eq!(resource.resource.as_ref().unwrap().value, vec![7; 300]);
+        assert!(resource.ttl.is_none() && resource.aliases.is_empty(), "nothing expires, nothing has two names");
     }
 
     #[test]
