@@ -356,11 +356,8 @@ impl Entry {
 
     fn observed(&self, node: &str) -> ObservedProxy {
         let bundle = |target: &Arc<Snapshot>| {
-            let version = target
-                .resources(ResourceType::Secret)
-                .find(|secret| secret.name() == TRUST_BUNDLE)
-                .map(|secret| secret.version().to_owned());
-            version.is_some_and(|version| self.holds(ResourceType::Secret, TRUST_BUNDLE, &version))
+            let wanted = target.get(ResourceType::Secret, TRUST_BUNDLE).map(|secret| secret.version());
+            wanted.is_some() && self.version_of(ResourceType::Secret, TRUST_BUNDLE) == wanted
         };
         // What could not be made is not what it should hold.
         let holds = self.error.is_none() && self.target.as_ref().is_some_and(bundle);
