@@ -25,6 +25,8 @@ pub(crate) fn bootstrap(content: &Content, port: u16, admin: &Path) -> Value {
     json!({
         "node": {"id": "bench", "cluster": "bench"},
         "admin": {"address": {"pipe": {"path": admin}}},
+        // As in a sidecar's bootstrap.
+        "memory_allocator_manager": {"bytes_to_release": 64 * 1024 * 1024, "memory_release_interval": "1s"},
         "static_resources": {"listeners": [{
             "name": "bench",
             "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
