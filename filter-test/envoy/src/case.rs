@@ -46,6 +46,14 @@ pub struct Cluster {
     pub replies: Vec<Reply>,
 }
 
+impl Cluster {
+    /// Whether all its calls are heard, and seen as they were sent.
+    #[must_use]
+    pub fn is_heard(&self) -> bool {
+        !self.grpc && !self.replies.iter().any(|reply| matches!(reply, Reply::Refused))
+    }
+}
+
 /// What a client does.
 #[derive(Debug, Clone)]
 pub enum Traffic {

@@ -163,15 +163,21 @@ fn wasm(place: &Place<'_>, base64: &dyn Fn(&[u8]) -> String) -> Value {
         "environment_variables": {"key_values": environment},
     });
     if !case.vm_configuration.is_empty() {
-        vm["configuration"] = any(&case.vm_configuration);
+        insert(&mut vm, "configuration", any(&case.vm_configuration));
     }
     if let Some(capabilities) = &case.capabilities {
         let allowed: serde_json::Map<String, Value> = capabilities.iter().map(|name| (name.clone(), json!({}))).collect();
-        vm["capability_restriction_config"] = json!({"allowed_capabilities": allowed});
+        insert(&mut vm, "capability_restriction_config", json!({"allowed_capabilities": allowed}));
     }
     let mut plugin = json!({"name": case.name, "root_id": case.root_id, "vm_config": vm, "failure_policy": "FAIL_CLOSED"});
     if !case.configuration.is_empty() {
-        plugin["configuration"] = any(&case.configuration);
+        insert(&mut plugin, "configuration", any(&case.configuration));
     }
     plugin
+}
+
+fn insert(object: &mut Value, key: &str, value: Value) {
+    if let Some(object) = object.as_object_mut() {
+        object.insert(key.to_owned(), value);
+    }
 }

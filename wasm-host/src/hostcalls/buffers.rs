@@ -38,12 +38,8 @@ fn set(call: &mut Call<'_>, id: u32, start: u32, size: u32, data: u32, len: u32)
     let id = BufferType::from_wire(id).ok_or(Status::BadArgument)?;
     let data = call.read(data, len)?;
     let state = call.state();
-    let absent = match id {
-        BufferType::CallResponseBody => state.calls.delivering.is_none(),
-        BufferType::PluginConfiguration => state.configuring.is_none(),
-        _ => false,
-    };
-    if absent {
+    let no_answer = id == BufferType::CallResponseBody && state.calls.delivering.is_none();
+    if no_answer || id == BufferType::PluginConfiguration && state.configuring.is_none() {
         return Err(Status::NotFound.into());
     }
     let anywhere = call.state().settings.profile == Profile::Spec;

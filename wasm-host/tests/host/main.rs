@@ -8,6 +8,7 @@ mod calls;
 mod capabilities;
 mod chain;
 mod cost;
+mod documentation;
 mod failure;
 mod floods;
 mod fuzz;

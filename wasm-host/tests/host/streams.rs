@@ -196,3 +196,11 @@ fn where_envoy_and_the_specification_differ_a_profile_decides() {
     let never = Filter::on("proxy_on_done", "#0").plugin().profile(Profile::Spec).request(Request::get("/")).run().unwrap();
     assert_eq!(never.report.misuse, [Misuse::ContextNeverDone]);
 }
+
+#[test]
+fn what_envoy_never_calls_is_never_called() {
+    let filter = Filter::on("proxy_on_foreign_function", "")
+        .and("proxy_on_request_headers", "(call $call_foreign_function {clear_route_cache} #0 #0 #0 #4) #0");
+    let outcome = filter.plugin().request(Request::get("/")).run().unwrap();
+    assert_eq!((statuses(&outcome.report, "call_foreign_function"), callbacks(&outcome.report)), (vec![OK], vec!["request_headers"]));
+}

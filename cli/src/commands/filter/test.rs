@@ -5,14 +5,18 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use meshwright_filter_test::{CaseResult, Compile, Scenario, failed, human, json, junit, load, load_module, run_all};
+use anyhow::Context as _;
+use meshwright_filter_test::{
+    CaseResult, Compile, EnvoyOptions, LogLevel, Scenario, failed, find_envoy, human, json, junit, load, load_module, read_module,
+    run_against, run_all,
+};
 
 use super::watch::Changes;
 use crate::output;
 
 /// Run scenario files against a module and say what is not as expected.
 ///
-/// Exit codes: 0 all passed; 1 an expectation failed; 2 the input is wrong.
+/// Exit codes: 0 all passed; 1 an expectation failed, or Envoy did something else; 2 the input is wrong, or there is no Envoy.
 ///
 /// Example: meshwright filter test examples/filters/hello --module examples/filters/hello/hello.wat
 #[derive(Debug, clap::Args)]
@@ -35,6 +39,12 @@ pub(crate) struct Test {
     /// Compile the module anew, and do not keep it below $XDG_CACHE_HOME/meshwright.
     #[arg(long)]
     no_cache: bool,
+    /// Also run what can be expressed in a real Envoy, and say where it does something else; expectations and snapshots are left alone.
+    #[arg(long, conflicts_with_all = ["update", "watch"])]
+    against_envoy: bool,
+    /// The Envoy for --against-envoy [default: `envoy` on PATH].
+    #[arg(long, env = "ENVOY", value_name = "FILE")]
+    envoy: Option<PathBuf>,
     /// Run again whenever a scenario or the module changes, until Ctrl-C.
     #[arg(long, conflicts_with = "update")]
     watch: bool,
@@ -50,6 +60,8 @@ enum Form {
     Junit,
 }
 
+/// How far the pieces of a body are sent apart.
+const PACE: Duration = Duration::from_millis(25);
 /// How long nothing is said, and then how often something.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -80,7 +92,14 @@ impl Test {
         let compile = Compile { metered: scenarios.iter().any(Scenario::needs_fuel), cache: super::cache(!self.no_cache) };
         let host = load_module(module, &compile)?;
         progress.compiled.store(true, Ordering::Relaxed);
-        let results = run_all(&host, &scenarios, self.update, &|done| progress.done.store(done, Ordering::Relaxed));
+        let tell = |done| progress.done.store(done, Ordering::Relaxed);
+        let results = if self.against_envoy {
+            let envoy = find_envoy(self.envoy.as_deref())?;
+            let options = EnvoyOptions { envoy, log_level: LogLevel::Info, pace: PACE };
+            run_against(&host, &read_module(module)?, &scenarios, &options, &tell)?
+        } else {
+            run_all(&host, &scenarios, self.update, &tell)
+        };
         drop(progress);
         self.print(&results, start.elapsed())?;
         Ok(if failed(&results) == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -16,22 +16,12 @@ pub(crate) struct Probe {
     version: &'static str,
     imports: Vec<&'static str>,
     has_malloc: bool,
-    more: String,
 }
-
-/// Where a function may be told to write what it answers.
-pub(crate) const OUT: &str = "#0 #4";
 
 impl Probe {
     pub(crate) fn new(version: &'static str) -> Self {
-        let (functions, data, more) = (String::new(), String::new(), String::new());
-        Self { functions, data, next_text: 4096, version, imports: Vec::new(), has_malloc: false, more }
-    }
-
-    /// More of the module, in WebAssembly text.
-    pub(crate) fn more(mut self, text: &str) -> Self {
-        self.more.push_str(text);
-        self
+        let (functions, data) = (String::new(), String::new());
+        Self { functions, data, next_text: 4096, version, imports: Vec::new(), has_malloc: false }
     }
 
     /// One more callback.
@@ -79,7 +69,7 @@ impl Probe {
         if !self.has_malloc {
             text.push_str(MALLOC);
         }
-        for part in [&self.functions, &self.more, &probe.data] {
+        for part in [&self.functions, &probe.data] {
             text.push_str(part);
         }
         text.push(')');

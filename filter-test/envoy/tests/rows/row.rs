@@ -16,7 +16,6 @@ pub(crate) struct Row {
     configuration: &'static str,
     vm_configuration: &'static str,
     root_id: &'static str,
-    environment: Vec<(&'static str, &'static str)>,
     capabilities: Option<Vec<&'static str>>,
     filter_state: Vec<(&'static str, &'static str)>,
     clusters: Vec<(&'static str, Service)>,
@@ -51,7 +50,6 @@ pub(crate) fn row(name: &'static str, probe: Probe) -> Row {
         configuration: "",
         vm_configuration: "",
         root_id: "",
-        environment: Vec::new(),
         capabilities: None,
         filter_state: Vec::new(),
         clusters: Vec::new(),
@@ -123,11 +121,6 @@ impl Row {
         self
     }
 
-    pub(crate) fn environment(mut self, name: &'static str, value: &'static str) -> Self {
-        self.environment.push((name, value));
-        self
-    }
-
     pub(crate) fn capabilities(mut self, names: &[&'static str]) -> Self {
         self.capabilities = Some(names.to_vec());
         self
@@ -174,7 +167,7 @@ impl Row {
             wasm: self.probe.wasm(),
             configuration: self.configuration.as_bytes().to_vec(),
             vm_configuration: self.vm_configuration.as_bytes().to_vec(),
-            environment: owned(&self.environment),
+            environment: Vec::new(),
             capabilities: self.capabilities.as_ref().map(|names| names.iter().map(|name| (*name).to_owned()).collect()),
             filter_state: owned(&self.filter_state),
             clusters: self.clusters.iter().map(|(name, service)| service.in_envoy(name)).collect(),
@@ -188,9 +181,6 @@ impl Row {
         let host = Host::load_on(engine, &self.probe.wasm()).unwrap_or_else(|error| panic!("{}: {error}", self.name));
         let mut plugin: Plugin = host.plugin(self.root_id, self.configuration).name("probe").vm_id(vm_id(index)).log_level(LogLevel::Trace);
         plugin = plugin.vm_configuration(self.vm_configuration);
-        for (name, value) in &self.environment {
-            plugin = plugin.environment(*name, *value);
-        }
         if let Some(names) = &self.capabilities {
             plugin = plugin.allowed_capabilities(names.iter().copied());
         }

@@ -68,13 +68,14 @@ fn calls(name: &str, shape: &str) -> String {
 pub(crate) fn rows() -> Vec<Row> {
     // The name of a header that is there; as a property it is one that the filter set.
     let prepare = "($set_property {:path} {v}) (i32.store #204 #5) (i32.store #200 #240) (i64.store #240 (i64.const 448629141562))";
-    FUNCTIONS
-        .iter()
-        .filter_map(|(name, _)| SHAPES.iter().find(|(known, _)| known == name))
-        .map(|(name, shape)| {
-            let body = format!("{prepare} {} #0", calls(name, shape));
-            let title: &'static str = Box::leak(format!("memory: {name}").into_boxed_str());
-            row(title, on("proxy_on_request_headers", &body)).configured("", "vm configuration", "")
-        })
-        .collect()
+    let queue = "($register_shared_queue {q} #16) ($enqueue_shared_queue (i32.load #16) {x}) ($enqueue_shared_queue (i32.load #16) {x}) ($dequeue_shared_queue (i32.load #16) #1000000000 #4) ($dequeue_shared_queue (i32.load #16) #0 #1000000000) #0";
+    let metric = "($define_metric #0 {row.outside} #16) ($get_metric (i32.load #16) #1000000000) #0";
+    let of_ids = [("memory: of a queue's entry", queue), ("memory: of a metric's value", metric)];
+    let of_ids = of_ids.into_iter().map(|(name, body)| row(name, on("proxy_on_request_headers", body)));
+    let of_functions = FUNCTIONS.iter().filter_map(|(name, _)| SHAPES.iter().find(|(known, _)| known == name)).map(|(name, shape)| {
+        let body = format!("{prepare} {} #0", calls(name, shape));
+        let title: &'static str = Box::leak(format!("memory: {name}").into_boxed_str());
+        row(title, on("proxy_on_request_headers", &body)).configured("", "vm configuration", "")
+    });
+    of_functions.chain(of_ids).collect()
 }
