@@ -38,15 +38,18 @@ const EXAMPLES: [Example; 13] = [
     Example { module: "greeter", configuration: "good day", path: "/ask", cluster: Some(("names", "eve")), ..PLAIN },
 ];
 
+/// Names, and the values that were found.
+type Found = Vec<(&'static str, Option<String>)>;
+
 /// What both hosts must show alike: statuses, bodies, the headers that filters touch, calls.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
-    upstream: Option<Vec<(&'static str, Option<String>)>>,
-    client: (Option<u16>, String, Vec<(&'static str, Option<String>)>),
+    upstream: Option<Found>,
+    client: (Option<u16>, String, Found),
     calls: Vec<String>,
 }
 
-fn headers(message: &Message, names: &[&'static str]) -> Vec<(&'static str, Option<String>)> {
+fn headers(message: &Message, names: &[&'static str]) -> Found {
     names.iter().map(|name| (*name, message.headers.text(name).map(str::to_owned))).collect()
 }
 
