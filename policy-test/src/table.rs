@@ -72,10 +72,8 @@ fn write(test: &mut Value, column: &str, cell: Value) {
 }
 
 fn child<'a>(value: &'a mut Value, name: &str) -> &'a mut Value {
-    let slot = match value {
-        Value::Object(map) => map.entry(name).or_insert(Value::Null),
-        other => other,
-    };
+    // What is not there yet is null then (`Value`'s own `IndexMut`).
+    let slot = &mut value[name];
     if !slot.is_object() {
         *slot = Value::Object(Map::new());
     }

@@ -48,11 +48,10 @@ fn knowing<'p>(policy: &'p Policy, fixture: &Fixture, missing: &BTreeSet<&str>, 
 }
 
 fn matched(policy: &Policy, fixture: &Fixture) -> Matched {
-    let traced = with_request(policy, fixture, |request| {
+    with_request(policy, fixture, |request| {
         let fared = trace(policy, request);
         fared.iter().map(|rule| ((rule.rule.policy.to_owned(), rule.rule.rule), rule.failed.is_empty())).collect()
-    });
-    traced
+    })
 }
 
 /// `base` with the missing parts of `donor`.
