@@ -1,6 +1,6 @@
 //! `meshwright replay`: the guide's example, and the exit codes.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, reason = "tests fail by panicking")]
 
 use std::io::Write as _;
 use std::path::Path;

@@ -66,7 +66,8 @@ fn rule(number: usize) -> Value {
         "to": [{"operation": {"methods": ["GET", "POST"], "paths": [format!("/api/{number}/*")]}}],
     });
     if number % 20 == 5 {
-        rule["when"] = json!([{"key": "request.headers[x-tenant]", "values": ["a"]}]);
+        let when = json!([{"key": "request.headers[x-tenant]", "values": ["a"]}]);
+        rule.as_object_mut().unwrap().insert("when".to_owned(), when);
     }
     rule
 }

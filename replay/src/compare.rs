@@ -1,6 +1,7 @@
 //! One record against the policies: what they decide of it now, and what they would.
 
 use std::borrow::Cow;
+use std::collections::hash_map::Entry;
 
 use meshwright_config::MtlsMode;
 use meshwright_policy::wire::{Direction, Protocol};
@@ -189,13 +190,15 @@ impl<'m> Comparer<'m> {
     fn pair(&mut self, workload: usize, current: &Mesh, own: usize, protocol: Protocol) -> Result<&Pair, String> {
         let candidate = self.sides.candidate;
         let key = (workload, own, protocol == Protocol::Http);
-        if !self.pairs.contains_key(&key) {
-            let same_tokens = candidate.jwt_rules(workload) == current.jwt_rules(own);
-            let comparable = same_tokens && candidate.normalization() == current.normalization();
-            let places = Places::new(&current.set(own, protocol)?.config, &candidate.set(workload, protocol)?.config, comparable);
-            self.pairs.insert(key, Pair { same_tokens, places });
+        match self.pairs.entry(key) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(place) => {
+                let same_tokens = candidate.jwt_rules(workload) == current.jwt_rules(own);
+                let comparable = same_tokens && candidate.normalization() == current.normalization();
+                let places = Places::new(&current.set(own, protocol)?.config, &candidate.set(workload, protocol)?.config, comparable);
+                Ok(place.insert(Pair { same_tokens, places }))
+            }
         }
-        self.pairs.get(&key).ok_or_else(|| "the pair of policies is gone".to_owned())
     }
 
     fn ask<'a>(

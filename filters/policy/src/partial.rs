@@ -274,7 +274,7 @@ impl Partial<'_> {
     fn entry(&self, entry: &Entry) -> Truth {
         match self.rule(entry.rule()) {
             Truth::Unknown => (self.rules)(reference(entry)).map_or(Truth::Unknown, Truth::from),
-            known => known,
+            known @ (Truth::No | Truth::Yes) => known,
         }
     }
 
