@@ -5,7 +5,7 @@ SETUP := python3 tools/setup.py
 BUILT := target/wasm32-wasip1/filter/meshwright_filters.wasm
 MODULE := target/meshwright_filters.wasm
 
-.PHONY: help setup build module test-filters demo test test-matrix lint bench bench-host bench-xds clean
+.PHONY: help setup build module test-filters demo test test-matrix lint bench bench-host bench-replay bench-xds clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -54,6 +54,9 @@ bench-host: module ## the filter host: isolated runs, module loads, scenarios a 
 bench-xds: build ## the control plane under the workloads W1 to W7: CPU, memory, bytes, convergence; writes docs/benchmarks-xds.md (CASE=w2 for one, QUICK=1 for a look)
 	@MESHWRIGHT_BIN="$(CURDIR)/target/release/meshwright" MESHWRIGHT_FILTERS_WASM="$(CURDIR)/$(MODULE)" \
 	 cargo run --release -p meshwright-xds-load --bin bench-xds -- $(if $(CASE),--case $(CASE)) $(if $(QUICK),--quick)
+
+bench-replay: ## records a second, processor time and memory of `meshwright replay` for a million records
+	@cargo bench -p meshwright-replay
 
 clean: ## remove build output (keeps .tools)
 	@cargo clean

@@ -4,7 +4,7 @@
     tools/test-matrix.py                  all versions
     tools/test-matrix.py 1.36.4 1.40.0    these; what is recorded of the others stays
 
-Writes control-plane/config/src/support/envoy-versions.md, of which docs/support.md is made, and a log of each version in target/matrix/.
+Writes docs/envoy-versions.md, of which docs/support.md is made, and a log of each version in target/matrix/.
 Environment: MESHWRIGHT_BIN and MESHWRIGHT_FILTERS_WASM as for the tests; `make test-matrix` builds both and sets them.
 Exit codes: 0 every test passed with every version, 1 some did not, or a step failed (one line says which).
 """
@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import setup  # noqa: E402
 
 ROOT = setup.ROOT
-RECORD = ROOT / "control-plane/config/src/support/envoy-versions.md"
+RECORD = ROOT / "docs/envoy-versions.md"
 LOGS = ROOT / "target/matrix"
 ROW = re.compile(r"^\| (\d+\.\d+\.\d+) \| (\d+) \| (.*) \|$")
 RESULT = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed;", re.MULTILINE)

@@ -83,6 +83,14 @@ fn print(status: &Value) {
     if let Some(problem) = status["source_error"].as_str() {
         output::line(&format!("CONFIGURATION DIRECTORY: {problem} (the last good configuration stays)"));
     }
+    let ca = &status["ca"];
+    if ca["rollover"]["phase"] != "stable" {
+        output::line(&format!("ROLLOVER OF THE ROOT: phase {}; see `meshwright ca status`", text(&ca["rollover"]["phase"])));
+    }
+    for late in ca["overdue_certificates"].as_array().into_iter().flatten() {
+        let (identity, percent, until) = (text(&late["identity"]), &late["life_over_percent"], text(&late["not_after"]));
+        output::line(&format!("CERTIFICATE NOT RENEWED: {identity}, {percent} % of its life is over, until {until}"));
+    }
     if let Some(name) = status["held"]["name"].as_str() {
         output::line(&format!(
             "HELD: {}; what is there already stays until the documents are back, or `meshwright release {name}`",

@@ -62,10 +62,27 @@ pub async fn join(address: &str, token: &JoinToken, now: SystemTime) -> Result<C
     let verifier = Arc::new(ControlPlaneVerifier::first_contact(token.root_fingerprint()));
     let mut connection = connection::open(address, Arc::clone(&verifier), None).await?;
     let key = PrivateKey::generate(KeyAlgorithm::default())?;
-    let request = proto::JoinRequest { token: token.reveal().to_owned(), csr_der: key.signing_request()? };
+    let request = proto::JoinRequest { token: token.reveal().to_owned(), csr_der: key.signing_request()?, jwt: String::new() };
     let answer = connection.service.join(request).await.map_err(|status| connection.failure(&status))?.into_inner();
     let credentials = Credentials::from_answer(answer, key, now)?;
     credentials.check_first_contact(token.root_fingerprint(), verifier.seen())?;
+    Ok(credentials)
+}
+
+/// The first certificate by a JWT that the control plane takes as proof. It learns the JWT only when its own chain ends in one of the
+/// roots in `trust_bundle_pem`.
+///
+/// # Errors
+/// [`ClientError`], each saying what to do next.
+pub async fn join_with_jwt(address: &str, jwt: &str, trust_bundle_pem: &str, now: SystemTime) -> Result<Credentials, ClientError> {
+    let roots = credentials::roots_of(trust_bundle_pem).ok_or(ClientError::Bundle)?;
+    let verifier = Arc::new(ControlPlaneVerifier::first_contact_by_roots(roots));
+    let mut connection = connection::open(address, Arc::clone(&verifier), None).await?;
+    let key = PrivateKey::generate(KeyAlgorithm::default())?;
+    let request = proto::JoinRequest { token: String::new(), csr_der: key.signing_request()?, jwt: jwt.to_owned() };
+    let answer = connection.service.join(request).await.map_err(|status| connection.failure(&status))?.into_inner();
+    let credentials = Credentials::from_answer(answer, key, now)?;
+    credentials.check_seen(verifier.seen())?;
     Ok(credentials)
 }
 

@@ -119,7 +119,7 @@ pub fn fields(kind: Kind) -> &'static [Field] {
 }
 
 /// What `make test-matrix` found.
-const ENVOY_VERSIONS: &str = include_str!("support/envoy-versions.md");
+const ENVOY_VERSIONS: &str = include_str!("../../../docs/envoy-versions.md");
 
 /// Where keys may be.
 const KEYS: &str = "A rule has its keys in `jwks`, or at `jwksUri`, or (with neither) where the issuer's own configuration says: `issuer` is then its\n\

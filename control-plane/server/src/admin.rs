@@ -13,6 +13,7 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use meshwright_ca::RolloverStatus;
 use meshwright_sources::SourceHandle;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -21,6 +22,7 @@ pub(crate) use access::Access;
 
 use crate::board::Board;
 use crate::publisher::Publisher;
+use crate::trust::Trust;
 
 /// The longest that a request may wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
@@ -29,6 +31,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(300);
 pub(crate) struct Admin {
     pub(crate) board: Arc<Board>,
     pub(crate) publisher: Arc<Publisher>,
+    pub(crate) trust: Trust,
     pub(crate) source: SourceHandle,
 }
 
@@ -39,6 +42,7 @@ pub(crate) fn router(admin: Admin, access: Access) -> Router {
         .route("/v1/enforced", get(enforced))
         .route("/v1/rules", get(rules))
         .route("/v1/scope", get(scope))
+        .route("/v1/ca", get(ca))
         .route("/v1/documents/{kind}/{namespace}/{name}", get(documents::receipt))
         .route("/v1/held/{name}/release", post(documents::release))
         .route("/v1/proxies/{namespace}/{workload}", get(proxies::snapshot))
@@ -52,7 +56,16 @@ pub(crate) fn router(admin: Admin, access: Access) -> Router {
 }
 
 async fn status(State(admin): State<Admin>) -> Json<Value> {
-    Json(admin.publisher.status(&admin.board.proxies()))
+    let mut status = admin.publisher.status(&admin.board.proxies());
+    if let Some(fields) = status.as_object_mut() {
+        fields.insert("ca".to_owned(), admin.trust.status());
+    }
+    Json(status)
+}
+
+/// Where a rollover of the root stands.
+async fn ca(State(admin): State<Admin>) -> Json<RolloverStatus> {
+    Json(admin.trust.rollover())
 }
 
 /// What becomes of each rule of the state in force on each port: `rules` for machines, `lines` for people.

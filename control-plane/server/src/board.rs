@@ -5,8 +5,9 @@ mod held;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use meshwright_ca::ObservedProxy;
 use meshwright_xds::{ResourceType, Snapshot, StreamEvent, StreamId};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -16,6 +17,9 @@ use crate::board::held::Held;
 use crate::metrics::Metrics;
 use crate::receipts::footprint::ResourceKey;
 use crate::receipts::{Footprint, OnProxy, Propagation, Question, Receipt, Waiting, label};
+
+/// The secret that holds the roots.
+const TRUST_BUNDLE: &str = "trust-bundle";
 
 /// Name → version.
 pub(crate) type Versions = BTreeMap<Arc<str>, Arc<str>>;
@@ -82,6 +86,8 @@ struct Entry {
     envoy: String,
     certificate_expires: Option<String>,
     streams: usize,
+    /// Since when it has none.
+    away_since: Option<SystemTime>,
     revision: u64,
     target: Option<Arc<Snapshot>>,
     /// The target before, when it was another.
@@ -151,6 +157,11 @@ impl Board {
 
     pub(crate) fn proxies(&self) -> Vec<ProxyStatus> {
         self.lock().proxies.iter().map(|(node, entry)| entry.status(node)).collect()
+    }
+
+    /// Which proxies have acknowledged the trust bundle that they should hold now.
+    pub(crate) fn bundle_holders(&self) -> Vec<ObservedProxy> {
+        self.lock().proxies.iter().map(|(node, entry)| entry.observed(node)).collect()
     }
 
     /// Waits until at least `proxies` are connected and every connected one has acknowledged all of `revision`, or of a later one. False
@@ -229,6 +240,7 @@ impl Inner {
                     entry.propagation.restart();
                 }
                 entry.streams = entry.streams.saturating_add(1);
+                entry.away_since = None;
                 entry.envoy = node.user_agent_version().to_owned();
                 self.streams.insert(stream, node.id().to_owned());
             }
@@ -251,6 +263,7 @@ impl Inner {
                     && let Some(entry) = self.proxies.get_mut(&node)
                 {
                     entry.streams = entry.streams.saturating_sub(1);
+                    entry.away_since = (entry.streams == 0).then(SystemTime::now);
                 }
             }
         }
@@ -304,7 +317,12 @@ impl Entry {
     }
 
     fn waiting(&self, node: &str, lacking: Vec<ResourceKey>) -> Waiting {
-        let refusal = lacking.iter().find_map(|(kind, name)| self.nacks.get(kind)?.iter().find(|nack| nack.resources.contains(name)));
+        // What was refused together is tried again in parts: the fewest names are nearest to the cause.
+        let refusals = lacking.iter().flat_map(|(kind, name)| {
+            let of_type = self.nacks.get(kind).map(Vec::as_slice).unwrap_or_default();
+            of_type.iter().filter(move |nack| nack.resources.contains(name))
+        });
+        let refusal = refusals.min_by_key(|nack| nack.resources.len());
         let connected = self.streams > 0;
         let reason = match (&self.error, refusal, connected) {
             (Some(error), ..) => format!("its configuration cannot be made: {error}"),
@@ -334,6 +352,19 @@ impl Entry {
             types,
             error: self.error.clone(),
         }
+    }
+
+    fn observed(&self, node: &str) -> ObservedProxy {
+        let bundle = |target: &Arc<Snapshot>| {
+            let version = target
+                .resources(ResourceType::Secret)
+                .find(|secret| secret.name() == TRUST_BUNDLE)
+                .map(|secret| secret.version().to_owned());
+            version.is_some_and(|version| self.holds(ResourceType::Secret, TRUST_BUNDLE, &version))
+        };
+        // What could not be made is not what it should hold.
+        let holds = self.error.is_none() && self.target.as_ref().is_some_and(bundle);
+        ObservedProxy { name: node.to_owned(), identity: self.identity.clone(), holds, away_since: self.away_since }
     }
 
     fn type_status(&self, kind: ResourceType) -> Option<TypeStatus> {

@@ -5,6 +5,7 @@ mod admin;
 mod board;
 mod connections;
 mod key_sources;
+mod lineage;
 mod metrics;
 mod module;
 mod options;
@@ -12,6 +13,7 @@ mod publisher;
 mod receipts;
 mod run;
 mod service;
+mod trust;
 
 pub use meshwright_sources::Guard;
 pub use options::{Ready, ServerOptions};

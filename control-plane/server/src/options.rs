@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use meshwright_ca::{JwtIssuer, KeyAlgorithm, Passphrase, Rates};
 use meshwright_sources::Guard;
 
 /// What a control plane is started with.
@@ -25,6 +26,13 @@ pub struct ServerOptions {
     pub insecure_plaintext_xds: Option<SocketAddr>,
     /// Life of issued certificates.
     pub certificate_ttl: Duration,
+    /// What encrypts the authority's keys on disk.
+    pub passphrase: Option<Passphrase>,
+    /// What new roots and intermediates are made with.
+    pub ca_key_algorithm: KeyAlgorithm,
+    /// Whose JWTs prove identities.
+    pub jwt: Option<JwtIssuer>,
+    pub rates: Rates,
 }
 
 /// Where a control plane serves, with the ports that were taken for port 0.

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use crate::board::{Board, ProxyStatus};
 use crate::key_sources;
+use crate::lineage::Lineage;
 use crate::receipts::footprint::Alternatives;
 use crate::receipts::{Found, Ledger, Question};
 
@@ -28,6 +29,7 @@ pub(crate) struct Publisher {
     keys: Keys,
     facts: Facts,
     documents: watch::Receiver<Arc<Loaded>>,
+    lineage: Arc<Lineage>,
     inner: Mutex<Inner>,
 }
 
@@ -130,16 +132,18 @@ impl Publisher {
         keys: Keys,
         facts: Facts,
         documents: watch::Receiver<Arc<Loaded>>,
+        lineage: Arc<Lineage>,
     ) -> Self {
         board.set_revision(1);
         let loaded = Arc::clone(&documents.borrow());
+        lineage.advance(&loaded);
         let mut ledger = Ledger::default();
         ledger.update(1, &BTreeMap::new(), loaded.in_force(), SystemTime::now());
         let inputs = MeshInputs { trust_bundle_pem, key_sets: Arc::clone(&keys.key_sets().borrow()) };
         let translator = Translator::new(Arc::clone(loaded.state()), inputs);
         let offered = Arc::clone(&loaded);
         let inner = Inner { offered, loaded, ledger, translator, problem: None, revision: 1, targets: BTreeMap::new() };
-        Self { board, keys, facts, documents, inner: Mutex::new(inner) }
+        Self { board, keys, facts, documents, lineage, inner: Mutex::new(inner) }
     }
 
     /// The snapshots of a proxy that has just connected.
@@ -180,6 +184,7 @@ impl Publisher {
             return;
         }
         self.keys.want(loaded.state());
+        self.lineage.advance(&loaded);
         let last = std::mem::replace(&mut inner.loaded, loaded);
         let (revision, now) = (inner.revision.saturating_add(1), SystemTime::now());
         let Inner { ledger, loaded, .. } = &mut *inner;
@@ -195,6 +200,15 @@ impl Publisher {
         let inputs = inner.translator.inputs().clone();
         if inputs.key_sets != key_sets {
             self.send(inner, MeshInputs { key_sets, ..inputs }, None);
+        }
+    }
+
+    /// Other roots.
+    pub(crate) fn publish_trust_bundle(&self, trust_bundle_pem: String) {
+        let mut inner = self.lock();
+        if inner.inputs.trust_bundle_pem != trust_bundle_pem {
+            inner.inputs.trust_bundle_pem = trust_bundle_pem;
+            self.send(inner, None);
         }
     }
 

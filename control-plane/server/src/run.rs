@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use axum::Router;
 use meshwright_ca::{
-    Authority, IdentityOptions, ServerCertificate, TokenStore, UnknownKeys, identity_service, key_service, server_tls_config,
+    AuditLog, Authority, AuthorityOptions, IdentityOptions, MAX_LEAF_TTL, MIN_LEAF_TTL, TokenStore, UnknownKeys, identity_service,
+    key_service, server_tls_config,
 };
 use meshwright_config::KeySets;
 use meshwright_jwks::{Fetcher, Keys};
@@ -21,17 +22,20 @@ use tonic::service::Routes;
 use crate::admin::{self, Access, Admin};
 use crate::board::Board;
 use crate::connections::{self, Protection};
+use crate::lineage::Lineage;
 use crate::metrics::Metrics;
 use crate::module::Module;
 use crate::options::{Ready, ServerOptions};
 use crate::publisher::{Facts, Publisher};
 use crate::service::Snapshots;
+use crate::trust::{self, Trust};
 
 /// How long streams may take to end after the termination signal. Proxies reconnect by themselves.
 const DRAIN: Duration = Duration::from_secs(2);
 /// In the data directory.
 const LAST_GOOD: &str = "documents.jsonl";
-const HOUSEKEEPING: Duration = Duration::from_secs(60);
+/// In the data directory.
+const LINEAGE: &str = "states";
 
 /// Runs until `stop` completes. `announce` is called once, when everything is served.
 ///
@@ -48,8 +52,14 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     let module = Module::read(&options.module)?;
     let now = SystemTime::now();
     let mesh = loaded.state().mesh().context("the configuration has no Mesh document")?;
-    let authority = Authority::open(&options.data_dir, mesh.trust_domain(), mesh.root_namespace(), now)?;
+    let kept = AuthorityOptions {
+        passphrase: options.passphrase,
+        algorithm: options.ca_key_algorithm,
+        leaf_ttl: options.certificate_ttl.clamp(MIN_LEAF_TTL, MAX_LEAF_TTL),
+    };
+    let authority = Authority::open_with(&options.data_dir, mesh.trust_domain(), mesh.root_namespace(), kept, now)?;
     let authority = Arc::new(authority);
+    let audit = AuditLog::open(&options.data_dir).context("the audit log in the data directory cannot be written")?;
     let tokens = TokenStore::open(&options.data_dir)?;
     let (tls, certificate) = server_tls_config(&authority, now)?;
 
@@ -61,22 +71,22 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     };
     let ready = Ready { xds: xds.local_addr()?, admin: admin.local_addr()? };
 
+    let lineage = Arc::new(Lineage::open(&options.data_dir.join(LINEAGE))?);
     let (fetcher, keys) = Fetcher::open(&options.data_dir, loaded.state())?;
-    let board = Arc::new(Board::new(Metrics::new(keys.clone())));
-    let facts = Facts {
-        trust_domain: authority.trust_domain().to_string(),
-        root_namespace: mesh.root_namespace().to_owned(),
-        root_expires: meshwright_ca::utc(authority.expiries().0),
-        root_fingerprint: authority.root_fingerprint().to_string(),
-        module_sha256: module.sha256().to_owned(),
-    };
-    let roots = authority.trust_bundle_pem().to_owned();
-    let publisher = Arc::new(Publisher::new(Arc::clone(&board), roots, keys.clone(), facts, documents.clone()));
+    let board = Arc::new(Board::new(Metrics::new(keys.clone(), Arc::clone(&authority))));
+    let facts = facts(&authority, mesh.root_namespace(), &module);
+    let roots = authority.trust_bundle_pem();
+    let publisher = Arc::new(Publisher::new(Arc::clone(&board), roots, keys.clone(), facts, documents.clone(), Arc::clone(&lineage)));
     let snapshots =
-        Snapshots { publisher: Arc::clone(&publisher), board: Arc::clone(&board), trust_domain: authority.trust_domain().clone() };
+        Snapshots { publisher: Arc::clone(&publisher), board: Arc::clone(&board), trust_domain: authority.trust_domain().clone(), lineage };
     let discovery = discovery_routes(&Arc::new(snapshots), Limits::default());
     let module = meshwright_ca::Module { sha256: module.sha256().to_owned(), bytes: module.bytes().clone() };
-    let identity = IdentityOptions { certificate_ttl: options.certificate_ttl, clock: Arc::new(SystemTime::now) };
+    let identity = IdentityOptions {
+        jwt: options.jwt,
+        rates: options.rates,
+        audit: Some(Arc::new(audit)),
+        ..IdentityOptions::new(options.certificate_ttl, Arc::new(SystemTime::now))
+    };
     let service = identity_service(Arc::clone(&authority), tokens.clone(), module, identity);
 
     let (stopping, stopped) = watch::channel(false);
@@ -90,17 +100,15 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
         tracing::warn!(address = ?options.insecure_plaintext_xds, "ADS is also served without TLS, to anybody on this machine");
         parts.spawn(connections::serve(listener, Protection::Plaintext, discovery, stopped.clone(), DRAIN));
     }
-    let admin_api = admin::router(Admin { board, publisher: Arc::clone(&publisher), source: source.handle() }, access);
-    if ready.admin.ip().is_loopback() {
-        parts.spawn(until_stopped(serve_admin(admin, admin_api), stopped.clone()));
-    } else {
-        parts.spawn(connections::serve(admin, Protection::AnyHttp(acceptor), Routes::from(admin_api), stopped.clone(), DRAIN));
-    }
+    let trust = Trust { authority, board: Arc::clone(&board) };
+    let admin_api =
+        admin::router(Admin { board, publisher: Arc::clone(&publisher), source: source.handle(), trust: trust.clone() }, access);
+    parts.spawn(serve_admin(admin, ready.admin, admin_api, acceptor, stopped.clone()));
     parts.spawn(until_stopped(source.run(), stopped.clone()));
     parts.spawn(until_stopped(fetcher.run(), stopped.clone()));
     parts.spawn(until_stopped(follow_keys(keys.key_sets(), Arc::clone(&publisher)), stopped.clone()));
-    parts.spawn(until_stopped(follow(documents, publisher), stopped.clone()));
-    parts.spawn(until_stopped(keep_house(authority, certificate, tokens), stopped));
+    parts.spawn(until_stopped(trust::keep(trust, Arc::clone(&publisher), certificate, tokens), stopped.clone()));
+    parts.spawn(until_stopped(follow(documents, publisher), stopped));
     announce(ready);
     let outcome = tokio::select! {
         () = stop => Ok(()),
@@ -110,6 +118,16 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     stopping.send_replace(true);
     while parts.join_next().await.is_some() {}
     outcome
+}
+
+fn facts(authority: &Authority, root_namespace: &str, module: &Module) -> Facts {
+    Facts {
+        trust_domain: authority.trust_domain().to_string(),
+        root_namespace: root_namespace.to_owned(),
+        root_expires: meshwright_ca::utc(authority.expiries().0),
+        root_fingerprint: authority.root_fingerprint().to_string(),
+        module_sha256: module.sha256().to_owned(),
+    }
 }
 
 /// What sidecars report goes to the fetcher.
@@ -150,10 +168,17 @@ fn admin_access(options: &ServerOptions) -> anyhow::Result<Access> {
     }
 }
 
-async fn serve_admin(listener: TcpListener, routes: Router) {
-    if let Err(error) = axum::serve(listener, routes).await {
-        tracing::error!(%error, "the admin API ended");
+/// In plaintext to this machine alone.
+async fn serve_admin(listener: TcpListener, address: SocketAddr, routes: Router, tls: TlsAcceptor, stopped: watch::Receiver<bool>) {
+    if !address.ip().is_loopback() {
+        return connections::serve(listener, Protection::AnyHttp(tls), Routes::from(routes), stopped, DRAIN).await;
     }
+    let served = async {
+        if let Err(error) = axum::serve(listener, routes).await {
+            tracing::error!(%error, "the admin API ended");
+        }
+    };
+    until_stopped(served, stopped).await;
 }
 
 /// Publishes each new state of the documents.
@@ -170,20 +195,5 @@ async fn follow_keys(mut key_sets: watch::Receiver<Arc<KeySets>>, publisher: Arc
     while key_sets.changed().await.is_ok() {
         let newest = Arc::clone(&key_sets.borrow_and_update());
         publisher.publish_keys(newest);
-    }
-}
-
-/// Keeps the control plane's own certificate fresh and the token directory small.
-async fn keep_house(authority: Arc<Authority>, certificate: Arc<ServerCertificate>, tokens: TokenStore) {
-    let mut due = tokio::time::interval(HOUSEKEEPING);
-    loop {
-        due.tick().await;
-        let now = SystemTime::now();
-        if let Err(error) = certificate.renew_if_due(&authority, now) {
-            tracing::error!(%error, "the control plane's own certificate cannot be renewed; the old one stays");
-        }
-        if let Err(error) = tokens.purge(now) {
-            tracing::warn!(%error, "expired join tokens cannot be removed");
-        }
     }
 }

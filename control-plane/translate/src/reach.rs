@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use meshwright_config::{Address, Location, MtlsMode, ProxyScope, Resolution, ServiceEntry, State, Workload};
 use meshwright_identity::SpiffeId;
 use meshwright_policy::{
-    Attribute, Authentication, Connection, Headers, HttpRequest, Partially, Peer, Policy, Request, Verdict, decide_partially, wire,
+    Attribute, Authentication, Connection, Headers, HttpRequest, Knowledge, Partially, Peer, Policy, Request, Verdict, decide_partially, wire,
 };
 
 use crate::clusters::is_in_front_of;
@@ -71,7 +71,7 @@ impl Door {
         let http = (self.policy.protocol() == wire::Protocol::Http).then_some(&http);
         let request = Request { connection: &connection, http, authentication: &Authentication::default() };
         let missing = |attribute: Attribute<'_>| !matches!(attribute, Attribute::Peer | Attribute::DestinationPort);
-        match decide_partially(&self.policy, &request, &missing) {
+        match decide_partially(&self.policy, &request, Knowledge { missing: &missing, rules: &|_| None }) {
             Partially::Decided { decision, .. } => decision.verdict == Verdict::Deny,
             Partially::Undecided(_) => false,
         }

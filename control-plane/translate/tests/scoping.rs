@@ -98,10 +98,8 @@ impl Told {
 
     fn status(&self, name: &str) -> Option<u32> {
         let host = self.routes.virtual_hosts.iter().find(|host| host.domains.iter().any(|domain| domain == name))?;
-        match host.routes.first()?.action.as_ref()? {
-            route::route::Action::DirectResponse(response) => Some(response.status),
-            _ => None,
-        }
+        let action = host.routes.first()?.action.as_ref()?;
+        if let route::route::Action::DirectResponse(response) = action { Some(response.status) } else { None }
     }
 }
 
@@ -263,7 +261,8 @@ proptest! {
         for (n, (from, document, to)) in routes.iter().enumerate() {
             // A host has one VirtualService.
             if routed.iter().all(|(known, _)| *known != from) {
-                let _infallible = write!(text, "{}---\n", document.replace("NAME", &format!("v{n}")));
+                text.push_str(&document.replace("NAME", &format!("v{n}")));
+                text.push_str("---\n");
                 routed.push((from, to));
             }
         }
