@@ -26,7 +26,10 @@ pub(crate) struct Plugins {
 
 /// Policies of one state that are written already: workloads for which the same documents hold have the same.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Policies(HashMap<(Vec<usize>, Vec<usize>), [Arc<str>; 2]>);
+pub(crate) struct Policies(HashMap<Documents, [Arc<str>; 2]>);
+
+/// Where AuthorizationPolicies and RequestAuthentications are in the state.
+type Documents = (Vec<usize>, Vec<usize>);
 
 impl Policies {
     /// For HTTP and for TCP. A document is known by where it is in the state, of which there must be but one.
