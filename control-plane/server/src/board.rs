@@ -20,6 +20,8 @@ use crate::receipts::{Footprint, OnProxy, Propagation, Question, Receipt, Waitin
 
 /// The secret that holds the roots.
 const TRUST_BUNDLE: &str = "trust-bundle";
+/// So long news is gathered before a receipt is made of it.
+const COALESCE: Duration = Duration::from_millis(5);
 
 /// Name → version.
 pub(crate) type Versions = BTreeMap<Arc<str>, Arc<str>>;
@@ -209,6 +211,8 @@ impl Board {
             while self.receipt(question).is_open() {
                 // The sender lives as long as the board.
                 let _still_open = changed.changed().await;
+                // Thousands of proxies acknowledge at about the same time: looked at one by one, each would cost a look at all.
+                tokio::time::sleep(COALESCE).await;
             }
         };
         // Whichever came first, the receipt says it.
