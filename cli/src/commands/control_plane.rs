@@ -27,9 +27,12 @@ pub(crate) struct ControlPlane {
     /// Where sidecars connect: ADS and certificates, mutual TLS. Port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:15012")]
     listen: SocketAddr,
-    /// Where `meshwright status` and metrics are served, in plaintext: a loopback address.
+    /// Where `meshwright status` and metrics are served: in plaintext on a loopback address, else over TLS and only with a token.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:15014")]
     admin: SocketAddr,
+    /// A file with the token that the admin API asks for: at least 32 bytes, readable by its owner alone.
+    #[arg(long, value_name = "FILE")]
+    admin_token_file: Option<PathBuf>,
     /// Also serve ADS without TLS and without checking who asks, for debugging with foreign clients. Loopback only.
     #[arg(long, value_name = "ADDRESS")]
     insecure_plaintext_xds: Option<SocketAddr>,
@@ -69,6 +72,7 @@ impl ControlPlane {
             module: module_or_default(self.module)?,
             listen: self.listen,
             admin: self.admin,
+            admin_token_file: self.admin_token_file,
             insecure_plaintext_xds: self.insecure_plaintext_xds,
             guard: Guard::new(self.hold_removals_above, self.hold_removals_from),
             certificate_ttl: Duration::from_secs(self.certificate_ttl),

@@ -17,6 +17,7 @@ use self::connection::Connection;
 pub use self::credentials::Credentials;
 pub use self::error::{BadAnswer, ClientError};
 use self::verifier::ControlPlaneVerifier;
+use crate::fingerprint::Fingerprint;
 use crate::join_token::JoinToken;
 use crate::private_key::{KeyAlgorithm, KeyError, PrivateKey};
 use crate::proto;
@@ -32,6 +33,16 @@ pub struct ModuleDescription {
     /// 64 lower case hexadecimal digits.
     pub sha256: String,
     pub size: u64,
+}
+
+/// For asking what else the control plane serves: it is believed when its chain ends in the root with this fingerprint.
+///
+/// # Errors
+/// When TLS cannot be set up on this machine.
+pub fn tls_config(root: Fingerprint) -> Result<rustls::ClientConfig, rustls::Error> {
+    let mut config = connection::tls_config(Arc::new(ControlPlaneVerifier::first_contact(root)), None)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
 }
 
 /// A new private key, which never leaves this process except to the proxy beside it.

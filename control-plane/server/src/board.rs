@@ -1,6 +1,8 @@
 //! What is known of each proxy: what it should hold, what it has acknowledged, what it refused. Fed by stream events and by the publisher,
 //! read by the admin API. Holds no configuration and makes no decision.
 
+mod held;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -11,6 +13,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
+use crate::board::held::Held;
 use crate::metrics::Metrics;
 use crate::receipts::footprint::ResourceKey;
 use crate::receipts::{Footprint, OnProxy, Propagation, Question, Receipt, Waiting, label};
@@ -33,6 +36,9 @@ pub(crate) struct ProxyStatus {
     /// Everything it should hold is acknowledged.
     pub(crate) in_sync: bool,
     pub(crate) certificate_expires: Option<String>,
+    /// How many resources it should hold, and their bytes.
+    pub(crate) resources: usize,
+    pub(crate) bytes: usize,
     pub(crate) types: BTreeMap<&'static str, TypeStatus>,
     /// Why its newest target could not be made; the one before stays.
     pub(crate) error: Option<String>,
@@ -57,6 +63,15 @@ pub(crate) struct Nack {
     pub(crate) message: String,
 }
 
+/// What is known of one proxy's resources.
+#[derive(Debug)]
+pub(crate) struct Holdings {
+    pub(crate) revision: u64,
+    pub(crate) target: Arc<Snapshot>,
+    pub(crate) previous: Arc<Snapshot>,
+    pub(crate) acknowledged: BTreeMap<ResourceType, Versions>,
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     revision: u64,
@@ -75,7 +90,9 @@ struct Entry {
     away_since: Option<SystemTime>,
     revision: u64,
     target: Option<Arc<Snapshot>>,
-    acknowledged: BTreeMap<ResourceType, Versions>,
+    /// The target before, when it was another.
+    previous: Option<Arc<Snapshot>>,
+    held: Held,
     nacks: BTreeMap<ResourceType, Vec<Nack>>,
     error: Option<String>,
     propagation: Propagation,
@@ -108,10 +125,11 @@ impl Board {
         let mut inner = self.lock();
         let entry = inner.proxies.entry(node.to_owned()).or_default();
         entry.revision = revision;
-        if let Some(old) = &entry.target {
-            entry.propagation.retarget(revision, saved, old, &snapshot);
+        if let Some(old) = entry.target.replace(Arc::clone(&snapshot)).filter(|old| **old != *snapshot) {
+            entry.held.retarget(&old, &snapshot);
+            entry.propagation.retarget(revision, saved, &old, &snapshot);
+            entry.previous = Some(old);
         }
-        entry.target = Some(snapshot);
         entry.error = None;
         drop(inner);
         self.changed.send_replace(());
@@ -157,6 +175,15 @@ impl Board {
             }
         };
         tokio::time::timeout(timeout, enforced).await.is_ok()
+    }
+
+    /// What a proxy should hold, held before, and has acknowledged.
+    pub(crate) fn holdings(&self, node: &str) -> Option<Holdings> {
+        let inner = self.lock();
+        let entry = inner.proxies.get(node)?;
+        let target = Arc::clone(entry.target.as_ref()?);
+        let previous = entry.previous.clone().unwrap_or_else(|| Arc::clone(&target));
+        Some(Holdings { revision: entry.revision, target, previous, acknowledged: entry.held.versions(entry.target.as_deref()) })
     }
 
     /// How far a document has come, now.
@@ -208,7 +235,7 @@ impl Inner {
                 // What another stream of an earlier process acknowledged says nothing of this one. Where each type has a stream of its own,
                 // they are of one process as long as there is one.
                 if only.is_none() || entry.streams == 0 {
-                    entry.acknowledged.clear();
+                    entry.held.clear();
                     entry.nacks.clear();
                     entry.propagation.restart();
                 }
@@ -222,11 +249,7 @@ impl Inner {
                 let Some(entry) = self.entry(stream) else { return Vec::new() };
                 let nacks = entry.nacks.entry(resource_type).or_default();
                 nacks.retain(|nack| !nack.resources.iter().any(|name| versions.iter().any(|(acked, _)| **acked == **name)));
-                let held = entry.acknowledged.entry(resource_type).or_default();
-                for name in removed {
-                    held.remove(&*name);
-                }
-                held.extend(versions);
+                entry.held.acknowledge(entry.target.as_deref(), resource_type, versions, removed);
                 return entry.acknowledged(resource_type);
             }
             StreamEvent::Nacked { stream, resource_type, names, message, .. } => {
@@ -263,16 +286,16 @@ impl Entry {
     /// A type that the proxy has not asked for yet counts as not acknowledged.
     fn in_sync(&self) -> bool {
         let Some(target) = &self.target else { return false };
-        ResourceType::ALL.iter().all(|kind| target.resources(*kind).all(|resource| self.holds(*kind, resource.name(), resource.version())))
+        self.held.is_complete(target)
     }
 
     fn version_of(&self, kind: ResourceType, name: &str) -> Option<&str> {
-        self.acknowledged.get(&kind)?.get(name).map(AsRef::as_ref)
+        self.held.version(self.target.as_deref(), kind, name)
     }
 
     fn acknowledged(&mut self, kind: ResourceType) -> Vec<Duration> {
-        let Self { acknowledged, propagation, .. } = self;
-        let held = |kind: ResourceType, name: &str| acknowledged.get(&kind)?.get(name).map(AsRef::as_ref);
+        let Self { held, target, propagation, .. } = self;
+        let held = |kind: ResourceType, name: &str| held.version(target.as_deref(), kind, name);
         propagation.acknowledged(kind, &held, Instant::now())
     }
 
@@ -294,7 +317,12 @@ impl Entry {
     }
 
     fn waiting(&self, node: &str, lacking: Vec<ResourceKey>) -> Waiting {
-        let refusal = lacking.iter().find_map(|(kind, name)| self.nacks.get(kind)?.iter().find(|nack| nack.resources.contains(name)));
+        // What was refused together is tried again in parts: the fewest names are nearest to the cause.
+        let refusals = lacking.iter().flat_map(|(kind, name)| {
+            let of_type = self.nacks.get(kind).map(Vec::as_slice).unwrap_or_default();
+            of_type.iter().filter(move |nack| nack.resources.contains(name))
+        });
+        let refusal = refusals.min_by_key(|nack| nack.resources.len());
         let connected = self.streams > 0;
         let reason = match (&self.error, refusal, connected) {
             (Some(error), ..) => format!("its configuration cannot be made: {error}"),
@@ -309,10 +337,6 @@ impl Entry {
         Waiting { node: node.to_owned(), connected, resources, reason, refused: refusal.is_some() }
     }
 
-    fn holds(&self, kind: ResourceType, name: &str, version: &str) -> bool {
-        self.version_of(kind, name) == Some(version)
-    }
-
     fn status(&self, node: &str) -> ProxyStatus {
         let types = ResourceType::ALL.iter().filter_map(|kind| Some((kind.short_name(), self.type_status(*kind)?))).collect();
         ProxyStatus {
@@ -323,6 +347,8 @@ impl Entry {
             revision: self.revision,
             in_sync: self.in_sync(),
             certificate_expires: self.certificate_expires.clone(),
+            resources: self.target.iter().flat_map(|target| ResourceType::ALL.map(|kind| target.resources(kind).count())).sum(),
+            bytes: self.target.iter().flat_map(|target| ResourceType::ALL.map(|kind| bytes(target, kind))).sum(),
             types,
             error: self.error.clone(),
         }
@@ -344,7 +370,7 @@ impl Entry {
     fn type_status(&self, kind: ResourceType) -> Option<TypeStatus> {
         let target = self.target.as_ref()?;
         let resources: Vec<_> = target.resources(kind).collect();
-        let acknowledged = resources.iter().filter(|resource| self.holds(kind, resource.name(), resource.version())).count();
+        let acknowledged = resources.len().saturating_sub(self.held.lacking(target, kind));
         let mut hash = Sha256::new();
         for resource in &resources {
             hash.update(resource.name());
@@ -356,4 +382,8 @@ impl Entry {
         let nacks = self.nacks.get(&kind).cloned().unwrap_or_default();
         Some(TypeStatus { target: resources.len(), acknowledged, version, nacks })
     }
+}
+
+fn bytes(target: &Snapshot, kind: ResourceType) -> usize {
+    target.resources(kind).map(|resource| resource.body().len()).sum()
 }

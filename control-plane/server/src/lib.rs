@@ -5,6 +5,7 @@ mod admin;
 mod board;
 mod connections;
 mod key_sources;
+mod lineage;
 mod metrics;
 mod module;
 mod options;

@@ -18,8 +18,10 @@ pub struct ServerOptions {
     pub guard: Guard,
     /// ADS and the identity service, over mutual TLS.
     pub listen: SocketAddr,
-    /// The admin API, in plaintext: must be a loopback address.
+    /// The admin API: in plaintext on a loopback address, else over TLS and only with a token.
     pub admin: SocketAddr,
+    /// Holds the token that the admin API asks for.
+    pub admin_token_file: Option<PathBuf>,
     /// ADS without TLS and without knowing who asks; must be a loopback address.
     pub insecure_plaintext_xds: Option<SocketAddr>,
     /// Life of issued certificates.

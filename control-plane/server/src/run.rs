@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
+use axum::Router;
 use meshwright_ca::{
     AuditLog, Authority, AuthorityOptions, IdentityOptions, MAX_LEAF_TTL, MIN_LEAF_TTL, TokenStore, UnknownKeys, identity_service,
     key_service, server_tls_config,
@@ -16,10 +17,12 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use tonic::service::Routes;
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Access, Admin};
 use crate::board::Board;
 use crate::connections::{self, Protection};
+use crate::lineage::Lineage;
 use crate::metrics::Metrics;
 use crate::module::Module;
 use crate::options::{Ready, ServerOptions};
@@ -31,15 +34,18 @@ use crate::trust::{self, Trust};
 const DRAIN: Duration = Duration::from_secs(2);
 /// In the data directory.
 const LAST_GOOD: &str = "documents.jsonl";
+/// In the data directory.
+const LINEAGE: &str = "states";
 
 /// Runs until `stop` completes. `announce` is called once, when everything is served.
 ///
 /// # Errors
 /// When the configuration, the data directory, the module or an address cannot be used; or when a part ends early.
 pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announce: &dyn Fn(Ready)) -> anyhow::Result<()> {
-    for address in std::iter::once(options.admin).chain(options.insecure_plaintext_xds) {
+    if let Some(address) = options.insecure_plaintext_xds {
         anyhow::ensure!(address.ip().is_loopback(), "`{address}` is served without TLS: a loopback address is allowed");
     }
+    let access = admin_access(&options)?;
     let source = DirectorySource::open(&options.config_dir, options.guard, &options.data_dir.join(LAST_GOOD))?;
     let documents = source.subscribe();
     let loaded = Arc::clone(&documents.borrow());
@@ -65,18 +71,14 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     };
     let ready = Ready { xds: xds.local_addr()?, admin: admin.local_addr()? };
 
+    let lineage = Arc::new(Lineage::open(&options.data_dir.join(LINEAGE))?);
     let (fetcher, keys) = Fetcher::open(&options.data_dir, loaded.state())?;
     let board = Arc::new(Board::new(Metrics::new(keys.clone(), Arc::clone(&authority))));
-    let facts = Facts {
-        trust_domain: authority.trust_domain().to_string(),
-        root_namespace: mesh.root_namespace().to_owned(),
-        root_expires: meshwright_ca::utc(authority.expiries().0),
-        module_sha256: module.sha256().to_owned(),
-    };
+    let facts = facts(&authority, mesh.root_namespace(), &module);
     let roots = authority.trust_bundle_pem();
-    let publisher = Arc::new(Publisher::new(Arc::clone(&board), roots, keys.clone(), facts, documents.clone()));
+    let publisher = Arc::new(Publisher::new(Arc::clone(&board), roots, keys.clone(), facts, documents.clone(), Arc::clone(&lineage)));
     let snapshots =
-        Snapshots { publisher: Arc::clone(&publisher), board: Arc::clone(&board), trust_domain: authority.trust_domain().clone() };
+        Snapshots { publisher: Arc::clone(&publisher), board: Arc::clone(&board), trust_domain: authority.trust_domain().clone(), lineage };
     let discovery = discovery_routes(&Arc::new(snapshots), Limits::default());
     let module = meshwright_ca::Module { sha256: module.sha256().to_owned(), bytes: module.bytes().clone() };
     let identity = IdentityOptions {
@@ -91,15 +93,17 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     let mut parts = JoinSet::new();
     let reports = key_service(Arc::clone(&authority), Arc::new(SystemTime::now), Reports(keys.clone()));
     let routes = discovery.clone().add_service(service).add_service(reports);
-    let protection = Protection::Tls(TlsAcceptor::from(Arc::new(tls)));
+    let acceptor = TlsAcceptor::from(Arc::new(tls));
+    let protection = Protection::Tls(acceptor.clone());
     parts.spawn(connections::serve(xds, protection, routes, stopped.clone(), DRAIN));
     if let Some(listener) = plaintext {
         tracing::warn!(address = ?options.insecure_plaintext_xds, "ADS is also served without TLS, to anybody on this machine");
         parts.spawn(connections::serve(listener, Protection::Plaintext, discovery, stopped.clone(), DRAIN));
     }
     let trust = Trust { authority, board: Arc::clone(&board) };
-    let admin_api = serve_admin(admin, Admin { board, publisher: Arc::clone(&publisher), source: source.handle(), trust: trust.clone() });
-    parts.spawn(until_stopped(admin_api, stopped.clone()));
+    let admin_api =
+        admin::router(Admin { board, publisher: Arc::clone(&publisher), source: source.handle(), trust: trust.clone() }, access);
+    parts.spawn(serve_admin(admin, ready.admin, admin_api, acceptor, stopped.clone()));
     parts.spawn(until_stopped(source.run(), stopped.clone()));
     parts.spawn(until_stopped(fetcher.run(), stopped.clone()));
     parts.spawn(until_stopped(follow_keys(keys.key_sets(), Arc::clone(&publisher)), stopped.clone()));
@@ -114,6 +118,16 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     stopping.send_replace(true);
     while parts.join_next().await.is_some() {}
     outcome
+}
+
+fn facts(authority: &Authority, root_namespace: &str, module: &Module) -> Facts {
+    Facts {
+        trust_domain: authority.trust_domain().to_string(),
+        root_namespace: root_namespace.to_owned(),
+        root_expires: meshwright_ca::utc(authority.expiries().0),
+        root_fingerprint: authority.root_fingerprint().to_string(),
+        module_sha256: module.sha256().to_owned(),
+    }
 }
 
 /// What sidecars report goes to the fetcher.
@@ -142,10 +156,29 @@ async fn until_stopped(part: impl Future<Output = ()>, mut stopped: watch::Recei
     }
 }
 
-async fn serve_admin(listener: TcpListener, admin: Admin) {
-    if let Err(error) = axum::serve(listener, admin::router(admin)).await {
-        tracing::error!(%error, "the admin API ended");
+/// Beyond this machine nothing is told without a token.
+fn admin_access(options: &ServerOptions) -> anyhow::Result<Access> {
+    match &options.admin_token_file {
+        Some(file) => Access::token_file(file),
+        None => {
+            let address = options.admin;
+            anyhow::ensure!(address.ip().is_loopback(), "the admin API on `{address}` needs a token: a loopback address does not");
+            Ok(Access::Local)
+        }
     }
+}
+
+/// In plaintext to this machine alone.
+async fn serve_admin(listener: TcpListener, address: SocketAddr, routes: Router, tls: TlsAcceptor, stopped: watch::Receiver<bool>) {
+    if !address.ip().is_loopback() {
+        return connections::serve(listener, Protection::AnyHttp(tls), Routes::from(routes), stopped, DRAIN).await;
+    }
+    let served = async {
+        if let Err(error) = axum::serve(listener, routes).await {
+            tracing::error!(%error, "the admin API ended");
+        }
+    };
+    until_stopped(served, stopped).await;
 }
 
 /// Publishes each new state of the documents.

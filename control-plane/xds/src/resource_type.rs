@@ -54,9 +54,15 @@ impl ResourceType {
         self.has_legacy_wildcard()
     }
 
-    /// A delta client that asks for what does not exist is told so at once, but for secrets: Envoy takes that for an answer and starts a
-    /// listener without a certificate. For the same reason it does not hear of secrets that are gone.
+    /// A delta client that asks for what does not exist is told so at once, where Envoy goes on then: with no endpoints. Of secrets it would
+    /// take that for an answer and start a listener without a certificate. For routes and extensions it would stop the clock
+    /// (`initial_fetch_timeout`) after which it answers 404 or takes the default, and wait for ever.
     pub(crate) fn tells_missing(self) -> bool {
+        matches!(self, Self::Cluster | Self::Endpoint | Self::Listener)
+    }
+
+    /// A delta client is told what is gone, but for secrets: a listener would be left without a certificate.
+    pub(crate) fn tells_gone(self) -> bool {
         !matches!(self, Self::Secret)
     }
 

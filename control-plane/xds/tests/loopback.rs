@@ -105,6 +105,19 @@ async fn a_stream_whose_first_request_names_no_node_is_refused() {
 }
 
 #[tokio::test]
+async fn the_node_of_the_first_request_is_the_one_that_counts() {
+    let mut serving = Serving::start(vec![resource(Cluster, "a", "1")]).await;
+    let first = DeltaDiscoveryRequest { node: Some(node("n")), ..delta(Cluster) };
+    let mut stream = Ads::connect(serving.address).await.delta(first).await;
+    let response = stream.next().await;
+    // Envoy 1.36 and 1.37 repeat it in every request; others never do.
+    stream.send(DeltaDiscoveryRequest { node: Some(node("other")), ..delta(Endpoint) });
+    let error = Some(error("no"));
+    stream.send(DeltaDiscoveryRequest { response_nonce: response.nonce, error_detail: error, ..delta(Cluster) });
+    assert_eq!(serving.told_until("nacked").await, ["connected n", "sent CDS 1", "nacked CDS by n: a: no"]);
+}
+
+#[tokio::test]
 async fn a_client_that_the_source_refuses_is_told_why() {
     let mut serving = Serving::start(Vec::new()).await;
     let request = DeltaDiscoveryRequest { node: Some(node(BANNED)), ..delta(Cluster) };

@@ -73,6 +73,12 @@ impl ControlPlane {
         self.admin
     }
 
+    /// Everything it printed so far.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.process.lines()
+    }
+
     #[must_use]
     pub fn process(&mut self) -> &mut Process {
         &mut self.process

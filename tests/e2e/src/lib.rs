@@ -1,6 +1,7 @@
 //! End-to-end tests: whole meshes of real processes and the real Envoy. The tests are in `tests/`; here is what they share.
 
 pub mod authorizer;
+pub mod cases;
 pub mod chaos;
 pub mod pair;
 

@@ -256,7 +256,7 @@ impl Subscription {
     /// Where this cannot be told the client goes on holding what is gone, until it wants it no more.
     fn tells_removals(&self) -> bool {
         match self.protocol {
-            Protocol::Delta => self.kind.tells_missing(),
+            Protocol::Delta => self.kind.tells_gone(),
             Protocol::StateOfTheWorld => self.kind.is_full_state(),
         }
     }
@@ -386,9 +386,9 @@ impl Subscription {
 
     /// Delta: what is gone, and once each what was asked for and does not exist.
     fn told_removed(&mut self, gone: Vec<String>, snapshot: &Snapshot) -> Vec<String> {
-        let asked = std::mem::take(&mut self.asked);
+        let mut asked = std::mem::take(&mut self.asked);
         if !self.kind.tells_missing() {
-            return Vec::new();
+            asked.clear();
         }
         let known = &self.known;
         let missing = asked.into_iter().filter(|name| snapshot.get(self.kind, name).is_none() && !known.contains_key(name));

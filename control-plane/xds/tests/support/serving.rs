@@ -12,7 +12,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Extensions, Status};
 
 /// The longest that anything here may take; nothing waits for it to pass.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The node that is served nothing.
 pub(crate) const BANNED: &str = "banned";

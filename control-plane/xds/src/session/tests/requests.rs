@@ -115,16 +115,22 @@ fn the_versions_of_a_wildcard_are_what_the_client_holds() {
 }
 
 #[test]
-fn a_missing_name_is_told_at_once_but_for_secrets() {
-    for kind in [Endpoint, Route, ExtensionConfig, Cluster, Listener] {
+fn a_missing_name_is_told_at_once_where_envoy_goes_on_then() {
+    for kind in [Endpoint, Cluster, Listener] {
         let mut delta = Delta::holding(&snapshot([]));
         assert_eq!(delta.subscribe(kind, &["a"]), [format!("{} 1 -a", kind.short_name())]);
         assert_eq!(delta.ack(kind, "1"), [format!("ack {} -a", kind.short_name())], "once");
         assert_eq!(delta.snapshot(&of(kind, &["a"])), [format!("{} 2 +a", kind.short_name())], "remembered");
     }
-    let mut delta = Delta::holding(&snapshot([]));
-    assert!(delta.subscribe(Secret, &["a"]).is_empty());
-    assert_eq!(delta.snapshot(&of(Secret, &["a"])), ["SDS 1 +a"], "remembered");
+}
+
+#[test]
+fn a_missing_secret_route_or_extension_is_met_with_silence_and_remembered() {
+    for kind in [Secret, Route, ExtensionConfig] {
+        let mut delta = Delta::holding(&snapshot([]));
+        assert!(delta.subscribe(kind, &["a"]).is_empty());
+        assert_eq!(delta.snapshot(&of(kind, &["a"])), [format!("{} 1 +a", kind.short_name())], "remembered");
+    }
 }
 
 #[test]
@@ -152,6 +158,13 @@ fn no_name_is_twice_in_a_response() {
     assert_eq!(delta.subscribe(Cluster, &["a", "*", "a", "gone", "gone"]), ["CDS 1 +a -gone"]);
     let mut sotw = Sotw::holding(&of(Cluster, &["a"]));
     assert_eq!(sotw.request(Cluster, "", &["a", "*", "a"]), ["CDS 1 +a"]);
+}
+
+#[test]
+fn a_glob_collection_is_a_name_like_any_other() {
+    let glob = "xdstp://shop/envoy.config.cluster.v3.Cluster/*";
+    let mut delta = Delta::holding(&of(Cluster, &["a"]));
+    assert_eq!(delta.subscribe(Cluster, &[glob]), [format!("CDS 1 -{glob}")], "and no wildcard");
 }
 
 #[test]

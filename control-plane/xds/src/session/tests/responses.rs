@@ -96,3 +96,12 @@ fn the_order_in_which_resources_were_given_does_not_show() {
     });
     assert_eq!(responses[0], responses[1]);
 }
+
+#[test]
+fn no_nonce_is_used_twice_on_a_stream() {
+    let mut delta = Delta::holding(&of(Endpoint, &["a"]));
+    assert_eq!(delta.subscribe(Cluster, &[]), ["CDS 1"]);
+    assert_eq!(delta.subscribe(Endpoint, &["a"]), ["EDS 2 +a"]);
+    delta.nack(Endpoint, "2");
+    assert_eq!(delta.snapshot(&of(Endpoint, &["a=2"])), ["EDS 3 +a"], "also after a refusal");
+}

@@ -1,19 +1,10 @@
 //! The real Envoy takes what is served, says what it refuses, and is sent nothing again after a restart.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-#![expect(clippy::indexing_slicing, clippy::string_slice, reason = "tests fail by panicking")]
-
-mod support {
-    pub(crate) mod content;
-    pub(crate) mod envoy;
-    pub(crate) mod serving;
-}
-
 use std::time::{Duration, Instant};
 
-use support::content::Website;
-use support::envoy::{Envoy, upstream};
-use support::serving::Serving;
+use crate::content::Website;
+use crate::proxy::{Envoy, upstream};
+use crate::serving::Serving;
 
 /// What Envoy waits for, at most, until it goes on without what it waits for: 15 s. Nothing here may take as long.
 const STALL: Duration = Duration::from_secs(10);
