@@ -75,7 +75,7 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
         Snapshots { publisher: Arc::clone(&publisher), board: Arc::clone(&board), trust_domain: authority.trust_domain().clone(), lineage };
     let discovery = discovery_routes(&Arc::new(snapshots), Limits::default());
     let module = meshwright_ca::Module { sha256: module.sha256().to_owned(), bytes: module.bytes().clone() };
-    let service = identity_service(Arc::clone(&authority), tokens.clone(), module, identity_options(options)?);
+    let service = identity_service(Arc::clone(&authority), tokens.clone(), module, identity_options(&options)?);
 
     let (stopping, stopped) = watch::channel(false);
     let mut parts = JoinSet::new();
@@ -116,10 +116,10 @@ fn authority_options(options: &ServerOptions) -> AuthorityOptions {
     }
 }
 
-fn identity_options(options: ServerOptions) -> anyhow::Result<IdentityOptions> {
+fn identity_options(options: &ServerOptions) -> anyhow::Result<IdentityOptions> {
     let audit = AuditLog::open(&options.data_dir).context("the audit log in the data directory cannot be written")?;
     Ok(IdentityOptions {
-        jwt: options.jwt,
+        jwt: options.jwt.clone(),
         rates: options.rates,
         audit: Some(Arc::new(audit)),
         ..IdentityOptions::new(options.certificate_ttl, Arc::new(SystemTime::now))
