@@ -359,12 +359,10 @@ impl Entry {
     }
 
     fn observed(&self, node: &str) -> ObservedProxy {
-        let bundle = |target: &Arc<Snapshot>| {
-            let wanted = target.get(ResourceType::Secret, TRUST_BUNDLE).map(|secret| secret.version());
-            wanted.is_some() && self.version_of(ResourceType::Secret, TRUST_BUNDLE) == wanted
-        };
         // What could not be made is not what it should hold.
-        let holds = self.error.is_none() && self.target.as_ref().is_some_and(bundle);
+        let wanted = self.target.as_ref().and_then(|target| target.get(ResourceType::Secret, TRUST_BUNDLE));
+        let held = self.version_of(ResourceType::Secret, TRUST_BUNDLE);
+        let holds = self.error.is_none() && wanted.is_some_and(|bundle| held == Some(bundle.version()));
         ObservedProxy { name: node.to_owned(), identity: self.identity.clone(), holds, away_since: self.away_since }
     }
 
