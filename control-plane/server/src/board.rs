@@ -360,7 +360,7 @@ impl Entry {
                 .resources(ResourceType::Secret)
                 .find(|secret| secret.name() == TRUST_BUNDLE)
                 .map(|secret| secret.version().to_owned());
-            version.is_some_and(|version| self.holds(ResourceType::Secret, TRUST_BUNDLE, &version))
+            version.is_some_and(|version| self.held.version(self.target.as_deref(), ResourceType::Secret, TRUST_BUNDLE) == Some(&*version))
         };
         // What could not be made is not what it should hold.
         let holds = self.error.is_none() && self.target.as_ref().is_some_and(bundle);

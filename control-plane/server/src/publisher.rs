@@ -205,10 +205,10 @@ impl Publisher {
 
     /// Other roots.
     pub(crate) fn publish_trust_bundle(&self, trust_bundle_pem: String) {
-        let mut inner = self.lock();
-        if inner.inputs.trust_bundle_pem != trust_bundle_pem {
-            inner.inputs.trust_bundle_pem = trust_bundle_pem;
-            self.send(inner, None);
+        let inner = self.lock();
+        let inputs = inner.translator.inputs().clone();
+        if inputs.trust_bundle_pem != trust_bundle_pem {
+            self.send(inner, MeshInputs { trust_bundle_pem, ..inputs }, None);
         }
     }
 
