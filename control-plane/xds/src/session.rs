@@ -2,6 +2,7 @@
 
 mod interest;
 mod message;
+mod open;
 mod subscription;
 
 #[cfg(test)]

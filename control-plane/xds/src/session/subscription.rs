@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use super::interest::Interest;
 use super::message::{Action, Protocol, Response};
+use super::open::{Open, shared};
 use crate::{Resource, ResourceType, Snapshot};
 
 /// The version of what a client may or may not hold: it differs from every version there is.
@@ -34,23 +35,6 @@ pub(super) struct Subscription {
     owes_answer: bool,
     /// Something has been sent.
     answered: bool,
-}
-
-/// See [`Subscription::open`].
-#[derive(Debug)]
-enum Open {
-    All,
-    Names(BTreeSet<Arc<str>>),
-}
-
-impl Open {
-    fn add(&mut self, name: &Arc<str>) {
-        if let Self::Names(names) = self
-            && !names.contains(name)
-        {
-            names.insert(Arc::clone(name));
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -153,7 +137,7 @@ impl Subscription {
         if first {
             // A client that comes back is told at least that it is heard: its ACK is when removals may begin.
             self.owes_answer |= self.kind.has_legacy_wildcard() && !initial_versions.is_empty();
-            self.known.extend(initial_versions.into_iter().map(|held| self::shared(self.kind, held, snapshot)));
+            self.known.extend(initial_versions.into_iter().map(|held| shared(self.kind, held, snapshot)));
             self.open = Open::All;
         }
         for name in subscribe {
@@ -402,14 +386,5 @@ impl Subscription {
         let current = snapshot.resources(self.kind).filter(|resource| interest.contains(resource.name())).cloned();
         let leaving = self.held.values().filter(|held| !may_remove && snapshot.get(self.kind, held.name()).is_none());
         current.chain(leaving.filter(|held| interest.contains(held.name())).cloned()).collect()
-    }
-}
-
-/// What a client says that it holds, without copies of what the snapshot has.
-fn shared(kind: ResourceType, (name, version): (String, String), snapshot: Option<&Snapshot>) -> (Arc<str>, Arc<str>) {
-    match snapshot.and_then(|snapshot| snapshot.get(kind, &name)) {
-        Some(resource) if resource.version() == version => (Arc::clone(resource.shared_name()), Arc::clone(resource.shared_version())),
-        Some(resource) => (Arc::clone(resource.shared_name()), version.into()),
-        None => (name.into(), version.into()),
     }
 }
