@@ -359,16 +359,6 @@ impl Entry {
     }
 
     fn observed(&self, node: &str) -> ObservedProxy {
-<<<<<<< HEAD
-=======
-        let bundle = |target: &Arc<Snapshot>| {
-            let version = target
-                .resources(ResourceType::Secret)
-                .find(|secret| secret.name() == TRUST_BUNDLE)
-                .map(|secret| secret.version().to_owned());
-            version.is_some_and(|version| self.held.version(self.target.as_deref(), ResourceType::Secret, TRUST_BUNDLE) == Some(&*version))
-        };
->>>>>>> load
         // What could not be made is not what it should hold.
         let wanted = self.target.as_ref().and_then(|target| target.get(ResourceType::Secret, TRUST_BUNDLE));
         let held = self.version_of(ResourceType::Secret, TRUST_BUNDLE);
