@@ -50,8 +50,8 @@ impl Authentication {
     #[must_use]
     pub fn recorded(issuer: &str, subject: Option<&str>) -> Self {
         let known = [("iss", Some(issuer)), ("sub", subject)];
-        let payload = known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))).collect();
-        let claims = Claims::new(issuer.to_owned(), subject.map(str::to_owned), payload, &[]);
+        let payload = Arc::new(known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))).collect());
+        let claims = Claims::new(issuer.to_owned(), subject.map(str::to_owned), payload, Arc::default());
         Self::Token(Verified { claims: Arc::new(claims), changes: Vec::new() })
     }
 
