@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::metrics::Metrics;
 use crate::receipts::footprint::ResourceKey;
 use crate::receipts::{Footprint, OnProxy, Propagation, Question, Receipt, Waiting, label};
+use crate::refusals::Refused;
 
 /// Name → version.
 pub(crate) type Versions = BTreeMap<Arc<str>, Arc<str>>;
@@ -32,6 +33,8 @@ pub(crate) struct ProxyStatus {
     pub(crate) types: BTreeMap<&'static str, TypeStatus>,
     /// Why its newest target could not be made; the one before stays.
     pub(crate) error: Option<String>,
+    /// Documents that it does not take: its target has their last good versions.
+    pub(crate) refused: Vec<Refused>,
 }
 
 /// One resource type of one proxy.
@@ -72,6 +75,9 @@ struct Entry {
     acknowledged: BTreeMap<ResourceType, Versions>,
     nacks: BTreeMap<ResourceType, Vec<Nack>>,
     error: Option<String>,
+    refused: Vec<Refused>,
+    /// What it takes is to be told to whoever finds out what it refuses.
+    refuses: bool,
     propagation: Propagation,
 }
 
@@ -116,6 +122,31 @@ impl Board {
         self.changed.send_replace(());
     }
 
+    /// The documents that a proxy does not take; none when all that was refused has been settled.
+    pub(crate) fn set_refused(&self, node: &str, refused: Option<Vec<Refused>>) {
+        let mut inner = self.lock();
+        let entry = inner.proxies.entry(node.to_owned()).or_default();
+        entry.refuses = refused.is_some();
+        entry.refused = refused.unwrap_or_default();
+        drop(inner);
+        self.changed.send_replace(());
+    }
+
+    /// Whether what the proxy holds of a resource is older than `revision`; not so when it holds nothing.
+    pub(crate) fn changed_since_held(&self, node: &str, (kind, name): &ResourceKey, revision: u64) -> bool {
+        let inner = self.lock();
+        let held = inner.proxies.get(node).and_then(|entry| Some((entry, entry.version_of(*kind, name)?)));
+        held.is_some_and(|(entry, held)| !entry.propagation.was_target_since(revision, *kind, name, Some(held)))
+    }
+
+    /// The proxy of a stream, if it refuses something.
+    pub(crate) fn refusing(&self, stream: StreamId) -> Option<String> {
+        let inner = self.lock();
+        let node = inner.streams.get(&stream)?;
+        inner.proxies.get(node).filter(|entry| entry.refuses)?;
+        Some(node.clone())
+    }
+
     /// Who a proxy has shown to be.
     pub(crate) fn set_peer(&self, node: &str, identity: String, certificate_expires: Option<String>) {
         let mut inner = self.lock();
@@ -151,7 +182,10 @@ impl Board {
     /// How far a document has come, now.
     pub(crate) fn receipt(&self, question: &Question) -> Receipt {
         let inner = self.lock();
-        let proxies = question.footprints.iter().map(|(node, footprint)| match inner.proxies.get(node) {
+        let document = &question.found.document;
+        let refusing = inner.proxies.iter().filter_map(|(node, entry)| entry.refuses(node, document));
+        let others = question.footprints.iter().filter(|(node, _)| inner.proxies.get(*node).is_none_or(|entry| !entry.keeps(document)));
+        let proxies = others.map(|(node, footprint)| match inner.proxies.get(node) {
             Some(entry) => entry.enforces(node, question.found.revision, footprint),
             None => OnProxy::Waiting(Waiting {
                 node: node.clone(),
@@ -161,7 +195,7 @@ impl Board {
                 refused: false,
             }),
         });
-        Receipt::new(question.found.clone(), proxies.collect())
+        Receipt::new(question.found.clone(), proxies.chain(refusing).collect())
     }
 
     /// The receipt as soon as waiting longer cannot change it, or when `timeout` has passed.
@@ -249,6 +283,9 @@ impl Inner {
 impl Entry {
     /// A type that the proxy has not asked for yet counts as not acknowledged.
     fn in_sync(&self) -> bool {
+        if !self.refused.is_empty() {
+            return false;
+        }
         let Some(target) = &self.target else { return false };
         ResourceType::ALL.iter().all(|kind| target.resources(*kind).all(|resource| self.holds(*kind, resource.name(), resource.version())))
     }
@@ -278,6 +315,18 @@ impl Entry {
             return OnProxy::Enforced(self.propagation.latency(revision));
         }
         OnProxy::Waiting(self.waiting(node, lacking))
+    }
+
+    /// The proxy's target has an earlier version of the document.
+    fn keeps(&self, document: &str) -> bool {
+        self.refused.iter().any(|refused| refused.document == document)
+    }
+
+    fn refuses(&self, node: &str, document: &str) -> Option<OnProxy> {
+        let refused = self.refused.iter().find(|refused| refused.document == document)?;
+        let reason = format!("refused {}: {}", refused.resource, refused.message);
+        let (node, resources) = (node.to_owned(), vec![refused.resource.clone()]);
+        Some(OnProxy::Waiting(Waiting { node, connected: self.streams > 0, resources, reason, refused: true }))
     }
 
     fn waiting(&self, node: &str, lacking: Vec<ResourceKey>) -> Waiting {
@@ -312,6 +361,7 @@ impl Entry {
             certificate_expires: self.certificate_expires.clone(),
             types,
             error: self.error.clone(),
+            refused: self.refused.clone(),
         }
     }
 

@@ -2,6 +2,8 @@
 //! that one.
 //! A proxy whose snapshot cannot be made keeps the one before, and the board says why.
 
+mod refused;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -9,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use meshwright_config::{DocumentKey, KeySets, State};
 use meshwright_jwks::Keys;
 use meshwright_sources::{DocumentState, Held, Loaded};
-use meshwright_translate::{MeshInputs, Proxy, translate};
+use meshwright_translate::{MeshInputs, Proxy};
 use meshwright_xds::Snapshot;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -18,6 +20,7 @@ use crate::board::{Board, ProxyStatus};
 use crate::key_sources;
 use crate::receipts::footprint::Alternatives;
 use crate::receipts::{Found, Ledger, Question};
+use crate::refusals::Refusals;
 
 /// So long a proxy that has gone is reckoned with: it may go on with what it has.
 const REMEMBERED: Duration = Duration::from_secs(600);
@@ -66,6 +69,8 @@ struct Inner {
     problem: Option<String>,
     revision: u64,
     targets: BTreeMap<String, Target>,
+    /// What proxies have refused.
+    refusals: BTreeMap<String, Refusals>,
 }
 
 /// One proxy and what it is to hold. Streams of the same node share it.
@@ -77,6 +82,15 @@ struct Target {
 }
 
 impl Target {
+    /// What is the same must not wake the stream.
+    fn send(&self, snapshot: Arc<Snapshot>) {
+        self.snapshot.send_if_modified(|current| {
+            let changed = **current != *snapshot;
+            *current = snapshot;
+            changed
+        });
+    }
+
     /// False for what has gone together with its workload.
     fn is_of_the_mesh(&self, state: &State) -> bool {
         let metadata = self.proxy.metadata();
@@ -119,11 +133,6 @@ impl Inner {
             held: self.offered.held().is_some_and(|held| held.documents().contains(key)),
         })
     }
-
-    fn snapshot(&self, proxy: &Proxy) -> Result<Snapshot, String> {
-        let resources = translate(self.loaded.state(), proxy, &self.inputs).map_err(|error| error.to_string())?;
-        Snapshot::build(resources).map_err(|error| error.to_string())
-    }
 }
 
 impl Publisher {
@@ -141,7 +150,8 @@ impl Publisher {
         ledger.update(1, &BTreeMap::new(), loaded.in_force(), SystemTime::now());
         let inputs = MeshInputs { trust_bundle_pem, key_sets: Arc::clone(&keys.key_sets().borrow()) };
         let offered = Arc::clone(&loaded);
-        let inner = Inner { offered, loaded, ledger, inputs, problem: None, revision: 1, targets: BTreeMap::new() };
+        let inner =
+            Inner { offered, loaded, ledger, inputs, problem: None, revision: 1, targets: BTreeMap::new(), refusals: BTreeMap::new() };
         Self { board, keys, facts, documents, inner: Mutex::new(inner) }
     }
 
@@ -151,8 +161,8 @@ impl Publisher {
     /// Why its first snapshot cannot be made.
     pub(crate) fn subscribe(&self, proxy: Proxy) -> Result<watch::Receiver<Arc<Snapshot>>, String> {
         let mut inner = self.lock();
-        let snapshot = Arc::new(inner.snapshot(&proxy)?);
         let node = proxy.node_id().to_owned();
+        let snapshot = inner.snapshot(&node, &proxy)?;
         self.board.set_target(&node, inner.revision, None, Arc::clone(&snapshot));
         match inner.targets.get_mut(&node) {
             Some(target) => {
@@ -188,6 +198,9 @@ impl Publisher {
         let Inner { ledger, loaded, .. } = &mut *inner;
         let saved = ledger.update(revision, last.in_force(), loaded.in_force(), now);
         let saved = saved.and_then(|saved| Instant::now().checked_sub(now.duration_since(saved).unwrap_or_default()));
+        for (node, refused) in inner.forgive_changed() {
+            self.board.set_refused(&node, refused);
+        }
         self.send(inner, saved);
     }
 
@@ -207,16 +220,10 @@ impl Publisher {
         inner.targets.retain(|_, target| !target.is_forgotten(now));
         let revision = inner.revision;
         for (node, target) in inner.targets.iter().filter(|(_, target)| target.gone.is_none()) {
-            match inner.snapshot(&target.proxy) {
+            match inner.snapshot(node, &target.proxy) {
                 Ok(snapshot) => {
-                    let snapshot = Arc::new(snapshot);
                     self.board.set_target(node, revision, saved, Arc::clone(&snapshot));
-                    // What is the same must not wake the stream.
-                    target.snapshot.send_if_modified(|current| {
-                        let changed = **current != *snapshot;
-                        *current = snapshot;
-                        changed
-                    });
+                    target.send(snapshot);
                 }
                 Err(error) => {
                     tracing::error!(node, error, "the proxy keeps its last configuration");

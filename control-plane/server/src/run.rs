@@ -18,15 +18,13 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::admin::{self, Admin};
 use crate::board::Board;
-use crate::connections::{self, Protection};
+use crate::connections::{self, Lifetimes, Protection};
 use crate::metrics::Metrics;
 use crate::module::Module;
 use crate::options::{Ready, ServerOptions};
 use crate::publisher::{Facts, Publisher};
 use crate::service::Snapshots;
 
-/// How long streams may take to end after the termination signal. Proxies reconnect by themselves.
-const DRAIN: Duration = Duration::from_secs(2);
 /// In the data directory.
 const LAST_GOOD: &str = "documents.jsonl";
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
@@ -80,10 +78,10 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     let reports = key_service(Arc::clone(&authority), Arc::new(SystemTime::now), Reports(keys.clone()));
     let routes = discovery.clone().add_service(service).add_service(reports);
     let protection = Protection::Tls(TlsAcceptor::from(Arc::new(tls)));
-    parts.spawn(connections::serve(xds, protection, routes, stopped.clone(), DRAIN));
+    parts.spawn(connections::serve(xds, protection, routes, stopped.clone(), Lifetimes::default()));
     if let Some(listener) = plaintext {
         tracing::warn!(address = ?options.insecure_plaintext_xds, "ADS is also served without TLS, to anybody on this machine");
-        parts.spawn(connections::serve(listener, Protection::Plaintext, discovery, stopped.clone(), DRAIN));
+        parts.spawn(connections::serve(listener, Protection::Plaintext, discovery, stopped.clone(), Lifetimes::default()));
     }
     let admin_api = serve_admin(admin, Admin { board, publisher: Arc::clone(&publisher), source: source.handle() });
     parts.spawn(until_stopped(admin_api, stopped.clone()));
