@@ -2,6 +2,7 @@
 
 mod interest;
 mod message;
+mod sorted;
 mod subscription;
 
 #[cfg(test)]
