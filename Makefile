@@ -5,7 +5,7 @@ SETUP := python3 tools/setup.py
 BUILT := target/wasm32-wasip1/filter/meshwright_filters.wasm
 MODULE := target/meshwright_filters.wasm
 
-.PHONY: help setup build module test-filters demo test lint bench bench-host clean
+.PHONY: help setup build module test-filters demo test test-matrix lint bench bench-host bench-replay bench-xds clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -36,6 +36,10 @@ test: module test-filters ## every test: unit, filters in the host, end to end w
 	 MESHWRIGHT_TEST_FILTERS="$(CURDIR)/target/test-filters" \
 	 cargo test --workspace --no-fail-fast
 
+test-matrix: module ## the end-to-end tests with every Envoy from 1.36.4 to 1.40.0; docs/support.md shows the result (VERSIONS="1.36.4 1.40.0" for some)
+	@cargo build -p meshwright
+	@MESHWRIGHT_BIN="$(CURDIR)/target/debug/meshwright" MESHWRIGHT_FILTERS_WASM="$(CURDIR)/$(MODULE)" python3 tools/test-matrix.py $(VERSIONS)
+
 lint: ## formatting, clippy with warnings denied, the repository's own rules
 	@cargo fmt --all --check
 	@cargo test -p meshwright-tidy
@@ -46,6 +50,13 @@ bench: build ## requests per second, CPU per request, latency: our filter beside
 
 bench-host: module ## the filter host: isolated runs, module loads, scenarios a second; writes docs/host-benchmarks.md (CASE=name for one)
 	@MESHWRIGHT_FILTERS_WASM="$(CURDIR)/$(MODULE)" cargo bench -p meshwright-filter-test --bench host -- $(if $(CASE),--case $(CASE))
+
+bench-xds: build ## the control plane under the workloads W1 to W7: CPU, memory, bytes, convergence; writes docs/benchmarks-xds.md (CASE=w2 for one, QUICK=1 for a look)
+	@MESHWRIGHT_BIN="$(CURDIR)/target/release/meshwright" MESHWRIGHT_FILTERS_WASM="$(CURDIR)/$(MODULE)" \
+	 cargo run --release -p meshwright-xds-load --bin bench-xds -- $(if $(CASE),--case $(CASE)) $(if $(QUICK),--quick)
+
+bench-replay: ## records a second, processor time and memory of `meshwright replay` for a million records
+	@cargo bench -p meshwright-replay
 
 clean: ## remove build output (keeps .tools)
 	@cargo clean

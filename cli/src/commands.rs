@@ -1,4 +1,7 @@
 mod admin;
+mod bench;
+mod ca;
+mod cert;
 mod check;
 mod completions;
 mod control_plane;
@@ -8,6 +11,7 @@ mod explain;
 mod filter;
 mod receipt;
 mod release;
+mod replay;
 mod sidecar;
 mod status;
 mod test;
@@ -22,23 +26,26 @@ use clap::{Parser, Subcommand};
 
 /// Meshwright: a service mesh whose policies are portable WebAssembly.
 ///
-/// Exit codes: 0 success; 1 the command failed, or `check` found errors, or `demo` had a step that went otherwise than expected;
-/// 2 the command line is wrong, or what `filter`, `test` or `explain` was given; 3 `explain` found a denial, or `test` less coverage than asked
-/// for; 4 a document is not enforced everywhere yet, 5 and will not be as it is (`wait`, `status DOCUMENT`). `sidecar … -- COMMAND` ends
-/// with COMMAND's code.
+/// Exit codes: 0 success; 1 the command failed, or `check` found errors, or `cert verify` a reason to refuse, or `demo` had a step that went
+/// otherwise than expected; 2 the command line is wrong, or what `filter`, `test`, `replay` or `explain` was given; 3 `explain` found a denial,
+/// `test` less coverage than asked for, `replay` a decision that flips; 4 a document is not enforced everywhere yet, 5 and will not be as it is
+/// (`wait`, `status DOCUMENT`); 4 `replay` could not decide all. `sidecar … -- COMMAND` ends with COMMAND's code.
 #[derive(Debug, Parser)]
 #[command(name = "meshwright", version, arg_required_else_help = true)]
 pub(crate) struct Arguments {
     /// What to log: error, warn, info, debug, trace, or per-module directives.
     #[arg(long, global = true, env = "MESHWRIGHT_LOG", default_value = "info", value_name = "LEVEL")]
-    log: String,
+    log_level: String,
+    /// The same, in front of the command: behind it, `replay` has a log of its own.
+    #[arg(long, hide = true, value_name = "LEVEL", conflicts_with = "log_level")]
+    log: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
 
 impl Arguments {
     pub(crate) fn log_level(&self) -> &str {
-        &self.log
+        self.log.as_deref().unwrap_or(&self.log_level)
     }
 }
 
@@ -50,12 +57,16 @@ enum Command {
     Status(Box<status::Status>),
     Wait(wait::Wait),
     Release(release::Release),
+    Ca(ca::Ca),
+    Cert(cert::Cert),
     Check(check::Check),
     Explain(Box<explain::Explain>),
     Demo(demo::Demo),
     Echo(echo::Echo),
     Filter(filter::Filter),
     Test(test::Test),
+    Bench(bench::Bench),
+    Replay(replay::Replay),
     Completions(completions::Completions),
 }
 
@@ -67,12 +78,16 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Status(command) => on_one_core(command.run()),
         Command::Wait(command) => on_one_core(command.run()),
         Command::Release(command) => on_one_core(command.run()),
+        Command::Ca(command) => on_one_core(command.run()),
+        Command::Cert(command) => on_one_core(command.run()),
         Command::Check(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Demo(command) => on_all_cores(command.run()),
         Command::Echo(command) => on_one_core(command.run()),
         Command::Filter(command) => Ok(command.run()),
         Command::Test(command) => Ok(command.run()),
+        Command::Bench(command) => command.run(),
+        Command::Replay(command) => Ok(command.run()),
         Command::Completions(command) => Ok(command.run()),
     }
 }

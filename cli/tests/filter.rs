@@ -15,6 +15,9 @@ fn root() -> PathBuf {
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_meshwright"));
     command.arg("filter").args(arguments).current_dir(root()).env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
+    if std::env::var_os("ENVOY").is_none() {
+        command.env("ENVOY", root().join(".tools/envoy/1.40.0/envoy"));
+    }
     command
 }
 
@@ -46,7 +49,7 @@ fn the_guides_commands_succeed_and_its_scenario_passes() {
         assert!(output.status.success(), "{line}\n{}{}", text(&output.stdout), text(&output.stderr));
         tried += 1;
     }
-    assert_eq!(tried, 4);
+    assert_eq!(tried, 5);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("guide.yaml");
     std::fs::write(&file, &blocks(&guide, "yaml")[0]).unwrap();
@@ -106,6 +109,8 @@ fn answers_have_the_form_that_is_asked_for() {
     assert!(text(&test("junit").stdout).contains(r#"<testsuites name="meshwright filter test" tests="2""#));
     assert!(text(&test("human").stdout).starts_with("2 passed, 0 failed in "));
     let inspected: Value = serde_json::from_slice(&filter(&["inspect", HELLO, "--output", "json"]).stdout).unwrap();
+    let schema: Value = serde_json::from_slice(&filter(&["schema"]).stdout).unwrap();
+    assert_eq!(schema, serde_json::from_slice::<Value>(&std::fs::read(root().join("filter-test/schema.json")).unwrap()).unwrap());
     assert_eq!((&inspected["abi_versions"][0], &inspected["refused"]), (&"0.2.1".into(), &Value::Null));
 }
 
@@ -118,12 +123,20 @@ fn watching_runs_again_when_a_file_changes() {
         std::fs::write(&file, text).unwrap();
     };
     write(404);
-    let mut watching = command(&["test", file.to_str().unwrap(), "--module", HELLO, "--watch"]);
-    let mut child = watching.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let module = folder.path().join("module.wat");
+    std::fs::copy(root().join(HELLO), &module).unwrap();
+    let mut watching = command(&["test", file.to_str().unwrap(), "--module", module.to_str().unwrap(), "--watch"]);
+    let mut child = watching.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     assert!(lines.any(|line| line.starts_with("0 passed, 1 failed")));
     write(200);
     assert!(lines.any(|line| line.starts_with("1 passed, 0 failed")));
+    // A module that is built anew, by renaming it into its place.
+    let built = folder.path().join("built.wat");
+    std::fs::write(&built, "(module)").unwrap();
+    std::fs::rename(&built, &module).unwrap();
+    let mut errors = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(errors.any(|line| line.contains("exports no ABI version that is known")));
     child.kill().unwrap();
     child.wait().unwrap();
 }

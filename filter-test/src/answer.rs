@@ -235,6 +235,7 @@ const fn trap_name(kind: TrapKind) -> &'static str {
         TrapKind::Deadline => "deadline",
         TrapKind::StackOverflow => "stack_overflow",
         TrapKind::Restricted => "restricted",
+        TrapKind::Flood => "flood",
         TrapKind::Other | _ => "other",
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use meshwright_filter_envoy::Case;
 use meshwright_wasm_host::{
     Answer, Fault, Grpc, Host, Limits, LogLevel, Plugin, Profile, Request, Response, Shared, Status, StreamInfo, Tcp, Upstream,
 };
@@ -53,6 +54,28 @@ impl Setup {
         let faults = world.faults.iter().enumerate().map(|(index, wire)| fault(&format!("world.faults[{index}]"), wire));
         let faults = faults.collect::<Result<_, _>>()?;
         Ok(Self { module, world, upstreams, faults })
+    }
+
+    pub(crate) const fn world(&self) -> &WorldWire {
+        &self.world
+    }
+
+    /// The plugin as Envoy's configuration has it, without its module, and the level of its log.
+    pub(crate) fn envoy_plugin(&self) -> (Case, LogLevel) {
+        let module = &self.module;
+        let bytes = |configuration: &Option<crate::wire::Configuration>| configuration.clone().map(|bytes| bytes.0).unwrap_or_default();
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let case = Case {
+            name: text(&module.name),
+            root_id: text(&module.root_id),
+            vm_id: text(&module.vm_id),
+            configuration: bytes(&module.configuration),
+            vm_configuration: bytes(&module.vm_configuration),
+            environment: given(&module.environment).map(|(name, value)| (name.to_owned(), value.clone())).collect(),
+            capabilities: module.allowed_capabilities.clone().map(|names| names.into_iter().collect()),
+            ..Case::default()
+        };
+        (case, module.log_level.map_or(LogLevel::Info, log_level))
     }
 
     pub(crate) fn plugin(&self, host: &Host) -> Plugin {
@@ -128,6 +151,7 @@ fn limits(world: &WorldWire) -> Limits {
     Limits {
         memory: world.limits.memory.and_then(|memory| usize::try_from(memory).ok()).unwrap_or(standard.memory),
         callback: world.limits.callback_milliseconds.map_or(standard.callback, Duration::from_millis),
+        ..standard
     }
 }
 
@@ -156,22 +180,29 @@ fn upstream(path: &str, answers: &[AnswerWire]) -> Result<Upstream, Wrong> {
 }
 
 fn answer(path: &str, wire: &AnswerWire) -> Result<Answer, Wrong> {
-    let failures = [wire.reset, wire.connection_failure, wire.never];
+    let failures = [wire.reset, wire.connection_failure, wire.never, wire.failure];
     let others = failures.into_iter().chain([wire.grpc.is_some()]).filter(|other| *other).count();
     let says_response = wire.status.is_some() || wire.body.is_some() || !wire.headers.is_empty() || !wire.trailers.is_empty();
     if others + usize::from(says_response) > 1 {
-        return wrong(path, "is more than one answer (allowed: a response, or one of `grpc`, `reset`, `connection_failure`, `never`)");
+        return wrong(
+            path,
+            "is more than one answer (allowed: a response, or one of `grpc`, `reset`, `failure`, `connection_failure`, `never`)",
+        );
     }
     let answer = match failures {
         [true, ..] => Answer::reset(),
-        [_, true, _] => Answer::connection_failure(),
-        [.., true] => Answer::never(),
-        [false, false, false] if wire.grpc.is_some() => Answer::grpc(grpc(path, wire.grpc.clone().unwrap_or_default())?),
-        [false, false, false] => {
-            Answer::response(response(path, wire.status, &wire.headers, wire.body.clone().into_iter().collect(), &wire.trailers)?)
-        }
+        [_, true, ..] => Answer::connection_failure(),
+        [_, _, true, _] => Answer::never(),
+        [.., true] => Answer::failure(),
+        [false, false, false, false] if wire.grpc.is_some() => Answer::grpc(grpc(path, wire.grpc.clone().unwrap_or_default())?),
+        [false, false, false, false] => Answer::response(answered(path, wire)?),
     };
     Ok(answer.after(Duration::from_millis(wire.after_milliseconds)))
+}
+
+/// The response of an answer that is one.
+pub(crate) fn answered(path: &str, wire: &AnswerWire) -> Result<Response, Wrong> {
+    response(path, wire.status, &wire.headers, wire.body.clone().into_iter().collect(), &wire.trailers)
 }
 
 fn grpc(path: &str, wire: GrpcWire) -> Result<Grpc, Wrong> {

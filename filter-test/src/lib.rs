@@ -16,6 +16,7 @@
 //! assert_eq!(scenarios.iter().map(Scenario::name).collect::<Vec<_>>(), ["hello.yaml::get", "hello.yaml::post"]);
 //! ```
 
+mod against;
 mod answer;
 mod build;
 mod check;
@@ -29,9 +30,11 @@ mod run;
 mod scenario;
 mod wire;
 
+pub use against::run_against;
 pub use failure::Failure;
 pub use load::{LoadError, load};
-pub use meshwright_wasm_host::Inspection;
+pub use meshwright_filter_envoy::{EnvoyError, Options as EnvoyOptions, find as find_envoy};
+pub use meshwright_wasm_host::{Inspection, LogLevel};
 pub use module::{Compile, ModuleError, load_module, read_module};
 pub use read::ScenarioError;
 pub use report::{failed, human, json, junit};

@@ -15,6 +15,9 @@ pub fn human(results: &[CaseResult], took: Duration) -> String {
         if result.snapshot_written {
             out.push_str(&format!("WROTE  {}\n", result.name));
         }
+        if let Some(why) = &result.skipped {
+            out.push_str(&format!("SKIPPED {}: {why}\n", result.name));
+        }
         if result.passed() {
             continue;
         }
@@ -24,8 +27,10 @@ pub fn human(results: &[CaseResult], took: Duration) -> String {
         }
     }
     let failed = failed(results);
-    let passed = results.len() - failed;
-    out.push_str(&format!("{passed} passed, {failed} failed in {:.2} s\n", took.as_secs_f64()));
+    let skipped = skipped(results);
+    let passed = results.len() - failed - skipped;
+    let also = if skipped == 0 { String::new() } else { format!(", {skipped} skipped") };
+    out.push_str(&format!("{passed} passed, {failed} failed{also} in {:.2} s\n", took.as_secs_f64()));
     out
 }
 
@@ -39,19 +44,24 @@ pub fn failed(results: &[CaseResult]) -> usize {
     results.iter().filter(|result| !result.passed()).count()
 }
 
-/// `{"passed": N, "failed": N, "cases": [{"name", "passed", "seconds", "snapshot_written", "failures": [{"path", "expected", "found", "diff"?}]}]}`
+fn skipped(results: &[CaseResult]) -> usize {
+    results.iter().filter(|result| result.skipped.is_some()).count()
+}
+
+/// `{"passed": N, "failed": N, "skipped": N, "cases": [{"name", "passed", "seconds", "snapshot_written", "skipped", "failures": [{"path", "expected", "found", "diff"?}]}]}`
 #[must_use]
 pub fn json(results: &[CaseResult]) -> Value {
     let cases: Vec<Value> = results
         .iter()
         .map(|result| {
             json!({
-                "name": result.name, "passed": result.passed(), "seconds": result.duration.as_secs_f64(),
-                "snapshot_written": result.snapshot_written, "failures": result.failures,
+                "name": result.name, "passed": result.passed() && result.skipped.is_none(), "seconds": result.duration.as_secs_f64(),
+                "snapshot_written": result.snapshot_written, "skipped": result.skipped, "failures": result.failures,
             })
         })
         .collect();
-    json!({"passed": results.len() - failed(results), "failed": failed(results), "cases": cases})
+    let (failed, skipped) = (failed(results), skipped(results));
+    json!({"passed": results.len() - failed - skipped, "failed": failed, "skipped": skipped, "cases": cases})
 }
 
 /// JUnit XML: a test suite for each file.
@@ -63,7 +73,11 @@ pub fn junit(results: &[CaseResult]) -> Result<String, quick_junit::SerializeErr
     let mut suites: Vec<(String, TestSuite)> = Vec::new();
     for result in results {
         let (file, case) = result.name.split_once("::").unwrap_or((&result.name, &result.name));
-        let status = if result.passed() {
+        let status = if let Some(why) = &result.skipped {
+            let mut status = TestCaseStatus::skipped();
+            status.set_message(why.clone());
+            status
+        } else if result.passed() {
             TestCaseStatus::success()
         } else {
             let text: Vec<String> = result.failures.iter().map(ToString::to_string).collect();

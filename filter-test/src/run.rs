@@ -26,6 +26,8 @@ pub struct CaseResult {
     pub duration: Duration,
     /// Whether `update` wrote a snapshot that was missing or different.
     pub snapshot_written: bool,
+    /// Why it was not compared with Envoy.
+    pub skipped: Option<String>,
 }
 
 impl CaseResult {
@@ -69,7 +71,7 @@ impl Scenario {
                 }
             }
         }
-        CaseResult { name: self.name(), failures, duration: start.elapsed(), snapshot_written }
+        CaseResult { name: self.name(), failures, duration: start.elapsed(), snapshot_written, skipped: None }
     }
 
     fn drive(&self, host: &Host) -> Ran {

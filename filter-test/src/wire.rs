@@ -139,8 +139,10 @@ pub(crate) struct AnswerWire {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Option<Bytes>,
     pub(crate) trailers: HeaderMap,
-    /// The stream is reset: the filter gets a response without headers.
+    /// The service closes the connection instead: the filter gets Envoy's 503.
     pub(crate) reset: bool,
+    /// Envoy gives the call up, as when the answer is too large: the filter gets a response without headers.
+    pub(crate) failure: bool,
     /// The filter gets Envoy's 503.
     pub(crate) connection_failure: bool,
     /// The filter gets Envoy's 504 when its timeout is over, or nothing if it set none.

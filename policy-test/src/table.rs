@@ -74,7 +74,7 @@ fn write(test: &mut Value, column: &str, cell: Value) {
 fn child<'a>(value: &'a mut Value, name: &str) -> &'a mut Value {
     let slot = match value {
         Value::Object(map) => map.entry(name).or_insert(Value::Null),
-        other => other,
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => other,
     };
     if !slot.is_object() {
         *slot = Value::Object(Map::new());

@@ -1,6 +1,6 @@
 //! Test files: what is wrong with one is said with file, line and field; what they expect is compared; what they leave open is told.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -70,66 +70,69 @@ fn failures(test: &str) -> Vec<String> {
     outcome.results.iter().flat_map(|result| result.failures.iter().map(|failure| format!("{}: {failure}", result.line))).collect()
 }
 
+/// Files, and how their error starts.
+const WRONG: &[(&str, &str)] = &[
+    ("tests:\n- name: a\n  wrkload: shop/cart-1\n", "cart_test.yaml:3: tests[0].wrkload: unknown field `wrkload`"),
+    ("tests:\n- name: a\n  workload: cart-1\n", "cart_test.yaml:3: tests[0].workload: found `cart-1` (allowed: `NAMESPACE/NAME`"),
+    ("tests:\n- {name: a, workload: {namespace: shop, nam: x}}\n", "cart_test.yaml:2: tests[0].workload.nam: unknown field `nam`"),
+    (
+        "tests:\n\n- {name: a, workload: shop/crt, expect: deny}\n",
+        "cart_test.yaml:3: tests[0].workload: no WorkloadEntry `shop/crt` (there are: shop/cart-1;",
+    ),
+    ("tests:\n- {name: a, workload: shop/cart-1}\n", "cart_test.yaml:2: tests[0].expect: missing"),
+    ("tests:\n- {name: a, workload: shop/cart-1, expect: {}}\n", "cart_test.yaml:2: tests[0].expect: says nothing"),
+    (
+        "tests:\n- {name: a, workload: shop/cart-1, expect: yes}\n",
+        "cart_test.yaml:2: tests[0].expect: found `yes` (allowed: `allow`, `deny` or `ask`",
+    ),
+    ("tests:\n- {workload: shop/cart-1, expect: deny}\n", "cart_test.yaml:2: tests[0].name: missing"),
+    (
+        "tests:\n- {name: a, workload: shop/cart-1, expect: deny}\n- {name: a, workload: shop/cart-1, expect: deny}\n",
+        "cart_test.yaml:3: tests[1].name: found `a` twice",
+    ),
+    (
+        "tests:\n- {name: a, workload: shop/cart-1, from: web, expect: deny}\n",
+        "cart_test.yaml:2: tests[0].from: found `web` (allowed: `NAMESPACE/SERVICE-ACCOUNT`",
+    ),
+    ("tests:\n- {name: a, workload: shop/cart-1, port: 0, expect: deny}\n", "cart_test.yaml:2: tests[0].port: found 0"),
+    ("tests:\n- {name: a, workload: shop/cart-1, now: today, expect: deny}\n", "cart_test.yaml:2: tests[0]: now: found `today`"),
+    (
+        "tests:\n- {name: a, workload: shop/cart-1, tcp: true, path: /x, expect: deny}\n",
+        "cart_test.yaml:2: tests[0].path: found for a TCP connection",
+    ),
+    ("tests:\n- {name: a, workload: shop/cart-1, token: t, expect: deny}\n", "cart_test.yaml:2: tests[0].token: no token `t`"),
+    (
+        "tokens: {t: {issuer: i}}\ntests:\n- {name: a, workload: shop/cart-1, token: t, expect: deny}\n",
+        "cart_test.yaml:3: tests[0].tokens.t.key: missing",
+    ),
+    ("keys: {k: HS256}\ntests: [{name: a}]\n", "cart_test.yaml:1: keys.k: unknown variant `HS256`"),
+    ("issuers: {\"https://issuer.test\": [k]}\ntests: [{name: a}]\n", "cart_test.yaml: issuers.https://issuer.test: no key `k`"),
+    (
+        "keys: {k: ES256}\nissuers: {other: [k]}\ntests: [{name: a}]\n",
+        "cart_test.yaml: issuers.other: no RequestAuthentication has this issuer (they have: https://issuer.test)",
+    ),
+    ("documents: [nowhere]\ntests: [{name: a}]\n", "cart_test.yaml: documents: the configuration directory `nowhere` does not exist"),
+    (
+        "tests:\n- name: a\n  workload: shop/cart-1\n  table:\n    columns: [path, expect]\n    rows:\n    - [/a, deny]\n    - [/a]\n",
+        "cart_test.yaml:8: tests[0].table.rows[1]: found 1 values for 2 columns",
+    ),
+    (
+        "tests:\n- name: a\n  workload: shop/cart-1\n  table:\n    columns: [pth, expect]\n    rows:\n    - [/a, deny]\n",
+        "cart_test.yaml:7: tests[0].table.rows[0].pth: unknown field `pth`",
+    ),
+    (
+        "tests:\n- name: a\n  workload: shop/cart-1\n  table: {columns: [expect], rows: []}\n",
+        "cart_test.yaml:2: tests[0].table.rows: found none",
+    ),
+    (
+        "tests:\n- name: a\n  workload: shop/cart-1\n  table: {columns: [expect, expect], rows: [[deny, deny]]}\n",
+        "cart_test.yaml:2: tests[0].table.columns[0]: found `expect` twice",
+    ),
+];
+
 #[test]
 fn what_is_wrong_is_said_with_its_place() {
-    for (test, message) in [
-        ("tests:\n- name: a\n  wrkload: shop/cart-1\n", "cart_test.yaml:3: tests[0].wrkload: unknown field `wrkload`"),
-        ("tests:\n- name: a\n  workload: cart-1\n", "cart_test.yaml:3: tests[0].workload: found `cart-1` (allowed: `NAMESPACE/NAME`"),
-        ("tests:\n- {name: a, workload: {namespace: shop, nam: x}}\n", "cart_test.yaml:2: tests[0].workload.nam: unknown field `nam`"),
-        (
-            "tests:\n\n- {name: a, workload: shop/crt, expect: deny}\n",
-            "cart_test.yaml:3: tests[0].workload: no WorkloadEntry `shop/crt` (there are: shop/cart-1;",
-        ),
-        ("tests:\n- {name: a, workload: shop/cart-1}\n", "cart_test.yaml:2: tests[0].expect: missing"),
-        ("tests:\n- {name: a, workload: shop/cart-1, expect: {}}\n", "cart_test.yaml:2: tests[0].expect: says nothing"),
-        (
-            "tests:\n- {name: a, workload: shop/cart-1, expect: yes}\n",
-            "cart_test.yaml:2: tests[0].expect: found `yes` (allowed: `allow`, `deny` or `ask`",
-        ),
-        ("tests:\n- {workload: shop/cart-1, expect: deny}\n", "cart_test.yaml:2: tests[0].name: missing"),
-        (
-            "tests:\n- {name: a, workload: shop/cart-1, expect: deny}\n- {name: a, workload: shop/cart-1, expect: deny}\n",
-            "cart_test.yaml:3: tests[1].name: found `a` twice",
-        ),
-        (
-            "tests:\n- {name: a, workload: shop/cart-1, from: web, expect: deny}\n",
-            "cart_test.yaml:2: tests[0].from: found `web` (allowed: `NAMESPACE/SERVICE-ACCOUNT`",
-        ),
-        ("tests:\n- {name: a, workload: shop/cart-1, port: 0, expect: deny}\n", "cart_test.yaml:2: tests[0].port: found 0"),
-        ("tests:\n- {name: a, workload: shop/cart-1, now: today, expect: deny}\n", "cart_test.yaml:2: tests[0]: now: found `today`"),
-        (
-            "tests:\n- {name: a, workload: shop/cart-1, tcp: true, path: /x, expect: deny}\n",
-            "cart_test.yaml:2: tests[0].path: found for a TCP connection",
-        ),
-        ("tests:\n- {name: a, workload: shop/cart-1, token: t, expect: deny}\n", "cart_test.yaml:2: tests[0].token: no token `t`"),
-        (
-            "tokens: {t: {issuer: i}}\ntests:\n- {name: a, workload: shop/cart-1, token: t, expect: deny}\n",
-            "cart_test.yaml:3: tests[0].tokens.t.key: missing",
-        ),
-        ("keys: {k: HS256}\ntests: [{name: a}]\n", "cart_test.yaml:1: keys.k: unknown variant `HS256`"),
-        ("issuers: {\"https://issuer.test\": [k]}\ntests: [{name: a}]\n", "cart_test.yaml: issuers.https://issuer.test: no key `k`"),
-        (
-            "keys: {k: ES256}\nissuers: {other: [k]}\ntests: [{name: a}]\n",
-            "cart_test.yaml: issuers.other: no RequestAuthentication has this issuer (they have: https://issuer.test)",
-        ),
-        ("documents: [nowhere]\ntests: [{name: a}]\n", "cart_test.yaml: documents: the configuration directory `nowhere` does not exist"),
-        (
-            "tests:\n- name: a\n  workload: shop/cart-1\n  table:\n    columns: [path, expect]\n    rows:\n    - [/a, deny]\n    - [/a]\n",
-            "cart_test.yaml:8: tests[0].table.rows[1]: found 1 values for 2 columns",
-        ),
-        (
-            "tests:\n- name: a\n  workload: shop/cart-1\n  table:\n    columns: [pth, expect]\n    rows:\n    - [/a, deny]\n",
-            "cart_test.yaml:7: tests[0].table.rows[0].pth: unknown field `pth`",
-        ),
-        (
-            "tests:\n- name: a\n  workload: shop/cart-1\n  table: {columns: [expect], rows: []}\n",
-            "cart_test.yaml:2: tests[0].table.rows: found none",
-        ),
-        (
-            "tests:\n- name: a\n  workload: shop/cart-1\n  table: {columns: [expect, expect], rows: [[deny, deny]]}\n",
-            "cart_test.yaml:2: tests[0].table.columns[0]: found `expect` twice",
-        ),
-    ] {
+    for (test, message) in WRONG {
         let found = Folder::new(test).error();
         assert!(found.starts_with(message), "{found}\n  should be\n{message}");
     }

@@ -243,6 +243,8 @@ impl HeadersAction {
 pub(crate) enum DataAction {
     Continue,
     StopAndBuffer,
+    /// Envoy keeps it up to the watermark, which a test's bodies do not reach; the filter does not see it again.
+    StopAndKeep,
     StopNoBuffer,
 }
 
@@ -250,8 +252,8 @@ impl DataAction {
     pub(crate) const fn from_wire(action: u32) -> Self {
         match action {
             0 => Self::Continue,
-            // 2 is stop and buffer up to the watermark, which a test's bodies do not reach.
-            1 | 2 => Self::StopAndBuffer,
+            1 => Self::StopAndBuffer,
+            2 => Self::StopAndKeep,
             _ => Self::StopNoBuffer,
         }
     }

@@ -23,6 +23,10 @@ impl Attributes {
         self.tree.insert(&path, value);
     }
 
+    pub(crate) fn any(&self) -> bool {
+        self.tree != Value::empty_map()
+    }
+
     pub(crate) fn get(&self, path: &[&[u8]]) -> Option<&Value> {
         self.tree.descend(path)
     }

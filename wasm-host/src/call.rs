@@ -30,6 +30,20 @@ pub(crate) struct Restricted {
     place: &'static str,
 }
 
+/// The guest has made the host keep as much as it may.
+#[derive(Debug, thiserror::Error)]
+#[error("the guest calls without end, or hands over too much: the host would spend more than {limit} bytes on it")]
+pub(crate) struct Flooded {
+    limit: usize,
+}
+
+/// Counts a call in either direction.
+pub(crate) fn count(state: &mut State) -> Result<(), Flooded> {
+    let limit = state.settings.limits.host_memory;
+    state.recorder.spend_call();
+    if state.recorder.spent() > limit { Err(Flooded { limit }) } else { Ok(()) }
+}
+
 pub(crate) struct Call<'a>(pub(crate) Caller<'a, State>);
 
 /// Runs a host function of the ABI.
@@ -44,6 +58,7 @@ pub(crate) fn hostcall(
         caller.data_mut().recorder.misuse(Misuse::HostcallInAllocator);
         return Err(wasmtime::Error::new(Restricted { hostcall: name, place }));
     }
+    count(caller.data_mut()).map_err(wasmtime::Error::new)?;
     let mut call = Call(caller);
     let prevented = call.state_mut().prevented(name);
     let status = match prevented.map_or_else(|| body(&mut call), |status| Err(status.into())) {
@@ -72,7 +87,9 @@ impl Call<'_> {
         let memory = self.memory()?;
         let range = range(pointer, len)?;
         let bytes = memory.data(&self.0).get(range).map(<[u8]>::to_vec).ok_or(Status::InvalidMemoryAccess)?;
-        self.state_mut().recorder.copied.from_guest += u64::from(len);
+        let recorder = &mut self.state_mut().recorder;
+        recorder.copied.from_guest += u64::from(len);
+        recorder.spend_bytes(bytes.len());
         Ok(bytes)
     }
 

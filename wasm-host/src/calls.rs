@@ -15,7 +15,7 @@ pub(crate) enum CallEnd {
 
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
-    last_token: u32,
+    tokens: [u32; 3],
     /// The context that gets the answer, by token.
     pub(crate) pending: BTreeMap<u32, u32>,
     /// Calls so far by cluster: which answer is next.
@@ -24,10 +24,37 @@ pub(crate) struct Calls {
     pub(crate) delivering: Option<Message>,
 }
 
+/// What a token is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TokenKind {
+    Http,
+    GrpcCall,
+    GrpcStream,
+}
+
+impl TokenKind {
+    /// `None` for a token that nobody can have got.
+    pub(crate) const fn of(token: u32) -> Option<Self> {
+        match token & 3 {
+            0 => Some(Self::Http),
+            1 => Some(Self::GrpcCall),
+            2 => Some(Self::GrpcStream),
+            _ => None,
+        }
+    }
+}
+
 impl Calls {
-    pub(crate) const fn next_token(&mut self) -> u32 {
-        self.last_token += 1;
-        self.last_token
+    /// Each kind counts by itself; which it is, is in the low bits.
+    pub(crate) fn next_token(&mut self, kind: TokenKind) -> u32 {
+        let [http, call, stream] = &mut self.tokens;
+        let (count, low_bits) = match kind {
+            TokenKind::Http => (http, 0),
+            TokenKind::GrpcCall => (call, 1),
+            TokenKind::GrpcStream => (stream, 2),
+        };
+        *count += 4;
+        *count | low_bits
     }
 
     pub(crate) fn count(&mut self, cluster: &str) -> usize {

@@ -66,6 +66,7 @@ impl Engine {
 
     /// Compiles a module for the pool if it fits in there.
     pub(crate) fn compile(&self, wasm: &[u8]) -> Result<(Arc<Runtime>, Module), LoadError> {
+        check_header(wasm)?;
         if let Some(pooled) = &self.pooled
             && let Ok(module) = self.compile_for(pooled, wasm)
         {
@@ -100,4 +101,19 @@ impl Engine {
             None => compile(),
         }
     }
+}
+
+/// What is no module at all is said in one line, not in the parser's.
+pub(crate) fn check_header(wasm: &[u8]) -> Result<(), LoadError> {
+    const MAGIC: &[u8] = b"\0asm";
+    /// Layer 1 of the version field (Component Model, binary format).
+    const COMPONENT: &[u8] = b"\x0d\0\x01\0";
+    let Some(version) = wasm.strip_prefix(MAGIC) else {
+        let start = wasm.get(..4).unwrap_or(wasm).escape_ascii();
+        return Err(LoadError::Invalid(format!("it begins with `{start}`, not with `\\0asm`")));
+    };
+    if version.starts_with(COMPONENT) {
+        return Err(LoadError::Invalid("it is a component; Envoy takes core modules, such as those for wasm32-wasip1".to_owned()));
+    }
+    Ok(())
 }

@@ -87,7 +87,7 @@ struct DeclarePropertyArguments {
 /// The property's name, and whether it can be set only once.
 pub(crate) fn property_argument(argument: &[u8]) -> Result<(String, bool), Status> {
     let DeclarePropertyArguments { name, readonly } = DeclarePropertyArguments::decode(argument).map_err(|_| Status::BadArgument)?;
-    if name.is_empty() { Err(Status::BadArgument) } else { Ok((name, readonly)) }
+    Ok((name, readonly))
 }
 
 /// The zlib format (RFC 1950).

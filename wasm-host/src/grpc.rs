@@ -22,6 +22,8 @@ pub struct Grpc {
     pub(crate) status: u32,
     pub(crate) text: String,
     pub(crate) on_send: bool,
+    /// What Envoy says of how it came to the status, if not that the upstream sent it.
+    pub(crate) details: Option<&'static str>,
 }
 
 impl Grpc {
@@ -35,6 +37,12 @@ impl Grpc {
     #[must_use]
     pub fn status(status: u32, text: impl Into<String>) -> Self {
         Self { status, text: text.into(), ..Self::default() }
+    }
+
+    /// Envoy's own status, when the service did not answer.
+    pub(crate) fn of_envoy(text: &str, details: &'static str) -> Self {
+        const UNAVAILABLE: u32 = 14;
+        Self { details: Some(details), ..Self::status(UNAVAILABLE, text) }
     }
 
     /// One more message, of a stream.

@@ -69,6 +69,14 @@ impl Headers {
         self.0.insert(place.min(self.0.len()), (key, value.into()));
     }
 
+    /// As [`set`](Self::set), but in the place where a new header goes: behind all others, and a pseudo header behind those.
+    pub(crate) fn replace(&mut self, name: impl AsRef<[u8]>, value: impl Into<Vec<u8>>) {
+        let key = name.as_ref().to_ascii_lowercase();
+        self.remove(&key);
+        let place = if key.starts_with(b":") { self.0.iter().take_while(|(name, _)| name.starts_with(b":")).count() } else { self.0.len() };
+        self.0.insert(place, (key, value.into()));
+    }
+
     /// Removes every value of `name`.
     pub fn remove(&mut self, name: impl AsRef<[u8]>) {
         self.0.retain(|(key, _)| !key.eq_ignore_ascii_case(name.as_ref()));

@@ -2,6 +2,7 @@
 //! one made here; then log, done, delete. A filter that pauses is waited for on the virtual clock.
 
 mod chain;
+mod envoys_own;
 mod phases;
 mod reply;
 
@@ -16,20 +17,19 @@ use crate::stream::{Side, Stream};
 use crate::vm::{Trapped, Vm};
 
 pub(crate) use chain::chain;
+pub(crate) use envoys_own::reset;
 use phases::Which;
 pub(crate) use reply::grpc_status;
 
 /// How long a paused stream is waited for: Envoy's default for idle streams.
 const IDLE: Duration = Duration::from_secs(300);
 
-const RESET: &str = "upstream_reset_before_response_started{connection_termination}";
-
 /// Why a phase does not lead to the next.
 #[derive(Debug)]
 enum Stop {
     Reply(LocalReply),
-    /// Envoy itself answers, with this status and these details.
-    Envoy(u16, &'static str),
+    /// Envoy itself answers so.
+    Envoy(LocalReply),
     Closed,
     Hung,
     Trapped,
@@ -87,18 +87,19 @@ pub(crate) fn exchange(vm: &mut Vm, root: u32, request: Request) -> (Outcome, St
 /// What comes of a request when there is no filter.
 pub(crate) fn bypass(request: Request) -> Outcome {
     let Request { headers, chunks, trailers, reply, .. } = request;
-    if let Some((status, details)) = refused_by_router(&headers) {
-        let client_response = Some(reply::own(status, ""));
-        return Outcome { client_response, code_details: Some(details.to_owned()), ..Outcome::default() };
+    let envoys_own = |local: LocalReply| (reply::message(reply::response(&local, grpc_request(&headers))), local.details);
+    if let Some(local) = envoys_own::to_request(&headers, false) {
+        let (response, details) = envoys_own(local);
+        return Outcome { client_response: Some(response), code_details: Some(details), ..Outcome::default() };
     }
     let (client_response, details) = match reply {
-        UpstreamReply::Response(response) => (reply::message(response), "via_upstream"),
-        UpstreamReply::Reset => (reply::own(503, ""), RESET),
+        UpstreamReply::Response(response) => (reply::message(response), "via_upstream".to_owned()),
+        UpstreamReply::Reset => envoys_own(envoys_own::reset()),
     };
     Outcome {
         upstream_request: Some(crate::calls::message(headers, &chunks, trailers)),
         client_response: Some(client_response),
-        code_details: Some(details.to_owned()),
+        code_details: Some(details),
         ..Outcome::default()
     }
 }
@@ -113,7 +114,7 @@ impl<'a> Exchange<'a> {
         let stop = match self.decode(chunks) {
             Ok(()) => match reply {
                 UpstreamReply::Response(response) => return self.encode(response, "via_upstream", false).map(|_| ()),
-                UpstreamReply::Reset => Stop::Envoy(503, RESET),
+                UpstreamReply::Reset => Stop::Envoy(envoys_own::reset()),
             },
             Err(stop) => stop,
         };
@@ -124,7 +125,7 @@ impl<'a> Exchange<'a> {
                 self.outcome.local_reply = Some(local);
                 self.encode(response, &details, true).map(|_| ())
             }
-            Stop::Envoy(status, details) => self.encode(Response::new(status), details, true).map(|_| ()),
+            Stop::Envoy(local) => self.encode(reply::response(&local, grpc), &local.details, true).map(|_| ()),
             Stop::Closed | Stop::Hung | Stop::Trapped | Stop::Crash => Err(stop),
         }
     }
@@ -132,10 +133,11 @@ impl<'a> Exchange<'a> {
     fn decode(&mut self, chunks: Vec<Vec<u8>>) -> Result<(), Stop> {
         let has_trailers = self.stream().is_some_and(|stream| stream.request.trailers.is_some());
         let ends = chunks.is_empty() && !has_trailers;
+        let forwarded = self.stream().is_some_and(|stream| stream.request.headers.get("x-forwarded-proto").is_some());
         let goes_on = self.headers_phase(Which::Request, ends)?;
         let headers = self.stream().map(|stream| stream.request.headers.clone()).unwrap_or_default();
-        if let Some((status, details)) = refused_by_router(&headers).filter(|_| self.is_last) {
-            return Err(Stop::Envoy(status, details));
+        if let Some(local) = envoys_own::to_request(&headers, forwarded).filter(|_| self.is_last) {
+            return Err(Stop::Envoy(local));
         }
         self.outcome.upstream_request = Some(Message { headers, ..Message::default() });
         if goes_on && !ends {
@@ -147,7 +149,10 @@ impl<'a> Exchange<'a> {
 
     /// A reply that is made here has its end in the last piece of its body; an upstream's has it in an empty one of its own.
     fn encode(&mut self, response: Response, details: &str, local: bool) -> Result<Onward, Stop> {
-        let Response { headers, chunks, trailers } = response;
+        let Response { headers, mut chunks, mut trailers } = response;
+        if self.stream().is_some_and(|stream| stream.request.headers.get(":method") == Some(b"HEAD")) {
+            (chunks, trailers) = (Vec::new(), Headers::new());
+        }
         let has_trailers = !trailers.is_empty();
         let ends = chunks.is_empty() && !has_trailers;
         if let Some(stream) = self.stream_mut() {
@@ -165,9 +170,16 @@ impl<'a> Exchange<'a> {
                     self.replace_response(&message, &local.details);
                     self.outcome.client_response = Some(message);
                 } else {
+                    self.set_details(&local.details);
                     self.vm.state_mut().recorder.misuse(Misuse::ReplyAfterHeaders);
                 }
                 self.outcome.local_reply = Some(local);
+                Ok(Onward::Client)
+            }
+            Err(Stop::Envoy(local)) => {
+                let message = reply::message(reply::response(&local, self.is_grpc()));
+                self.replace_response(&message, &local.details);
+                self.outcome.client_response = Some(message);
                 Ok(Onward::Client)
             }
             other => other.map(|()| Onward::Next),
@@ -177,6 +189,9 @@ impl<'a> Exchange<'a> {
     fn encode_phases(&mut self, ends: bool, pieces: Vec<(Vec<u8>, bool)>, has_trailers: bool) -> Result<(), Stop> {
         let goes_on = self.headers_phase(Which::Response, ends)?;
         let headers = self.stream().map(|stream| stream.response.headers.clone()).unwrap_or_default();
+        if let Some(local) = envoys_own::to_response(&headers) {
+            return Err(Stop::Envoy(local));
+        }
         self.outcome.client_response = Some(Message { headers, ..Message::default() });
         if goes_on && !ends {
             self.body_phase(Which::Response, pieces, has_trailers)?;
@@ -190,15 +205,21 @@ impl<'a> Exchange<'a> {
         let ended = match ran {
             Ok(()) => Ended::Completed,
             Err(Stop::Closed) => {
-                self.set_details("wasm_close_stream");
+                if self.stream().is_some_and(|stream| stream.code_details.is_none()) {
+                    self.set_details("wasm_close_stream");
+                }
                 Ended::Closed
             }
-            Err(Stop::Hung) => Ended::Hung,
+            Err(Stop::Hung) => {
+                // In the end the client gives up.
+                self.set_details("downstream_remote_disconnect");
+                Ended::Hung
+            }
             Err(Stop::Crash) => return Ended::EnvoyCrash,
             Err(Stop::Trapped | Stop::Reply(_) | Stop::Envoy(..)) => return self.fail(),
         };
         match self.first_farewell().and_then(|()| self.second_farewell()) {
-            Ok(()) if self.vm.state().recorder.misuse.contains(&Misuse::ReplyInLog) => Ended::EnvoyCrash,
+            Ok(()) if self.vm.state().recorder.misuse.iter().any(|misuse| misuse.ends_envoy()) => Ended::EnvoyCrash,
             Ok(()) => ended,
             Err(Trapped) => self.fail(),
         }
@@ -282,8 +303,7 @@ impl<'a> Exchange<'a> {
     }
 
     fn is_grpc(&self) -> bool {
-        let content_type = self.stream().and_then(|stream| stream.request.headers.text("content-type"));
-        content_type.is_some_and(|kind| kind == "application/grpc" || kind.starts_with("application/grpc+"))
+        self.stream().is_some_and(|stream| grpc_request(&stream.request.headers))
     }
 
     fn stream(&self) -> Option<&Stream> {
@@ -301,14 +321,6 @@ fn pieces(chunks: Vec<Vec<u8>>, has_trailers: bool) -> Vec<(Vec<u8>, bool)> {
     chunks.into_iter().map(|chunk| (chunk, false)).chain(end).collect()
 }
 
-/// What a filter can leave of a request that Envoy's router does not send on.
-fn refused_by_router(headers: &Headers) -> Option<(u16, &'static str)> {
-    if headers.get(":path").is_none() || headers.get(":authority").is_none() {
-        return Some((404, "route_not_found"));
-    }
-    let invalid = |value: &[u8]| value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0));
-    if headers.iter().any(|(_, value)| invalid(value)) {
-        return Some((503, "invalid_header_value"));
-    }
-    headers.get(":method").is_none().then_some((503, "filter_removed_required_request_headers"))
+fn grpc_request(headers: &Headers) -> bool {
+    headers.text("content-type").is_some_and(|kind| kind == "application/grpc" || kind.starts_with("application/grpc+"))
 }

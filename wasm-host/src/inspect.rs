@@ -4,6 +4,7 @@
 use wasmparser::{BinaryReaderError, ExternalKind, Parser, Payload, TypeRef};
 
 use crate::abi::AbiVersion;
+use crate::engine::check_header;
 use crate::host::Host;
 
 /// What a module is made of.
@@ -28,6 +29,8 @@ pub struct Inspection {
     pub initial_memory: u64,
     /// The most memory that the module itself allows, in bytes.
     pub maximum_memory: Option<u64>,
+    /// Whether it exports a memory as `memory`.
+    pub exports_memory: bool,
     /// Why Envoy would not load it.
     pub refused: Option<String>,
     /// What a test would run into: things that load and then do harm.
@@ -43,6 +46,10 @@ impl Inspection {
     #[must_use]
     pub fn of(wasm: &[u8]) -> Self {
         let mut found = Self { size: wasm.len(), ..Self::default() };
+        if let Err(error) = check_header(wasm) {
+            found.refused = Some(error.to_string());
+            return found;
+        }
         if let Err(error) = found.read(wasm) {
             found.refused = Some(format!("not a valid WebAssembly module: {error}"));
             return found;
@@ -78,6 +85,7 @@ impl Inspection {
                         let export = export?;
                         match AbiVersion::ALL.into_iter().find(|version| version.marker() == export.name) {
                             Some(version) => self.abi_versions.push(version),
+                            None if export.kind == ExternalKind::Memory => self.exports_memory |= export.name == "memory",
                             None if export.kind == ExternalKind::Func => self.exports.push(export.name.to_owned()),
                             None => {}
                         }
@@ -112,6 +120,7 @@ impl Inspection {
             ),
             (!has_section("name"), "there is no `name` section: Envoy's backtraces will have no names".to_owned()),
             (has_section(".debug_"), "there are debug sections: every worker of Envoy loads them".to_owned()),
+            (!self.exports_memory, "no memory is exported as `memory`: nothing can be handed to the module or read from it".to_owned()),
             (self.initial_memory > MOST_MEMORY, "the memory at the start is more than the 1 GiB that Envoy gives".to_owned()),
             (
                 !self.exports.iter().any(|export| export.starts_with("proxy_on_")),

@@ -15,6 +15,9 @@ use std::time::Duration;
 pub struct Limits {
     /// Bytes of linear memory; beyond it `memory.grow` fails. Envoy's is 1 GiB.
     pub memory: usize,
+    /// About how many bytes of its own memory the host spends for the guest until the next report: every call in either direction counts some,
+    /// and all that the guest hands over. Beyond it the guest traps. Envoy has no such limit: a loop takes all of its memory.
+    pub host_memory: usize,
     /// Wall-clock time of one callback; beyond it the callback traps. Envoy has no such limit: a loop blocks its worker for ever.
     pub callback: Duration,
 }
@@ -38,6 +41,6 @@ pub enum FailurePolicy {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory: 1 << 30, callback: Duration::from_secs(10) }
+        Self { memory: 1 << 30, host_memory: 1 << 30, callback: Duration::from_secs(10) }
     }
 }

@@ -141,6 +141,44 @@ impl Request {
         self.reply = UpstreamReply::Reset;
         self
     }
+
+    /// What the client sends, with the pseudo headers.
+    #[must_use]
+    pub const fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// The body, in the pieces in which it is sent.
+    #[must_use]
+    pub fn chunks(&self) -> &[Vec<u8>] {
+        &self.chunks
+    }
+
+    /// What follows the body.
+    #[must_use]
+    pub const fn trailers(&self) -> &Headers {
+        &self.trailers
+    }
+
+    /// What the upstream answers; `None` when it resets the stream.
+    #[must_use]
+    pub const fn response(&self) -> Option<&Response> {
+        match &self.reply {
+            UpstreamReply::Response(response) => Some(response),
+            UpstreamReply::Reset => None,
+        }
+    }
+
+    /// Whether attributes were given that the host would not know by itself.
+    #[must_use]
+    pub fn has_properties(&self) -> bool {
+        self.attributes.any()
+    }
+
+    /// The filter state that was given.
+    pub fn given_filter_state(&self) -> impl Iterator<Item = (&[u8], &Value)> {
+        self.attributes.filter_state.iter().map(|(name, value)| (name.as_slice(), value))
+    }
 }
 
 /// A response of an upstream, or of a service that a filter calls.
@@ -186,5 +224,23 @@ impl Response {
     pub fn trailer(mut self, name: impl AsRef<[u8]>, value: impl Into<Vec<u8>>) -> Self {
         self.trailers.add(name, value);
         self
+    }
+
+    /// With `:status`.
+    #[must_use]
+    pub const fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// The body, in the pieces in which it is sent.
+    #[must_use]
+    pub fn chunks(&self) -> &[Vec<u8>] {
+        &self.chunks
+    }
+
+    /// What follows the body.
+    #[must_use]
+    pub const fn trailers(&self) -> &Headers {
+        &self.trailers
     }
 }

@@ -11,19 +11,18 @@ pub(crate) struct Metrics {
     counters: Vec<String>,
     gauges: Vec<String>,
     histograms: Vec<String>,
-    stats: BTreeMap<String, Metric>,
+    /// A name can be of several kinds, which are statistics of their own.
+    stats: BTreeMap<(String, u32), Metric>,
 }
 
 impl Metrics {
     pub(crate) fn define(&mut self, kind: MetricType, name: String) -> Result<u32, Status> {
-        let stat = self.stats.entry(name.clone()).or_insert_with(|| Metric { kind, value: 0, records: Vec::new() });
-        if stat.kind != kind {
-            return Err(Status::BadArgument);
-        }
-        let (names, low_bits) = match kind {
-            MetricType::Counter => (&mut self.counters, 0),
-            MetricType::Gauge => (&mut self.gauges, 1),
-            MetricType::Histogram => (&mut self.histograms, 2),
+        let low_bits = low_bits(kind);
+        self.stats.entry((name.clone(), low_bits)).or_insert_with(|| Metric { kind, value: 0, records: Vec::new() });
+        let names = match kind {
+            MetricType::Counter => &mut self.counters,
+            MetricType::Gauge => &mut self.gauges,
+            MetricType::Histogram => &mut self.histograms,
         };
         names.push(name);
         let index = u32::try_from(names.len()).map_err(|_| Status::InternalFailure)?;
@@ -33,7 +32,7 @@ impl Metrics {
     /// Statistics outlive the VM that defined them; ids do not.
     pub(crate) fn keep_values_of(&mut self, before: Self) {
         for (name, mut metric) in before.stats {
-            if let Some(new) = self.stats.get(&name).filter(|new| new.kind == metric.kind) {
+            if let Some(new) = self.stats.get(&name) {
                 metric.value = metric.value.saturating_add(new.value);
                 metric.records.extend(&new.records);
             }
@@ -42,6 +41,7 @@ impl Metrics {
     }
 
     pub(crate) fn get(&mut self, id: u32) -> Result<i64, Status> {
+        has_value(id)?;
         let metric = self.find(id)?;
         match metric.kind {
             MetricType::Counter | MetricType::Gauge => Ok(metric.value),
@@ -50,6 +50,7 @@ impl Metrics {
     }
 
     pub(crate) fn increment(&mut self, id: u32, offset: i64) -> Result<(), Status> {
+        has_value(id)?;
         let metric = self.find(id)?;
         match metric.kind {
             MetricType::Counter if offset <= 0 => Err(Status::BadArgument),
@@ -76,7 +77,7 @@ impl Metrics {
     }
 
     pub(crate) fn snapshot(&self) -> BTreeMap<String, Metric> {
-        self.stats.clone()
+        self.stats.iter().map(|((name, _), metric)| (name.clone(), metric.clone())).collect()
     }
 
     fn find(&mut self, id: u32) -> Result<&mut Metric, Status> {
@@ -88,6 +89,19 @@ impl Metrics {
         };
         let index = usize::try_from(id >> 2).ok().and_then(|index| index.checked_sub(1));
         let name = index.and_then(|index| names.get(index)).ok_or(Status::NotFound)?;
-        self.stats.get_mut(name).ok_or(Status::NotFound)
+        self.stats.get_mut(&(name.clone(), id & 3)).ok_or(Status::NotFound)
     }
+}
+
+const fn low_bits(kind: MetricType) -> u32 {
+    match kind {
+        MetricType::Counter => 0,
+        MetricType::Gauge => 1,
+        MetricType::Histogram => 2,
+    }
+}
+
+/// Histograms can only be recorded to; that is found before whether there is one of that id.
+const fn has_value(id: u32) -> Result<(), Status> {
+    if id & 3 < low_bits(MetricType::Histogram) { Ok(()) } else { Err(Status::BadArgument) }
 }

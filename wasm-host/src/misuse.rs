@@ -10,7 +10,13 @@ pub enum Misuse {
     /// Envoy crashes.
     #[error("`proxy_send_local_response` in `proxy_on_log`: Envoy logs without end and crashes")]
     ReplyInLog,
-    /// The client sees a second response inside the body.
+    /// Envoy crashes.
+    #[error("`proxy_close_stream` in `proxy_on_log`: Envoy logs without end and crashes")]
+    CloseInLog,
+    /// Envoy crashes.
+    #[error("`proxy_grpc_call` or `proxy_grpc_stream` with a service that names nothing: Envoy crashes")]
+    GrpcServiceEmpty,
+    /// The client sees a second response inside the body; without a body, Envoy crashes.
     #[error("`proxy_continue_stream(RESPONSE)` in `proxy_on_response_headers`, which then continues: the headers are sent twice")]
     ResponseHeadersTwice,
     /// Status 2, or an empty map.
@@ -91,9 +97,11 @@ impl Severity {
 
 impl Misuse {
     /// Every kind there is.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::ResumeResponseInRequest,
         Self::ReplyInLog,
+        Self::CloseInLog,
+        Self::GrpcServiceEmpty,
         Self::ResponseHeadersTwice,
         Self::MapOutsidePhase,
         Self::AttributeOutsidePhase,
@@ -111,12 +119,20 @@ impl Misuse {
         Self::ContextNeverDone,
     ];
 
+    /// Whether Envoy crashes at it.
+    #[must_use]
+    pub const fn ends_envoy(self) -> bool {
+        matches!(self, Self::ResumeResponseInRequest | Self::ReplyInLog | Self::CloseInLog | Self::GrpcServiceEmpty)
+    }
+
     /// A short name that does not change.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::ResumeResponseInRequest => "resume_response_in_request",
             Self::ReplyInLog => "reply_in_log",
+            Self::CloseInLog => "close_in_log",
+            Self::GrpcServiceEmpty => "grpc_service_empty",
             Self::ResponseHeadersTwice => "response_headers_twice",
             Self::MapOutsidePhase => "map_outside_phase",
             Self::AttributeOutsidePhase => "attribute_outside_phase",
@@ -139,7 +155,12 @@ impl Misuse {
     #[must_use]
     pub const fn severity(self) -> Severity {
         match self {
-            Self::ResumeResponseInRequest | Self::ReplyInLog | Self::ResponseHeadersTwice | Self::FirstValueOnly => Severity::Critical,
+            Self::ResumeResponseInRequest
+            | Self::ReplyInLog
+            | Self::CloseInLog
+            | Self::GrpcServiceEmpty
+            | Self::ResponseHeadersTwice
+            | Self::FirstValueOnly => Severity::Critical,
             Self::MapOutsidePhase
             | Self::ReplyAfterHeaders
             | Self::PauseForNothing

@@ -22,7 +22,8 @@ const FROM_REQUEST_HEADERS: [&[u8]; 10] =
 pub(crate) fn find(state: &State, path: &[&[u8]]) -> Option<Value> {
     let stream = state.stream();
     let found = stream.and_then(|stream| find_in_stream(stream, path));
-    found.or_else(|| state.settings.attributes.get(path).cloned()).or_else(|| of_plugin(state, path))
+    let found = found.or_else(|| state.settings.attributes.get(path).cloned()).or_else(|| of_plugin(state, path));
+    found.or_else(|| stream.and_then(|_| of_any_connection(path))).or_else(|| whole(path))
 }
 
 /// Whether this comes from the request's headers, and they are not there now.
@@ -34,6 +35,26 @@ fn hidden_in(stream: &Stream, path: &[&[u8]]) -> bool {
     matches!(path, [b"request", name, ..] if FROM_REQUEST_HEADERS.contains(name))
         && !headers_visible(stream, &stream.request)
         && !stream.is_tcp
+}
+
+/// Of these only the parts can be had: all of one at once is more than a plain map.
+fn whole(path: &[&[u8]]) -> Option<Value> {
+    let known: [&[u8]; 6] = [b"request", b"response", b"connection", b"source", b"destination", b"upstream"];
+    let unserializable = || Value::Map(BTreeMap::from([(Vec::new(), Value::empty_map())]));
+    matches!(path, [name] if known.contains(name)).then(unserializable)
+}
+
+/// What every connection has, of one whose ends nobody named: in plain text, on loopback.
+fn of_any_connection(path: &[&[u8]]) -> Option<Value> {
+    Some(match path {
+        [b"connection", b"mtls"] => Value::Bool(false),
+        [b"connection", b"requested_server_name"] => "".into(),
+        [b"source", b"address"] => "127.0.0.1:50000".into(),
+        [b"source", b"port"] => Value::Integer(50_000),
+        [b"destination", b"address"] => "127.0.0.1:10000".into(),
+        [b"destination", b"port"] => Value::Integer(10_000),
+        _ => return None,
+    })
 }
 
 fn of_plugin(state: &State, path: &[&[u8]]) -> Option<Value> {
@@ -111,7 +132,7 @@ fn response(stream: &Stream, path: &[&[u8]]) -> Option<Value> {
     match path {
         [b"code"] if side.present => side.headers.text(":status")?.parse().ok().map(Value::Integer),
         [b"code_details"] => stream.code_details.as_deref().map(Value::from),
-        [b"grpc_status"] if visible => side.headers.text("grpc-status")?.parse().ok().map(Value::Integer),
+        [b"grpc_status"] if side.present => grpc_status(side).map(Value::Integer),
         [b"headers"] if visible => Some(all(&side.headers)),
         [b"headers"] => Some(Value::empty_map()),
         [b"headers", name] if visible => side.headers.joined(name).map(Value::Bytes),
@@ -121,6 +142,15 @@ fn response(stream: &Stream, path: &[&[u8]]) -> Option<Value> {
         [b"total_size"] => Some(integer(side.received + if side.present { side.headers.byte_size() } else { 0 })),
         _ => None,
     }
+}
+
+/// What the response says, else what follows from its HTTP status.
+fn grpc_status(side: &Side) -> Option<i64> {
+    let said = |headers: &Headers| headers.text("grpc-status").and_then(|status| status.parse().ok());
+    let status = side.headers.text(":status").and_then(|status| status.parse().ok());
+    said(&side.headers)
+        .or_else(|| side.trailers.as_ref().and_then(said))
+        .or_else(|| status.map(|status| i64::from(crate::http::grpc_status(status))))
 }
 
 fn header(headers: &Headers, name: &[u8]) -> Option<Value> {

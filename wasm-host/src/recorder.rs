@@ -7,7 +7,11 @@ use crate::misuse::Misuse;
 use crate::report::{HttpCall, LogLine, TraceEvent, Trap};
 
 const MOST_EVENTS: usize = 100_000;
-const MOST_LOG_BYTES: usize = 16 << 20;
+pub(crate) const MOST_LOG_BYTES: usize = 16 << 20;
+/// What a call in either direction may leave in the host: events, entries of maps, a timer.
+const CALL: usize = 256;
+/// What a byte that the guest hands over may become: many empty pairs are more than their form on the wire.
+const BYTE: usize = 4;
 
 /// What went between host and guest.
 #[derive(Debug, Clone, Copy, Default)]
@@ -30,6 +34,8 @@ pub(crate) struct Recorder {
     pub(crate) dropped: u64,
     pub(crate) copied: Copied,
     log_bytes: usize,
+    /// About what the guest has made the host keep.
+    spent: usize,
 }
 
 impl Recorder {
@@ -40,6 +46,18 @@ impl Recorder {
             return;
         }
         self.logs.push(LogLine { level, context, message: String::from_utf8_lossy(message).into_owned() });
+    }
+
+    pub(crate) const fn spend_call(&mut self) {
+        self.spent = self.spent.saturating_add(CALL);
+    }
+
+    pub(crate) const fn spend_bytes(&mut self, bytes: usize) {
+        self.spent = self.spent.saturating_add(bytes.saturating_mul(BYTE));
+    }
+
+    pub(crate) const fn spent(&self) -> usize {
+        self.spent
     }
 
     pub(crate) fn hostcall(&mut self, name: &'static str, status: Status) {

@@ -272,6 +272,8 @@ pub enum TrapKind {
     StackOverflow,
     /// A host function was called where none may be: inside the allocator or while the module initialises.
     Restricted,
+    /// The guest called without end, or handed over more than the host takes: [`Limits::host_memory`](crate::Limits::host_memory).
+    Flood,
     /// Any other.
     Other,
 }

@@ -22,6 +22,8 @@ struct Inner {
     last_cas: u32,
     data: BTreeMap<(String, Vec<u8>), (Vec<u8>, u32)>,
     queues: Vec<Queue>,
+    /// Tokens by `vm_id` and name.
+    tokens: BTreeMap<(String, Vec<u8>), u32>,
     last_vm: u64,
     /// Entries that the VM which registered the queue has not been told of.
     announced: Vec<(u64, u32)>,
@@ -29,8 +31,6 @@ struct Inner {
 
 #[derive(Debug)]
 struct Queue {
-    vm_id: String,
-    name: Vec<u8>,
     entries: VecDeque<Vec<u8>>,
     /// The VM that registered it last, and is told of entries.
     owner: u64,
@@ -90,20 +90,18 @@ impl Shared {
 
     /// The last VM to register a queue owns it.
     pub(crate) fn register_queue(&self, vm: u64, vm_id: &str, name: &[u8]) -> u32 {
-        if let Some(token) = self.resolve_queue(vm_id, name) {
-            // It has just been found.
-            let _ = self.with_queue(token, |queue| queue.owner = vm);
-            return token;
-        }
         let mut inner = self.lock();
-        inner.queues.push(Queue { vm_id: vm_id.to_owned(), name: name.to_vec(), entries: VecDeque::new(), owner: vm });
-        crate::abi::length(inner.queues.len())
+        let next = crate::abi::length(inner.queues.len() + 1);
+        let token = *inner.tokens.entry((vm_id.to_owned(), name.to_vec())).or_insert(next);
+        match usize::try_from(token).ok().and_then(|token| inner.queues.get_mut(token - 1)) {
+            Some(queue) => queue.owner = vm,
+            None => inner.queues.push(Queue { entries: VecDeque::new(), owner: vm }),
+        }
+        token
     }
 
     pub(crate) fn resolve_queue(&self, vm_id: &str, name: &[u8]) -> Option<u32> {
-        let inner = self.lock();
-        let index = inner.queues.iter().position(|queue| queue.vm_id == vm_id && queue.name == name)?;
-        Some(crate::abi::length(index + 1))
+        self.lock().tokens.get(&(vm_id.to_owned(), name.to_vec())).copied()
     }
 
     pub(crate) fn enqueue(&self, token: u32, entry: Vec<u8>) -> Result<(), Status> {

@@ -41,8 +41,8 @@ pub(crate) struct State {
     pub(crate) streams: BTreeMap<u32, Stream>,
     /// The plugin configuration, readable only while the plugin is configured.
     pub(crate) configuring: Option<Vec<u8>>,
-    /// Buffer 8. Whatever was given out last stays in it, as in Envoy.
-    pub(crate) scratch: Vec<u8>,
+    /// Buffer 8 of each context. Whatever it asked for last stays in it, as in Envoy.
+    pub(crate) scratch: BTreeMap<u32, Vec<u8>>,
     pub(crate) last_status: (u32, String),
     /// Queues that this VM registered, and the context to tell of entries.
     pub(crate) queues: BTreeMap<u32, u32>,
@@ -51,8 +51,8 @@ pub(crate) struct State {
     pub(crate) metrics: Metrics,
     pub(crate) calls: Calls,
     pub(crate) grpc: GrpcCalls,
-    /// By `declare_property`: whether each can be set only once in a stream.
-    pub(crate) declared_properties: BTreeMap<Vec<u8>, bool>,
+    /// By `declare_property`, for each context: whether each can be set only once in a stream. Only those of roots have an effect.
+    pub(crate) declared_properties: BTreeMap<u32, BTreeMap<Vec<u8>, bool>>,
     pub(crate) recorder: Recorder,
     /// Calls of functions that have faults, since the VM started.
     counted: BTreeMap<&'static str, u64>,
@@ -87,7 +87,7 @@ impl State {
             roots: BTreeMap::new(),
             streams: BTreeMap::new(),
             configuring: None,
-            scratch: Vec::new(),
+            scratch: BTreeMap::new(),
             last_status: (0, String::new()),
             queues: BTreeMap::new(),
             timeline: Timeline::new(settings.now),

@@ -13,6 +13,8 @@ pub(crate) struct Side {
     /// Whether the guest may read and write the headers.
     pub(crate) headers_open: bool,
     pub(crate) body: Vec<u8>,
+    /// Held back before, and not shown to the filter again.
+    pub(crate) kept: Vec<u8>,
     pub(crate) body_open: bool,
     pub(crate) trailers: Option<Headers>,
     pub(crate) trailers_open: bool,

@@ -1,5 +1,7 @@
 //! The TCP connection state machine: new connection, data both ways, closes; then done, log, delete.
 
+use std::time::Duration;
+
 use crate::abi::length;
 use crate::report::{Ended, TcpOutcome};
 use crate::script::{Tcp, TcpStep};
@@ -7,7 +9,9 @@ use crate::stream::{Side, Stream};
 use crate::vm::{Trapped, Vm};
 
 /// How long a paused connection is waited for: Envoy's default idle timeout of TCP proxying.
-const IDLE: std::time::Duration = std::time::Duration::from_secs(3600);
+const IDLE: Duration = Duration::from_secs(3600);
+/// How long a client waits for a connection that the filter holds before it closes it.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 const LOCAL: u32 = 1;
 const REMOTE: u32 = 2;
@@ -76,9 +80,10 @@ impl Connection<'_> {
                     closed = true;
                 }
                 TcpStep::UpstreamClose => {
-                    self.upstream(Vec::new(), true)?;
-                    self.call("proxy_on_upstream_connection_close", &[UNKNOWN])?;
-                    self.call("proxy_on_downstream_connection_close", &[LOCAL])?;
+                    self.close_by_upstream()?;
+                    // The client sees the end and closes too.
+                    self.downstream(Vec::new(), true)?;
+                    self.call("proxy_on_downstream_connection_close", &[REMOTE])?;
                     closed = true;
                 }
             }
@@ -89,12 +94,43 @@ impl Connection<'_> {
         self.close_by_client()
     }
 
+    /// Envoy hands the end on, the upstream closes too, and then Envoy closes the client's connection.
     fn close_by_client(&mut self) -> Result<(), Stop> {
+        // A client that has all it waits for, or gave up.
+        self.let_happen(PATIENCE)?;
         self.downstream(Vec::new(), true)?;
         if self.paused {
             self.wait()?;
         }
-        self.call("proxy_on_downstream_connection_close", &[REMOTE])?;
+        self.close_by_upstream()?;
+        self.call("proxy_on_downstream_connection_close", &[LOCAL])?;
+        Ok(())
+    }
+
+    fn close_by_upstream(&mut self) -> Result<(), Stop> {
+        self.upstream(Vec::new(), true)?;
+        self.call("proxy_on_upstream_connection_close", &[UNKNOWN])?;
+        Ok(())
+    }
+
+    fn give_up(&mut self) -> Result<(), Trapped> {
+        let size = self.fill(false, Vec::new());
+        self.call("proxy_on_upstream_data", &[size, 1])?;
+        self.call("proxy_on_upstream_connection_close", &[UNKNOWN])?;
+        self.call("proxy_on_downstream_connection_close", &[LOCAL])?;
+        Ok(())
+    }
+
+    /// Lets happen what can resume a connection that is paused, for a while.
+    fn let_happen(&mut self, time: Duration) -> Result<(), Stop> {
+        let until = self.vm.state().timeline.now().saturating_add(time);
+        while self.paused && self.vm.next_event(until)? {
+            self.check()?;
+            if self.stream_mut().is_some_and(|stream| std::mem::take(&mut stream.request.resume)) {
+                self.paused = false;
+                self.flush();
+            }
+        }
         Ok(())
     }
 
@@ -113,6 +149,9 @@ impl Connection<'_> {
         let size = self.fill(false, data);
         let action = self.call("proxy_on_upstream_data", &[size, u32::from(ends)])?;
         self.check()?;
+        if let Some(stream) = self.stream_mut() {
+            stream.response.body_open = false;
+        }
         if action == 0 {
             let data = self.stream_mut().map(|stream| std::mem::take(&mut stream.response.body)).unwrap_or_default();
             self.outcome.to_downstream.extend(data);
@@ -170,6 +209,11 @@ impl Connection<'_> {
             Err(Stop::Closed) => {
                 self.call("proxy_on_downstream_connection_close", &[LOCAL])?;
                 Ended::Closed
+            }
+            // In the end one of the two gives up.
+            Err(Stop::Hung) if self.outcome.upstream_connected => {
+                self.give_up()?;
+                Ended::Hung
             }
             Err(Stop::Hung) => {
                 self.call("proxy_on_downstream_connection_close", &[REMOTE])?;

@@ -52,6 +52,7 @@ pub struct Answer {
 pub(crate) enum AnswerKind {
     Response(Response),
     Reset,
+    Failure,
     ConnectionFailure,
     Never,
     Grpc(Box<Grpc>),
@@ -64,10 +65,16 @@ impl Answer {
         Self::of(AnswerKind::Response(response))
     }
 
-    /// The stream is reset: the filter gets a response without headers.
+    /// The service closes the connection instead: the filter gets Envoy's 503.
     #[must_use]
     pub const fn reset() -> Self {
         Self::of(AnswerKind::Reset)
+    }
+
+    /// Envoy gives the call up, as when its answer is too large: the filter gets a response without headers.
+    #[must_use]
+    pub const fn failure() -> Self {
+        Self::of(AnswerKind::Failure)
     }
 
     /// No connection: the filter gets Envoy's 503.

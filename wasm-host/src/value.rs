@@ -88,7 +88,12 @@ impl Value {
 }
 
 /// Not through [`Headers`], whose names are in lower case: these keep theirs.
+///
+/// An empty map is a count of none, where an empty header map is nothing at all.
 fn pairs_of(pairs: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<u8> {
+    if pairs.is_empty() {
+        return vec![0; 4];
+    }
     Headers::verbatim(pairs).serialize()
 }
 

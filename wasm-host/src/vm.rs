@@ -7,7 +7,7 @@ use std::time::Duration;
 use wasmtime::{Instance, Store};
 
 use crate::abi::length;
-use crate::call::Restricted;
+use crate::call::{self, Flooded, Restricted};
 use crate::calls::{CallEnd, message};
 use crate::engine::epochs;
 use crate::exports::Exports;
@@ -109,6 +109,10 @@ impl Vm {
             return Ok(None);
         };
         let place = self.state_mut().recorder.callback(name, context);
+        if let Err(flooded) = call::count(self.state_mut()) {
+            self.trap(name, TrapKind::Flood, flooded.to_string());
+            return Err(Trapped);
+        }
         self.store.set_epoch_deadline(self.deadline);
         let outer = std::mem::replace(&mut self.state_mut().current, context);
         let called = callback.call(&mut self.store, self.instance, arguments);
@@ -121,11 +125,15 @@ impl Vm {
                 Ok(result)
             }
             Err(error) => {
-                state.recorder.traps.push(Trap { callback: name, kind: kind_of(&error), message: format!("{error:#}") });
-                self.failed = true;
+                self.trap(name, kind_of(&error), format!("{error:#}"));
                 Err(Trapped)
             }
         }
+    }
+
+    fn trap(&mut self, callback: &'static str, kind: TrapKind, message: String) {
+        self.state_mut().recorder.traps.push(Trap { callback, kind, message });
+        self.failed = true;
     }
 
     /// Callbacks can be restricted, but not the allocator.
@@ -145,6 +153,8 @@ impl Vm {
     /// Takes a stream that has ended away, and with it a root that waited for it.
     pub(crate) fn close_stream(&mut self, id: u32) -> Stream {
         let stream = self.state_mut().streams.remove(&id).unwrap_or_default();
+        self.state_mut().scratch.remove(&id);
+        self.state_mut().declared_properties.remove(&id);
         // A trap is in the report.
         let _ = self.end_idle_roots();
         stream
@@ -253,6 +263,9 @@ impl Vm {
 fn kind_of(error: &wasmtime::Error) -> TrapKind {
     if error.downcast_ref::<Restricted>().is_some() {
         return TrapKind::Restricted;
+    }
+    if error.downcast_ref::<Flooded>().is_some() {
+        return TrapKind::Flood;
     }
     match error.downcast_ref::<wasmtime::Trap>() {
         Some(wasmtime::Trap::UnreachableCodeReached) => TrapKind::Unreachable,

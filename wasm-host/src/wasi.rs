@@ -5,6 +5,7 @@ use wasmtime::{Caller, FuncType, Linker, Val, ValType};
 
 use crate::abi::{LogLevel, Status};
 use crate::call::Call;
+use crate::recorder::MOST_LOG_BYTES;
 use crate::state::State;
 
 const MODULES: [&str; 2] = ["wasi_snapshot_preview1", "wasi_unstable"];
@@ -169,12 +170,16 @@ fn fd_write(call: &mut Call<'_>, fd: u32, vectors: u32, count: u32, written_out:
         _ => return Ok(EBADF),
     };
     let vectors = call.read(vectors, count.checked_mul(8).ok_or(Status::InvalidMemoryAccess)?)?;
-    let mut text = Vec::new();
+    let (mut text, mut written) = (Vec::new(), 0_u32);
     for vector in vectors.as_chunks::<4>().0.as_chunks::<2>().0 {
         let [pointer, len] = vector.map(u32::from_le_bytes);
-        text.extend(call.read(pointer, len)?);
+        written = written.saturating_add(len);
+        // All of them may be the same memory: more than a log takes is not copied.
+        if text.len() <= MOST_LOG_BYTES {
+            text.extend(call.read(pointer, len)?);
+        }
     }
-    call.write_u32(written_out, crate::abi::length(text.len()))?;
+    call.write_u32(written_out, written)?;
     let state = call.state_mut();
     let context = state.context();
     if level >= state.settings.log_level {

@@ -15,11 +15,10 @@ fn write(mesh: &Mesh, folder: &Path) {
     }
 }
 
-/// `Sidecar` is left out: whether this control plane takes it is not this package's business.
 #[test]
 fn every_workload_has_no_errors() {
     for workload in Workload::ALL {
-        let shape = Shape { scoped: false, ..workload.shape().divided(20) };
+        let shape = workload.shape().divided(20);
         let folder = tempfile::tempdir().unwrap();
         let mesh = Mesh::new(shape, 1);
         write(&mesh, folder.path());

@@ -1,10 +1,12 @@
 //! The control plane's admin API, as commands ask it.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use meshwright_ca::Fingerprint;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
@@ -16,6 +18,12 @@ pub(crate) struct Admin {
     /// The control plane's admin API.
     #[arg(long = "admin", value_name = "URL", env = "MESHWRIGHT_ADMIN", default_value = "http://127.0.0.1:15014")]
     url: String,
+    /// A file with the admin token, where the admin API asks for one.
+    #[arg(long = "admin-token-file", value_name = "FILE", env = "MESHWRIGHT_ADMIN_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+    /// The root certificate's fingerprint, by which an `https` admin API is known; `meshwright status` shows it beside the control plane.
+    #[arg(long = "admin-fingerprint", value_name = "SHA256", env = "MESHWRIGHT_ADMIN_FINGERPRINT", value_parser = fingerprint)]
+    root: Option<Fingerprint>,
 }
 
 /// `KIND/NAMESPACE/NAME`.
@@ -57,9 +65,20 @@ impl Admin {
 
     async fn ask(&self, method: Method, path: &str, wait: Duration) -> anyhow::Result<Value> {
         let url = format!("{}{path}", self.url.trim_end_matches('/'));
-        let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT.saturating_add(wait)).build()?;
+        let mut builder = reqwest::Client::builder().no_proxy().timeout(TIMEOUT.saturating_add(wait));
+        if let Some(root) = self.root {
+            builder = builder.tls_backend_preconfigured(meshwright_ca::client::tls_config(root)?);
+        }
+        let client = builder.build()?;
+        let token = self
+            .token_file
+            .as_ref()
+            .map(|file| std::fs::read_to_string(file).with_context(|| format!("the admin token `{}` cannot be read", file.display())));
+        let token = token.transpose()?;
+        let request = client.request(method, &url);
+        let request = if let Some(token) = &token { request.bearer_auth(token.trim()) } else { request };
         let hint = || format!("no answer from `{url}`; is the control plane running, and is --admin its admin address?");
-        let response = client.request(method, &url).send().await.with_context(hint)?;
+        let response = request.send().await.with_context(hint)?;
         let status = response.status();
         let answer: Value = response.json().await.with_context(hint)?;
         match answer.get("error").and_then(Value::as_str) {
@@ -68,4 +87,8 @@ impl Admin {
         }
         Ok(answer)
     }
+}
+
+fn fingerprint(text: &str) -> Result<Fingerprint, String> {
+    Fingerprint::parse(text).ok_or_else(|| "expected the 64 hexadecimal digits of a SHA-256".to_owned())
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use meshwright_ca::{JwtIssuer, Rate, Rates};
 use meshwright_server::{Guard, ServerOptions};
 
 /// Run the control plane: documents in, xDS out.
@@ -26,9 +27,12 @@ pub(crate) struct ControlPlane {
     /// Where sidecars connect: ADS and certificates, mutual TLS. Port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:15012")]
     listen: SocketAddr,
-    /// Where `meshwright status` and metrics are served, in plaintext: a loopback address.
+    /// Where `meshwright status` and metrics are served: in plaintext on a loopback address, else over TLS and only with a token.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:15014")]
     admin: SocketAddr,
+    /// A file with the token that the admin API asks for: at least 32 bytes, readable by its owner alone.
+    #[arg(long, value_name = "FILE")]
+    admin_token_file: Option<PathBuf>,
     /// Also serve ADS without TLS and without checking who asks, for debugging with foreign clients. Loopback only.
     #[arg(long, value_name = "ADDRESS")]
     insecure_plaintext_xds: Option<SocketAddr>,
@@ -41,6 +45,23 @@ pub(crate) struct ControlPlane {
     /// Hold back nothing that removes fewer than so many of them.
     #[arg(long, value_name = "COUNT", default_value = "10")]
     hold_removals_from: usize,
+    #[command(flatten)]
+    keys: super::ca::Keys,
+    /// Also take JWTs of this issuer as proof of identity: those that Kubernetes projects into pods, or of the same shape.
+    #[arg(long, value_name = "URL", requires_all = ["jwt_audience", "jwt_keys"])]
+    jwt_issuer: Option<String>,
+    /// The audience that such a JWT must name.
+    #[arg(long, value_name = "NAME", requires = "jwt_issuer")]
+    jwt_audience: Option<String>,
+    /// A file with that issuer's keys, a JWK set; read again for each proof.
+    #[arg(long, value_name = "FILE", requires = "jwt_issuer")]
+    jwt_keys: Option<PathBuf>,
+    /// The most certificates a second that one identity is issued, over time.
+    #[arg(long, value_name = "NUMBER", default_value = "10", value_parser = clap::value_parser!(u32).range(1..))]
+    identity_rate: u32,
+    /// The most certificates a second that are issued in all, over time.
+    #[arg(long, value_name = "NUMBER", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..))]
+    total_rate: u32,
 }
 
 impl ControlPlane {
@@ -51,9 +72,14 @@ impl ControlPlane {
             module: module_or_default(self.module)?,
             listen: self.listen,
             admin: self.admin,
+            admin_token_file: self.admin_token_file,
             insecure_plaintext_xds: self.insecure_plaintext_xds,
             guard: Guard::new(self.hold_removals_above, self.hold_removals_from),
             certificate_ttl: Duration::from_secs(self.certificate_ttl),
+            passphrase: self.keys.passphrase()?,
+            ca_key_algorithm: self.keys.algorithm(),
+            jwt: jwt(self.jwt_issuer, self.jwt_audience, self.jwt_keys),
+            rates: rates(self.identity_rate, self.total_rate),
         };
         let stop = super::termination()?;
         meshwright_server::run(options, stop, &|ready| {
@@ -62,6 +88,15 @@ impl ControlPlane {
         .await?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn jwt(issuer: Option<String>, audience: Option<String>, keys: Option<PathBuf>) -> Option<JwtIssuer> {
+    Some(JwtIssuer { issuer: issuer?, audience: audience?, keys: keys? })
+}
+
+/// With bursts in the defaults' proportion: many workloads start at once.
+fn rates(each: u32, all: u32) -> Rates {
+    Rates { each: Rate { per_second: each, burst: each.saturating_mul(20) }, all: Rate { per_second: all, burst: all.saturating_mul(10) } }
 }
 
 /// The module that was named, or the one that `make build` leaves beside the binary.

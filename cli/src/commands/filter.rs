@@ -1,6 +1,8 @@
 mod inspect;
 mod run;
+mod schema;
 mod test;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,6 +26,7 @@ enum FilterCommand {
     Test(test::Test),
     Run(run::Run),
     Inspect(inspect::Inspect),
+    Schema(schema::Schema),
 }
 
 impl Filter {
@@ -32,6 +35,7 @@ impl Filter {
             FilterCommand::Test(command) => command.run(),
             FilterCommand::Run(command) => command.run(),
             FilterCommand::Inspect(command) => command.run(),
+            FilterCommand::Schema(command) => Ok(command.run()),
         };
         answered.unwrap_or_else(|error| {
             crate::output::error(&error);

@@ -11,7 +11,7 @@ use meshwright_sidecar::{
 /// Run a workload's sidecar: identity, Envoy, access log; and, if given, the app itself.
 ///
 /// Proves with a join token who it is, fetches its certificate and the filter module, starts Envoy and prints `sidecar ready` once the
-/// proxy takes traffic. The private key stays in memory, so each start needs a new join token. SIGTERM drains, a second one hastens.
+/// proxy takes traffic. The private key stays in memory, so each start needs a new join token, unless --keep-identity. SIGTERM drains, a second one hastens.
 ///
 /// The join token is read from --token-file or from the environment variable MESHWRIGHT_JOIN_TOKEN, never from the command line.
 ///
@@ -31,6 +31,12 @@ pub(crate) struct Sidecar {
     /// A file that holds the join token.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// The token is a JWT (of a Kubernetes service account, say), and these roots, a PEM file, vouch for the control plane.
+    #[arg(long, value_name = "FILE")]
+    trust_bundle: Option<PathBuf>,
+    /// Keep certificate and private key in the state directory (readable only by its owner), and go on with them after a restart.
+    #[arg(long)]
+    keep_identity: bool,
     /// Where it keeps bootstrap, module, sockets and access log; a short path, readable only by its owner.
     #[arg(long, value_name = "DIR")]
     state_dir: PathBuf,
@@ -69,7 +75,9 @@ impl Sidecar {
             control_plane: self.control_plane,
             workload: self.workload,
             service_account: self.service_account,
-            join_token: JoinTokenSource::choose(self.token_file, std::env::var(JOIN_TOKEN_VARIABLE).ok())?,
+            join_token: join_token(self.token_file, self.keep_identity)?,
+            trust_bundle: self.trust_bundle,
+            keep_identity: self.keep_identity,
             state_dir: self.state_dir,
             outbound: (!self.no_outbound).then_some(self.outbound),
             apps: self.app,
@@ -84,5 +92,13 @@ impl Sidecar {
         };
         let ended = meshwright_sidecar::run(options, Signals::of_this_process()?).await?;
         Ok(ExitCode::from(ended.code()))
+    }
+}
+
+/// A sidecar that keeps its identity needs a token only the first time.
+fn join_token(file: Option<PathBuf>, kept: bool) -> anyhow::Result<JoinTokenSource> {
+    match (file, std::env::var(JOIN_TOKEN_VARIABLE).ok()) {
+        (None, None) if kept => Ok(JoinTokenSource::Absent),
+        (file, variable) => Ok(JoinTokenSource::choose(file, variable)?),
     }
 }

@@ -31,6 +31,9 @@ pub(crate) struct Status {
     /// Say of each rule of each AuthorizationPolicy on which ports it is enforced and where it can never match.
     #[arg(long)]
     rules: bool,
+    /// Show what each proxy is told of the mesh, and what it would be told without scoping.
+    #[arg(long, conflicts_with = "document")]
+    scope: bool,
     /// The form of the answer.
     #[arg(long, value_enum, default_value = "text")]
     output: Format,
@@ -45,8 +48,12 @@ impl Status {
         }
         let mut status = self.admin.get("/v1/status").await?;
         let rules = if self.rules { Some(self.admin.get("/v1/rules").await?) } else { None };
+        let scope = if self.scope { Some(self.admin.get("/v1/scope").await?) } else { None };
         match self.output {
             Format::Json => {
+                if let (Some(scope), Some(fields)) = (&scope, status.as_object_mut()) {
+                    fields.insert("scope".to_owned(), scope["proxies"].clone());
+                }
                 if let (Some(rules), Some(fields)) = (rules, status.as_object_mut()) {
                     fields.insert("rules".to_owned(), rules["rules"].clone());
                 }
@@ -54,6 +61,7 @@ impl Status {
             }
             Format::Text => {
                 print(&status);
+                scope.unwrap_or_default()["proxies"].as_array().into_iter().flatten().for_each(print_scope);
                 let rules = rules.unwrap_or_default();
                 rules["lines"].as_array().into_iter().flatten().filter_map(Value::as_str).for_each(output::line);
             }
@@ -65,14 +73,23 @@ impl Status {
 fn print(status: &Value) {
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
     output::line(&format!(
-        "trust domain {}, revision {}, {} documents, root certificate until {}",
+        "trust domain {}, revision {}, {} documents, root certificate {} until {}",
         text(&status["trust_domain"]),
         status["revision"],
         status["documents"],
+        text(&status["root_fingerprint"]),
         text(&status["root_expires"]),
     ));
     if let Some(problem) = status["source_error"].as_str() {
         output::line(&format!("CONFIGURATION DIRECTORY: {problem} (the last good configuration stays)"));
+    }
+    let ca = &status["ca"];
+    if ca["rollover"]["phase"] != "stable" {
+        output::line(&format!("ROLLOVER OF THE ROOT: phase {}; see `meshwright ca status`", text(&ca["rollover"]["phase"])));
+    }
+    for late in ca["overdue_certificates"].as_array().into_iter().flatten() {
+        let (identity, percent, until) = (text(&late["identity"]), &late["life_over_percent"], text(&late["not_after"]));
+        output::line(&format!("CERTIFICATE NOT RENEWED: {identity}, {percent} % of its life is over, until {until}"));
     }
     if let Some(name) = status["held"]["name"].as_str() {
         output::line(&format!(
@@ -83,10 +100,10 @@ fn print(status: &Value) {
     }
     let mut table = Table::new();
     table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header(["proxy", "state", "envoy", "CDS", "EDS", "LDS", "RDS", "SDS", "ECDS", "certificate until"]);
+    table.set_header(["proxy", "state", "envoy", "bytes", "CDS", "EDS", "LDS", "RDS", "SDS", "ECDS", "certificate until"]);
     let proxies = status["proxies"].as_array().map(Vec::as_slice).unwrap_or_default();
     for proxy in proxies {
-        let mut row = vec![text(&proxy["node"]), state(proxy).to_owned(), text(&proxy["envoy"])];
+        let mut row = vec![text(&proxy["node"]), state(proxy).to_owned(), text(&proxy["envoy"]), proxy["bytes"].to_string()];
         row.extend(["CDS", "EDS", "LDS", "RDS", "SDS", "ECDS"].map(|kind| acknowledged(&proxy["types"][kind])));
         row.push(text(&proxy["certificate_expires"]));
         table.add_row(row);
@@ -108,6 +125,18 @@ fn print(status: &Value) {
         let kept = if document["last_good"] == true { "its last good version stays in force" } else { "it has no effect" };
         output::line(&format!("quarantined: {}; {kept}", text(&document["error"])));
     }
+}
+
+fn print_scope(proxy: &Value) {
+    let number = |field: &str| proxy[field].as_u64().unwrap_or_default();
+    let (bytes, all) = (number("bytes"), number("unscoped_bytes"));
+    let saved = all.saturating_sub(bytes).saturating_mul(100).checked_div(all).unwrap_or_default();
+    output::line(&format!(
+        "{}: {} resources, {bytes} bytes; without scoping {} resources, {all} bytes: {saved} % saved",
+        proxy["node"].as_str().unwrap_or("-"),
+        number("resources"),
+        number("unscoped_resources"),
+    ));
 }
 
 fn print_keys(source: &Value) {

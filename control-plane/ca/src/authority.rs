@@ -11,6 +11,7 @@ mod profile;
 mod rotation;
 mod state;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,6 +33,7 @@ pub use self::rotation::{NewRoot, RolloverStatus, RootStatus, abort_rollover, co
 use self::state::State;
 use crate::CONTROL_PLANE_SERVICE_ACCOUNT;
 use crate::fingerprint::Fingerprint;
+use crate::leases::{Lease, Leases};
 use crate::passphrase::Passphrase;
 use crate::private_key::{KeyAlgorithm, PrivateKey};
 use crate::rollover::Phase;
@@ -79,6 +81,7 @@ pub struct Authority {
     /// The same of those that this process does not know of.
     unknown_until: AtomicU64,
     looked: AtomicU64,
+    leases: Leases,
 }
 
 /// A certificate that was just issued.
@@ -143,6 +146,7 @@ impl Authority {
             leaves_until: AtomicU64::new(leaves_until),
             unknown_until: AtomicU64::new(leaves_until),
             looked: AtomicU64::new(0),
+            leases: Leases::default(),
         })
     }
 
@@ -200,6 +204,18 @@ impl Authority {
         (current.signer.validity.until, current.intermediate.validity.until)
     }
 
+    /// The newest leaf of each identity that this process has issued and that is alive.
+    #[must_use]
+    pub fn leases(&self, now: SystemTime) -> BTreeMap<SpiffeId, Lease> {
+        self.leases.living(now)
+    }
+
+    /// The longest life that leaves are given.
+    #[must_use]
+    pub fn leaf_ttl(&self) -> Duration {
+        self.options.leaf_ttl
+    }
+
     /// A leaf for `identity` with the key of the signing request, which may ask for no other name. `ttl` is brought within
     /// [`MIN_LEAF_TTL`] and [`AuthorityOptions::leaf_ttl`].
     ///
@@ -224,7 +240,9 @@ impl Authority {
         let current = self.read();
         let until = unix_seconds(now + ttl).saturating_add(1);
         self.leaves_until.fetch_max(until, Ordering::SeqCst);
-        current.leaf(key, identity, ttl, now)
+        let issued = current.leaf(key, identity, ttl, now)?;
+        self.leases.note(identity, Lease { from: now, until: issued.not_after });
+        Ok(issued)
     }
 
     /// A fresh certificate and key for the control plane's own TLS. Whoever shows it takes a new one as soon as the root that signs is

@@ -17,6 +17,7 @@ use self::connection::Connection;
 pub use self::credentials::Credentials;
 pub use self::error::{BadAnswer, ClientError};
 use self::verifier::ControlPlaneVerifier;
+use crate::fingerprint::Fingerprint;
 use crate::join_token::JoinToken;
 use crate::private_key::{KeyAlgorithm, KeyError, PrivateKey};
 use crate::proto;
@@ -32,6 +33,16 @@ pub struct ModuleDescription {
     /// 64 lower case hexadecimal digits.
     pub sha256: String,
     pub size: u64,
+}
+
+/// For asking what else the control plane serves: it is believed when its chain ends in the root with this fingerprint.
+///
+/// # Errors
+/// When TLS cannot be set up on this machine.
+pub fn tls_config(root: Fingerprint) -> Result<rustls::ClientConfig, rustls::Error> {
+    let mut config = connection::tls_config(Arc::new(ControlPlaneVerifier::first_contact(root)), None)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
 }
 
 /// A new private key, which never leaves this process except to the proxy beside it.
@@ -51,10 +62,27 @@ pub async fn join(address: &str, token: &JoinToken, now: SystemTime) -> Result<C
     let verifier = Arc::new(ControlPlaneVerifier::first_contact(token.root_fingerprint()));
     let mut connection = connection::open(address, Arc::clone(&verifier), None).await?;
     let key = PrivateKey::generate(KeyAlgorithm::default())?;
-    let request = proto::JoinRequest { token: token.reveal().to_owned(), csr_der: key.signing_request()? };
+    let request = proto::JoinRequest { token: token.reveal().to_owned(), csr_der: key.signing_request()?, jwt: String::new() };
     let answer = connection.service.join(request).await.map_err(|status| connection.failure(&status))?.into_inner();
     let credentials = Credentials::from_answer(answer, key, now)?;
     credentials.check_first_contact(token.root_fingerprint(), verifier.seen())?;
+    Ok(credentials)
+}
+
+/// The first certificate by a JWT that the control plane takes as proof. It learns the JWT only when its own chain ends in one of the
+/// roots in `trust_bundle_pem`.
+///
+/// # Errors
+/// [`ClientError`], each saying what to do next.
+pub async fn join_with_jwt(address: &str, jwt: &str, trust_bundle_pem: &str, now: SystemTime) -> Result<Credentials, ClientError> {
+    let roots = credentials::roots_of(trust_bundle_pem).ok_or(ClientError::Bundle)?;
+    let verifier = Arc::new(ControlPlaneVerifier::first_contact_by_roots(roots));
+    let mut connection = connection::open(address, Arc::clone(&verifier), None).await?;
+    let key = PrivateKey::generate(KeyAlgorithm::default())?;
+    let request = proto::JoinRequest { token: String::new(), csr_der: key.signing_request()?, jwt: jwt.to_owned() };
+    let answer = connection.service.join(request).await.map_err(|status| connection.failure(&status))?.into_inner();
+    let credentials = Credentials::from_answer(answer, key, now)?;
+    credentials.check_seen(verifier.seen())?;
     Ok(credentials)
 }
 

@@ -17,6 +17,21 @@ impl Fingerprint {
         Self(Sha256::digest(certificate.as_ref()).into())
     }
 
+    /// 64 hexadecimal digits.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        let digits = text.as_bytes();
+        if digits.len() != bytes.len().saturating_mul(2) {
+            return None;
+        }
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            let text = std::str::from_utf8(pair).ok().filter(|text| text.bytes().all(|b| b.is_ascii_hexdigit()))?;
+            *byte = u8::from_str_radix(text, 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+
     pub(crate) fn to_base64url(self) -> String {
         URL_SAFE_NO_PAD.encode(self.0)
     }
@@ -59,5 +74,19 @@ impl fmt::Display for Fingerprint {
 impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Fingerprint({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_can_be_read() {
+        let found = Fingerprint::from_bytes([0xA5; 32]);
+        assert_eq!(Fingerprint::parse(&found.to_string()), Some(found));
+        for bad in ["", "a5", &"a5".repeat(33), &"+5".repeat(32), &"xy".repeat(32), &"é".repeat(32)] {
+            assert_eq!(Fingerprint::parse(bad), None, "{bad}");
+        }
     }
 }

@@ -108,13 +108,20 @@ pub(crate) fn parse<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'
 
 /// The one URI among the alternative names (X509-SVID section 2: exactly one).
 pub(crate) fn single_uri(certificate: &X509Certificate<'_>) -> Result<String, InvalidPeer> {
-    let names = certificate.subject_alternative_name().map_err(|_| InvalidPeer::Malformed)?;
-    let names = names.map(|extension| extension.value.general_names.as_slice()).unwrap_or_default();
-    let uris: Vec<&str> = names.iter().filter_map(uri).collect();
-    match uris.as_slice() {
-        [uri] => Ok((*uri).to_owned()),
-        several => Err(InvalidPeer::Uris(several.len())),
+    certificate.subject_alternative_name().map_err(|_| InvalidPeer::Malformed)?;
+    let mut uris = uris(certificate);
+    match (uris.pop(), uris.len()) {
+        (Some(uri), 0) => Ok(uri),
+        (None, others) => Err(InvalidPeer::Uris(others)),
+        (Some(_), others) => Err(InvalidPeer::Uris(others + 1)),
     }
+}
+
+/// Every URI among the alternative names.
+pub(crate) fn uris(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let names = certificate.subject_alternative_name().ok().flatten();
+    let names = names.map(|extension| extension.value.general_names.as_slice()).unwrap_or_default();
+    names.iter().filter_map(uri).map(str::to_owned).collect()
 }
 
 fn uri<'a>(name: &GeneralName<'a>) -> Option<&'a str> {

@@ -1,6 +1,7 @@
 //! The identity service, server side: who is asking, may they, one audit record for each answer. It neither accepts connections nor
 //! checks chains; whoever does puts [`PeerCertificates`] into each request.
 
+mod desk;
 mod refusal;
 
 use std::fmt;
@@ -13,15 +14,17 @@ use meshwright_identity::SpiffeId;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
+use self::desk::{Desk, Proof};
 pub use self::refusal::Refusal;
-use crate::authority::{Authority, IssueError, Issued};
+use crate::audit::AuditLog;
+use crate::authority::Authority;
 use crate::join_token::JoinToken;
+use crate::jwt::JwtIssuer;
 use crate::peer::PeerCertificates;
 use crate::proto;
 use crate::proto::identity_service_server::{IdentityService, IdentityServiceServer};
-use crate::signing_request::SigningRequest;
-use crate::time::{unix_seconds, utc};
-use crate::token_store::{RedeemError, TokenStore};
+use crate::rate::{RateLimits, Rates};
+use crate::token_store::TokenStore;
 
 /// A token and a signing request have a few kilobytes.
 const MAX_REQUEST: usize = 16 * 1024;
@@ -60,6 +63,19 @@ pub struct IdentityOptions {
     /// Life of the certificates it issues.
     pub certificate_ttl: Duration,
     pub clock: Clock,
+    /// Whose JWTs are proof of identity; none: join tokens alone.
+    pub jwt: Option<JwtIssuer>,
+    pub rates: Rates,
+    /// Where each issue and refusal is recorded.
+    pub audit: Option<Arc<AuditLog>>,
+}
+
+impl IdentityOptions {
+    /// Join tokens alone, the default rates, no file of audit records.
+    #[must_use]
+    pub fn new(certificate_ttl: Duration, clock: Clock) -> Self {
+        Self { certificate_ttl, clock, jwt: None, rates: Rates::default(), audit: None }
+    }
 }
 
 impl fmt::Debug for IdentityOptions {
@@ -71,7 +87,7 @@ impl fmt::Debug for IdentityOptions {
 /// The service's state; see [`identity_service`].
 pub struct IdentityServer<M> {
     authority: Arc<Authority>,
-    tokens: TokenStore,
+    desk: Arc<Desk>,
     modules: M,
     options: IdentityOptions,
 }
@@ -89,7 +105,15 @@ pub fn identity_service<M: ModuleProvider>(
     modules: M,
     options: IdentityOptions,
 ) -> IdentityServiceServer<IdentityServer<M>> {
-    IdentityServiceServer::new(IdentityServer { authority, tokens, modules, options }).max_decoding_message_size(MAX_REQUEST)
+    let desk = Arc::new(Desk {
+        authority: Arc::clone(&authority),
+        tokens,
+        jwt: options.jwt.clone(),
+        limits: RateLimits::new(options.rates),
+        audit: options.audit.clone(),
+        ttl: options.certificate_ttl,
+    });
+    IdentityServiceServer::new(IdentityServer { authority, desk, modules, options }).max_decoding_message_size(MAX_REQUEST)
 }
 
 impl<M: ModuleProvider> IdentityServer<M> {
@@ -97,24 +121,15 @@ impl<M: ModuleProvider> IdentityServer<M> {
         caller(&self.authority, &self.options.clock, request)
     }
 
+    fn refuse(&self, proof: &'static str, refusal: Refusal, message: String) -> Status {
+        self.desk.refuse(proof, refusal, &message, (self.options.clock)());
+        refuse("certificate", refusal, message)
+    }
+
     /// Signs, and writes the audit record. Off the runtime: it may write files.
     async fn issue(&self, proof: Proof, csr_der: Bytes) -> Result<Response<proto::Certificates>, Status> {
-        let (authority, tokens) = (Arc::clone(&self.authority), self.tokens.clone());
-        let (ttl, now) = (self.options.certificate_ttl, (self.options.clock)());
-        let done = tokio::task::spawn_blocking(move || {
-            // The request first: a malformed one must not cost its sender the token.
-            let request = SigningRequest::parse(&csr_der).map_err(|error| (Refusal::SigningRequest, error.to_string()))?;
-            let identity = match proof {
-                Proof::Certificate(ref identity) => identity.clone(),
-                Proof::Token(ref token) => redeem(&authority, &tokens, token, now)?,
-            };
-            let issued =
-                authority.issue_request(&request, &identity, ttl, now).map_err(|error| (issue_refusal(&error), error.to_string()))?;
-            tracing::info!(target: "meshwright::audit", %identity, proof = proof.kind(), serial = %issued.serial,
-                until = %utc(issued.not_after), "issued a certificate");
-            Ok(certificates(&authority, &identity, issued))
-        });
-        match done.await {
+        let (desk, now) = (Arc::clone(&self.desk), (self.options.clock)());
+        match tokio::task::spawn_blocking(move || desk.issue(&proof, &csr_der, now)).await {
             Ok(Ok(certificates)) => Ok(Response::new(certificates)),
             Ok(Err((refusal, message))) => Err(refuse("certificate", refusal, message)),
             Err(error) => Err(refuse("certificate", Refusal::Internal, error.to_string())),
@@ -129,78 +144,32 @@ pub(crate) fn caller<T>(authority: &Authority, clock: &Clock, request: &Request<
     peer.identity(authority.trust_domain(), clock()).map_err(|error| refuse("certificate", Refusal::CertificateInvalid, error.to_string()))
 }
 
-/// By what a caller is who it says.
-enum Proof {
-    Token(JoinToken),
-    Certificate(SpiffeId),
-}
-
-impl Proof {
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::Token(_) => "join-token",
-            Self::Certificate(_) => "certificate",
-        }
-    }
-}
-
-fn redeem(authority: &Authority, tokens: &TokenStore, token: &JoinToken, now: SystemTime) -> Result<SpiffeId, (Refusal, String)> {
-    if !authority.phase().bundle().contains(&token.root_fingerprint()) {
-        return Err((Refusal::TokenOtherMesh, "the join token is of another mesh".to_owned()));
-    }
-    tokens.redeem(token, now).map_err(|error| {
-        let refusal = match error {
-            RedeemError::Unknown => Refusal::TokenUnknown,
-            RedeemError::AlreadyUsed => Refusal::TokenUsed,
-            RedeemError::Expired(_) => Refusal::TokenExpired,
-            RedeemError::Corrupt | RedeemError::Store(_) => Refusal::Internal,
-        };
-        (refusal, error.to_string())
-    })
-}
-
-fn issue_refusal(error: &IssueError) -> Refusal {
-    match error {
-        IssueError::Request(_) => Refusal::SigningRequest,
-        IssueError::TrustDomain { .. } | IssueError::NoPath(_) | IssueError::Reserved(_) => Refusal::IdentityNotIssued,
-        IssueError::IssuerExpires { .. }
-        | IssueError::NoRootKey
-        | IssueError::ClockBehind { .. }
-        | IssueError::Store(_)
-        | IssueError::Material(_)
-        | IssueError::Reopen(_)
-        | IssueError::Key(_)
-        | IssueError::Sign(_) => Refusal::Internal,
-    }
-}
-
 /// The audit record of a refusal. What is internal stays in the log.
 fn refuse(what: &str, refusal: Refusal, message: String) -> Status {
     tracing::warn!(target: "meshwright::audit", what, reason = refusal.reason(), error = %message, "refused");
     refusal.status(if refusal == Refusal::Internal { "the control plane failed to do this".to_owned() } else { message })
 }
 
-fn certificates(authority: &Authority, identity: &SpiffeId, issued: Issued) -> proto::Certificates {
-    proto::Certificates {
-        chain_pem: issued.chain_pem,
-        trust_bundle_pem: authority.trust_bundle_pem().to_owned(),
-        trust_domain: authority.trust_domain().to_string(),
-        identity: identity.to_string(),
-        not_after: i64::try_from(unix_seconds(issued.not_after)).unwrap_or(i64::MAX),
-        control_plane_identity: authority.control_plane_identity().to_string(),
-    }
-}
-
 #[tonic::async_trait]
 impl<M: ModuleProvider> IdentityService for IdentityServer<M> {
     async fn join(&self, request: Request<proto::JoinRequest>) -> Result<Response<proto::Certificates>, Status> {
-        let proto::JoinRequest { token, csr_der } = request.into_inner();
-        let token = JoinToken::parse(&token).map_err(|error| refuse("certificate", Refusal::TokenMalformed, error.to_string()))?;
-        self.issue(Proof::Token(token), csr_der.into()).await
+        let proto::JoinRequest { token, csr_der, jwt } = request.into_inner();
+        let proof = match (token.is_empty(), jwt.is_empty()) {
+            (true, false) => Proof::Jwt(jwt),
+            (false, true) | (true, true) => match JoinToken::parse(&token) {
+                Ok(token) => Proof::Token(token),
+                Err(error) => return Err(self.refuse("join-token", Refusal::TokenMalformed, error.to_string())),
+            },
+            (false, false) => return Err(self.refuse("join-token", Refusal::TokenMalformed, "a join token or a JWT, not both".to_owned())),
+        };
+        self.issue(proof, csr_der.into()).await
     }
 
     async fn renew(&self, request: Request<proto::RenewRequest>) -> Result<Response<proto::Certificates>, Status> {
-        let caller = self.caller(&request)?;
+        let caller = self.caller(&request).inspect_err(|status| {
+            let refusal = Refusal::of(status).unwrap_or(Refusal::CertificateInvalid);
+            self.desk.refuse("certificate", refusal, status.message(), (self.options.clock)());
+        })?;
         let proto::RenewRequest { csr_der } = request.into_inner();
         self.issue(Proof::Certificate(caller), csr_der.into()).await
     }

@@ -127,6 +127,18 @@ impl TokenStore {
         Ok(token)
     }
 
+    /// Whose token it is, without using it up; refused as [`TokenStore::redeem`] would.
+    ///
+    /// # Errors
+    /// [`RedeemError`].
+    pub fn identity(&self, token: &JoinToken, now: SystemTime) -> Result<SpiffeId, RedeemError> {
+        match read_record(&self.dir.join(file_name(&token.id(), PENDING)))? {
+            Some(record) => check_expiry(&record, now).map(|()| record.identity),
+            None if self.dir.join(file_name(&token.id(), USED)).exists() => Err(RedeemError::AlreadyUsed),
+            None => Err(RedeemError::Unknown),
+        }
+    }
+
     /// Consumes the token: whoever calls first gets its identity, everyone after is refused, also after a crash in between.
     ///
     /// # Errors

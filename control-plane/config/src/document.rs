@@ -19,6 +19,7 @@ use crate::reader::{Problem, Reader, Report};
 use crate::request_authentication::RequestAuthentication;
 use crate::schema;
 use crate::service::ServiceEntry;
+use crate::sidecar::Sidecar;
 use crate::virtual_service::VirtualService;
 use crate::workload::Workload;
 use crate::yaml::{self, Chunk, Node, Position};
@@ -50,6 +51,7 @@ pub enum Content {
     DestinationRule(DestinationRule),
     VirtualService(VirtualService),
     Gateway(Gateway),
+    Sidecar(Sidecar),
     Secret(Credential),
 }
 
@@ -297,6 +299,7 @@ fn read_content(kind: Kind, root: &Reader<'_>, key: DocumentKey, age: Age) -> Op
         Kind::DestinationRule => DestinationRule::read(&spec.required()?, key).map(Content::DestinationRule),
         Kind::VirtualService => VirtualService::read(&spec.required()?, key).map(Content::VirtualService),
         Kind::Gateway => Gateway::read(&spec.required()?, key).map(Content::Gateway),
+        Kind::Sidecar => Sidecar::read(&spec.required()?, key, age).map(Content::Sidecar),
         Kind::Secret => Credential::read(root, key).map(Content::Secret),
     }
 }

@@ -17,13 +17,14 @@ words! {
         DestinationRule = "DestinationRule",
         VirtualService = "VirtualService",
         Gateway = "Gateway",
+        Sidecar = "Sidecar",
         Secret = "Secret",
     }
 }
 
 impl Kind {
     /// All kinds, in the order in which `docs/support.md` lists them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Mesh,
         Self::AuthorizationPolicy,
         Self::RequestAuthentication,
@@ -33,6 +34,7 @@ impl Kind {
         Self::DestinationRule,
         Self::VirtualService,
         Self::Gateway,
+        Self::Sidecar,
         Self::Secret,
     ];
 
@@ -44,7 +46,7 @@ impl Kind {
             Self::AuthorizationPolicy | Self::RequestAuthentication | Self::PeerAuthentication => {
                 &["security.istio.io/v1", "security.istio.io/v1beta1"]
             }
-            Self::ServiceEntry | Self::WorkloadEntry | Self::DestinationRule | Self::VirtualService | Self::Gateway => {
+            Self::ServiceEntry | Self::WorkloadEntry | Self::DestinationRule | Self::VirtualService | Self::Gateway | Self::Sidecar => {
                 &["networking.istio.io/v1", "networking.istio.io/v1beta1", "networking.istio.io/v1alpha3"]
             }
             Self::Secret => &["v1"],

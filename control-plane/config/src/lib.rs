@@ -24,6 +24,7 @@ mod request_authentication;
 mod schema;
 mod scope;
 mod service;
+mod sidecar;
 mod state;
 mod string_match;
 pub mod support;
@@ -44,12 +45,13 @@ pub use gateway::{Gateway, GatewayHost, GatewayProtocol, GatewayServer, RouteNam
 pub use host::{Host, InvalidHost};
 pub use key::{DocumentKey, Kind, Origin};
 pub use key_source::{FetchedKeys, KeySets, KeySource};
-pub use mesh::{DEFAULT_ROOT_NAMESPACE, Mesh, OutboundTrafficPolicy, PathNormalization};
+pub use mesh::{DEFAULT_ROOT_NAMESPACE, Mesh, OutboundTrafficPolicy, PathNormalization, ProxyScope};
 pub use peer_authentication::{MtlsMode, PeerAuthentication};
 pub use provider::{CheckedBody, HttpCheck, Provider, ProviderProtocol};
 pub use request_authentication::RequestAuthentication;
 pub use scope::Scope;
 pub use service::{Location, Protocol, Resolution, ServiceEntry, ServicePort};
+pub use sidecar::{EgressHost, EgressNamespace, Sidecar};
 pub use state::{Endpoint, Enforcements, GatewayRoute, InboundPort, RuleOnPort, RuleStatus, State};
 pub use string_match::StringMatch;
 pub use virtual_service::{

@@ -28,6 +28,16 @@ words! {
     }
 }
 
+words! {
+    /// Which services a proxy is told of, beside what Sidecar documents say.
+    ProxyScope {
+        /// All.
+        Everything = "EVERYTHING",
+        /// Those of which policy does not deny it every request.
+        Allowed = "ALLOWED",
+    }
+}
+
 record! {
     /// Settings of the mesh. There is one `Mesh` document.
     Mesh {
@@ -38,6 +48,7 @@ record! {
         text root_namespace,
         copy path_normalization: PathNormalization,
         copy outbound_traffic_policy: OutboundTrafficPolicy,
+        copy proxy_scope: ProxyScope,
         /// Whom CUSTOM policies may ask.
         list providers: Provider,
     }
@@ -69,6 +80,7 @@ impl Mesh {
             outbound_traffic_policy: mode
                 .and_then(|word| OutboundTrafficPolicy::from_word(&word))
                 .unwrap_or(OutboundTrafficPolicy::AllowAny),
+            proxy_scope: spec.get("proxyScope").get("mode").word(ProxyScope::from_word).unwrap_or(ProxyScope::Everything),
             providers: provider::read_all(&spec.get("extensionProviders")),
         })
     }

@@ -12,6 +12,7 @@ use crate::mesh::Mesh;
 use crate::peer_authentication::PeerAuthentication;
 use crate::request_authentication::RequestAuthentication;
 use crate::service::ServiceEntry;
+use crate::sidecar::Sidecar;
 use crate::virtual_service::VirtualService;
 use crate::workload::Workload;
 
@@ -22,6 +23,7 @@ mod policies;
 mod replace;
 mod report;
 mod routing;
+mod scoping;
 mod topology;
 
 pub use enforcement::{Enforcements, RuleOnPort};
@@ -41,6 +43,7 @@ pub struct State {
     destination_rules: Vec<DestinationRule>,
     virtual_services: Vec<VirtualService>,
     gateways: Vec<Gateway>,
+    sidecars: Vec<Sidecar>,
     credentials: Vec<Credential>,
     index: index::Lazy,
 }
@@ -64,6 +67,7 @@ impl State {
             Content::DestinationRule(rule) => self.destination_rules.push(rule),
             Content::VirtualService(service) => self.virtual_services.push(service),
             Content::Gateway(gateway) => self.gateways.push(gateway),
+            Content::Sidecar(sidecar) => self.sidecars.push(sidecar),
             Content::Secret(credential) => self.credentials.push(credential),
         }
     }
@@ -112,6 +116,11 @@ impl State {
     #[must_use]
     pub fn gateways(&self) -> &[Gateway] {
         &self.gateways
+    }
+
+    #[must_use]
+    pub fn sidecars(&self) -> &[Sidecar] {
+        &self.sidecars
     }
 
     #[must_use]

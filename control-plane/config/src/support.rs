@@ -113,9 +113,13 @@ pub fn fields(kind: Kind) -> &'static [Field] {
         Kind::DestinationRule => networking::DESTINATION_RULE,
         Kind::VirtualService => networking::VIRTUAL_SERVICE,
         Kind::Gateway => networking::GATEWAY,
+        Kind::Sidecar => networking::SIDECAR,
         Kind::Secret => SECRET,
     }
 }
+
+/// What `make test-matrix` found.
+const ENVOY_VERSIONS: &str = include_str!("../../../docs/envoy-versions.md");
 
 /// Where keys may be.
 const KEYS: &str = "A rule has its keys in `jwks`, or at `jwksUri`, or (with neither) where the issuer's own configuration says: `issuer` is then its\n\
@@ -133,8 +137,10 @@ pub fn markdown() -> String {
          field's path. A field that is not listed is refused as unknown. *Ignored* fields are what a cluster writes into documents.\n\
          `[]` stands for each item of a list, `{}` for each value of a map.\n\n\
          Not taken anywhere: YAML anchors, aliases, tags, merge keys and duplicate keys; words that YAML readers disagree about (`on`, `no`, `017`)\n\
-         where they are not in quotes.\n\n## Every kind\n\n",
+         where they are not in quotes.\n\n## Envoy\n\n",
     );
+    text.push_str(ENVOY_VERSIONS);
+    text.push_str("\n## Every kind\n\n");
     table(&mut text, COMMON);
     for kind in Kind::ALL {
         let versions = kind.api_versions().join("`, `");

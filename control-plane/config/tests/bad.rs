@@ -78,3 +78,8 @@ fn no_message_repeats_a_secret() {
         assert!(!shown.contains("very secret"), "{shown}");
     }
 }
+
+#[test]
+fn sidecars() {
+    check("sidecars");
+}

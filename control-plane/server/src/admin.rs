@@ -1,6 +1,9 @@
-//! The admin API: JSON on a loopback address. Nothing secret is in reach of it.
+//! The admin API: JSON, and metrics. What is secret is taken out before it gets here or in [`dump`]; who may ask is [`access`]'s.
 
+mod access;
 mod documents;
+mod dump;
+mod proxies;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,12 +13,16 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use meshwright_ca::RolloverStatus;
 use meshwright_sources::SourceHandle;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+pub(crate) use access::Access;
+
 use crate::board::Board;
 use crate::publisher::Publisher;
+use crate::trust::Trust;
 
 /// The longest that a request may wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
@@ -24,31 +31,56 @@ const LONGEST_WAIT: Duration = Duration::from_secs(300);
 pub(crate) struct Admin {
     pub(crate) board: Arc<Board>,
     pub(crate) publisher: Arc<Publisher>,
+    pub(crate) trust: Trust,
     pub(crate) source: SourceHandle,
 }
 
-pub(crate) fn router(admin: Admin) -> Router {
+pub(crate) fn router(admin: Admin, access: Access) -> Router {
     Router::new()
-        .route("/healthz", get(async || "ok\n"))
-        // The listener opens once the first snapshot can be made: to be reached is to be ready.
-        .route("/readyz", get(async || "ready\n"))
         .route("/metrics", get(metrics))
         .route("/v1/status", get(status))
         .route("/v1/enforced", get(enforced))
         .route("/v1/rules", get(rules))
+        .route("/v1/scope", get(scope))
+        .route("/v1/ca", get(ca))
         .route("/v1/documents/{kind}/{namespace}/{name}", get(documents::receipt))
         .route("/v1/held/{name}/release", post(documents::release))
+        .route("/v1/proxies/{namespace}/{workload}", get(proxies::snapshot))
+        .route("/v1/proxies/{namespace}/{workload}/config", get(proxies::config))
+        .route("/v1/diff", get(proxies::diff))
+        .layer(axum::middleware::from_fn_with_state(access, access::check))
+        .route("/healthz", get(async || "ok\n"))
+        // The listener opens once the first complete snapshot can be made: to be reached is to be ready.
+        .route("/readyz", get(async || "ready\n"))
         .with_state(admin)
 }
 
 async fn status(State(admin): State<Admin>) -> Json<Value> {
-    Json(admin.publisher.status(&admin.board.proxies()))
+    let mut status = admin.publisher.status(&admin.board.proxies());
+    if let Some(fields) = status.as_object_mut() {
+        fields.insert("ca".to_owned(), admin.trust.status());
+    }
+    Json(status)
+}
+
+/// Where a rollover of the root stands.
+async fn ca(State(admin): State<Admin>) -> Json<RolloverStatus> {
+    Json(admin.trust.rollover())
 }
 
 /// What becomes of each rule of the state in force on each port: `rules` for machines, `lines` for people.
 async fn rules(State(admin): State<Admin>) -> Json<Value> {
     let loaded = admin.publisher.loaded();
     Json(json!({"rules": loaded.state().rule_statuses(), "lines": loaded.state().rule_lines()}))
+}
+
+/// What each proxy is told, and what it would be without scoping.
+async fn scope(State(admin): State<Admin>) -> impl IntoResponse {
+    // A translation for each proxy takes long enough to keep others from this thread.
+    match tokio::task::spawn_blocking(move || admin.publisher.scopes()).await {
+        Ok(proxies) => Json(json!({"proxies": proxies})).into_response(),
+        Err(_) => documents::problem(StatusCode::INTERNAL_SERVER_ERROR, "the scopes cannot be found out"),
+    }
 }
 
 async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {

@@ -1,19 +1,26 @@
 //! What is known of each proxy: what it should hold, what it has acknowledged, what it refused. Fed by stream events and by the publisher,
 //! read by the admin API. Holds no configuration and makes no decision.
 
+mod held;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use meshwright_ca::ObservedProxy;
 use meshwright_xds::{ResourceType, Snapshot, StreamEvent, StreamId};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
+use crate::board::held::Held;
 use crate::metrics::Metrics;
 use crate::receipts::footprint::ResourceKey;
 use crate::receipts::{Footprint, OnProxy, Propagation, Question, Receipt, Waiting, label};
 use crate::refusals::Refused;
+
+/// The secret that holds the roots.
+const TRUST_BUNDLE: &str = "trust-bundle";
 
 /// Name → version.
 pub(crate) type Versions = BTreeMap<Arc<str>, Arc<str>>;
@@ -30,6 +37,9 @@ pub(crate) struct ProxyStatus {
     /// Everything it should hold is acknowledged.
     pub(crate) in_sync: bool,
     pub(crate) certificate_expires: Option<String>,
+    /// How many resources it should hold, and their bytes.
+    pub(crate) resources: usize,
+    pub(crate) bytes: usize,
     pub(crate) types: BTreeMap<&'static str, TypeStatus>,
     /// Why its newest target could not be made; the one before stays.
     pub(crate) error: Option<String>,
@@ -56,6 +66,15 @@ pub(crate) struct Nack {
     pub(crate) message: String,
 }
 
+/// What is known of one proxy's resources.
+#[derive(Debug)]
+pub(crate) struct Holdings {
+    pub(crate) revision: u64,
+    pub(crate) target: Arc<Snapshot>,
+    pub(crate) previous: Arc<Snapshot>,
+    pub(crate) acknowledged: BTreeMap<ResourceType, Versions>,
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     revision: u64,
@@ -70,9 +89,13 @@ struct Entry {
     envoy: String,
     certificate_expires: Option<String>,
     streams: usize,
+    /// Since when it has none.
+    away_since: Option<SystemTime>,
     revision: u64,
     target: Option<Arc<Snapshot>>,
-    acknowledged: BTreeMap<ResourceType, Versions>,
+    /// The target before, when it was another.
+    previous: Option<Arc<Snapshot>>,
+    held: Held,
     nacks: BTreeMap<ResourceType, Vec<Nack>>,
     error: Option<String>,
     refused: Vec<Refused>,
@@ -108,10 +131,11 @@ impl Board {
         let mut inner = self.lock();
         let entry = inner.proxies.entry(node.to_owned()).or_default();
         entry.revision = revision;
-        if let Some(old) = &entry.target {
-            entry.propagation.retarget(revision, saved, old, &snapshot);
+        if let Some(old) = entry.target.replace(Arc::clone(&snapshot)).filter(|old| **old != *snapshot) {
+            entry.held.retarget(&old, &snapshot);
+            entry.propagation.retarget(revision, saved, &old, &snapshot);
+            entry.previous = Some(old);
         }
-        entry.target = Some(snapshot);
         entry.error = None;
         drop(inner);
         self.changed.send_replace(());
@@ -166,6 +190,11 @@ impl Board {
         self.lock().proxies.iter().map(|(node, entry)| entry.status(node)).collect()
     }
 
+    /// Which proxies have acknowledged the trust bundle that they should hold now.
+    pub(crate) fn bundle_holders(&self) -> Vec<ObservedProxy> {
+        self.lock().proxies.iter().map(|(node, entry)| entry.observed(node)).collect()
+    }
+
     /// Waits until at least `proxies` are connected and every connected one has acknowledged all of `revision`, or of a later one. False
     /// when `timeout` passed first.
     pub(crate) async fn wait_enforced(&self, revision: u64, proxies: usize, timeout: std::time::Duration) -> bool {
@@ -177,6 +206,15 @@ impl Board {
             }
         };
         tokio::time::timeout(timeout, enforced).await.is_ok()
+    }
+
+    /// What a proxy should hold, held before, and has acknowledged.
+    pub(crate) fn holdings(&self, node: &str) -> Option<Holdings> {
+        let inner = self.lock();
+        let entry = inner.proxies.get(node)?;
+        let target = Arc::clone(entry.target.as_ref()?);
+        let previous = entry.previous.clone().unwrap_or_else(|| Arc::clone(&target));
+        Some(Holdings { revision: entry.revision, target, previous, acknowledged: entry.held.versions(entry.target.as_deref()) })
     }
 
     /// How far a document has come, now.
@@ -231,11 +269,12 @@ impl Inner {
                 // What another stream of an earlier process acknowledged says nothing of this one. Where each type has a stream of its own,
                 // they are of one process as long as there is one.
                 if only.is_none() || entry.streams == 0 {
-                    entry.acknowledged.clear();
+                    entry.held.clear();
                     entry.nacks.clear();
                     entry.propagation.restart();
                 }
                 entry.streams = entry.streams.saturating_add(1);
+                entry.away_since = None;
                 entry.envoy = node.user_agent_version().to_owned();
                 self.streams.insert(stream, node.id().to_owned());
             }
@@ -244,11 +283,7 @@ impl Inner {
                 let Some(entry) = self.entry(stream) else { return Vec::new() };
                 let nacks = entry.nacks.entry(resource_type).or_default();
                 nacks.retain(|nack| !nack.resources.iter().any(|name| versions.iter().any(|(acked, _)| **acked == **name)));
-                let held = entry.acknowledged.entry(resource_type).or_default();
-                for name in removed {
-                    held.remove(&*name);
-                }
-                held.extend(versions);
+                entry.held.acknowledge(entry.target.as_deref(), resource_type, versions, removed);
                 return entry.acknowledged(resource_type);
             }
             StreamEvent::Nacked { stream, resource_type, names, message, .. } => {
@@ -262,6 +297,7 @@ impl Inner {
                     && let Some(entry) = self.proxies.get_mut(&node)
                 {
                     entry.streams = entry.streams.saturating_sub(1);
+                    entry.away_since = (entry.streams == 0).then(SystemTime::now);
                 }
             }
         }
@@ -287,16 +323,16 @@ impl Entry {
             return false;
         }
         let Some(target) = &self.target else { return false };
-        ResourceType::ALL.iter().all(|kind| target.resources(*kind).all(|resource| self.holds(*kind, resource.name(), resource.version())))
+        self.held.is_complete(target)
     }
 
     fn version_of(&self, kind: ResourceType, name: &str) -> Option<&str> {
-        self.acknowledged.get(&kind)?.get(name).map(AsRef::as_ref)
+        self.held.version(self.target.as_deref(), kind, name)
     }
 
     fn acknowledged(&mut self, kind: ResourceType) -> Vec<Duration> {
-        let Self { acknowledged, propagation, .. } = self;
-        let held = |kind: ResourceType, name: &str| acknowledged.get(&kind)?.get(name).map(AsRef::as_ref);
+        let Self { held, target, propagation, .. } = self;
+        let held = |kind: ResourceType, name: &str| held.version(target.as_deref(), kind, name);
         propagation.acknowledged(kind, &held, Instant::now())
     }
 
@@ -330,7 +366,12 @@ impl Entry {
     }
 
     fn waiting(&self, node: &str, lacking: Vec<ResourceKey>) -> Waiting {
-        let refusal = lacking.iter().find_map(|(kind, name)| self.nacks.get(kind)?.iter().find(|nack| nack.resources.contains(name)));
+        // What was refused together is tried again in parts: the fewest names are nearest to the cause.
+        let refusals = lacking.iter().flat_map(|(kind, name)| {
+            let of_type = self.nacks.get(kind).map(Vec::as_slice).unwrap_or_default();
+            of_type.iter().filter(move |nack| nack.resources.contains(name))
+        });
+        let refusal = refusals.min_by_key(|nack| nack.resources.len());
         let connected = self.streams > 0;
         let reason = match (&self.error, refusal, connected) {
             (Some(error), ..) => format!("its configuration cannot be made: {error}"),
@@ -345,10 +386,6 @@ impl Entry {
         Waiting { node: node.to_owned(), connected, resources, reason, refused: refusal.is_some() }
     }
 
-    fn holds(&self, kind: ResourceType, name: &str, version: &str) -> bool {
-        self.version_of(kind, name) == Some(version)
-    }
-
     fn status(&self, node: &str) -> ProxyStatus {
         let types = ResourceType::ALL.iter().filter_map(|kind| Some((kind.short_name(), self.type_status(*kind)?))).collect();
         ProxyStatus {
@@ -359,16 +396,28 @@ impl Entry {
             revision: self.revision,
             in_sync: self.in_sync(),
             certificate_expires: self.certificate_expires.clone(),
+            resources: self.target.iter().flat_map(|target| ResourceType::ALL.map(|kind| target.resources(kind).count())).sum(),
+            bytes: self.target.iter().flat_map(|target| ResourceType::ALL.map(|kind| bytes(target, kind))).sum(),
             types,
             error: self.error.clone(),
             refused: self.refused.clone(),
         }
     }
 
+    fn observed(&self, node: &str) -> ObservedProxy {
+        let bundle = |target: &Arc<Snapshot>| {
+            let wanted = target.get(ResourceType::Secret, TRUST_BUNDLE).map(|secret| secret.version());
+            wanted.is_some() && self.version_of(ResourceType::Secret, TRUST_BUNDLE) == wanted
+        };
+        // What could not be made is not what it should hold.
+        let holds = self.error.is_none() && self.target.as_ref().is_some_and(bundle);
+        ObservedProxy { name: node.to_owned(), identity: self.identity.clone(), holds, away_since: self.away_since }
+    }
+
     fn type_status(&self, kind: ResourceType) -> Option<TypeStatus> {
         let target = self.target.as_ref()?;
         let resources: Vec<_> = target.resources(kind).collect();
-        let acknowledged = resources.iter().filter(|resource| self.holds(kind, resource.name(), resource.version())).count();
+        let acknowledged = resources.len().saturating_sub(self.held.lacking(target, kind));
         let mut hash = Sha256::new();
         for resource in &resources {
             hash.update(resource.name());
@@ -380,4 +429,8 @@ impl Entry {
         let nacks = self.nacks.get(&kind).cloned().unwrap_or_default();
         Some(TypeStatus { target: resources.len(), acknowledged, version, nacks })
     }
+}
+
+fn bytes(target: &Snapshot, kind: ResourceType) -> usize {
+    target.resources(kind).map(|resource| resource.body().len()).sum()
 }

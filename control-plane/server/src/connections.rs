@@ -67,6 +67,8 @@ pub(crate) struct Unauthenticated;
 #[derive(Clone)]
 pub(crate) enum Protection {
     Tls(TlsAcceptor),
+    /// As [`Protection::Tls`], for HTTP/1 clients too.
+    AnyHttp(TlsAcceptor),
     /// Only for `--insecure-plaintext`.
     Plaintext,
 }
@@ -147,11 +149,11 @@ async fn stopped(shutdown: &mut watch::Receiver<bool>) {
 async fn connection(stream: TcpStream, protection: Protection, routes: Routes, ending: Ending) -> anyhow::Result<()> {
     stream.set_nodelay(true)?;
     match protection {
-        Protection::Plaintext => http(stream, routes, Unauthenticated, ending).await,
-        Protection::Tls(acceptor) => {
+        Protection::Plaintext => http(stream, routes, Unauthenticated, true, ending).await,
+        Protection::Tls(ref acceptor) | Protection::AnyHttp(ref acceptor) => {
             let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await??;
             let chain = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
-            http(stream, routes, PeerCertificates(chain), ending).await
+            http(stream, routes, PeerCertificates(chain), matches!(protection, Protection::Tls(_)), ending).await
         }
     }
 }
@@ -160,13 +162,15 @@ async fn http<T: Clone + Send + Sync + 'static>(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     routes: Routes,
     peer: T,
+    http2_only: bool,
     mut ending: Ending,
 ) -> anyhow::Result<()> {
     let service = routes.prepare().map_request(move |mut request: http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(peer.clone());
         request.map(tonic::body::Body::new)
     });
-    let mut builder = Builder::new(TokioExecutor::new()).http2_only();
+    let builder = Builder::new(TokioExecutor::new());
+    let mut builder = if http2_only { builder.http2_only() } else { builder };
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(KEEPALIVE_INTERVAL).keep_alive_timeout(KEEPALIVE_TIMEOUT);
     builder.http2().max_concurrent_streams(STREAMS);
     let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned());

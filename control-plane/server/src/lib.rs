@@ -5,6 +5,7 @@ mod admin;
 mod board;
 mod connections;
 mod key_sources;
+mod lineage;
 mod metrics;
 mod module;
 mod options;
@@ -13,6 +14,7 @@ mod receipts;
 mod refusals;
 mod run;
 mod service;
+mod trust;
 
 pub use meshwright_sources::Guard;
 pub use options::{Ready, ServerOptions};

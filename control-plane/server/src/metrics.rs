@@ -10,11 +10,15 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use std::sync::Arc;
+
+use meshwright_ca::Authority;
 use meshwright_jwks::Keys;
 use meshwright_xds::{ResourceType, StreamEvent};
 
 use crate::board::ProxyStatus;
 use crate::key_sources::KeyMetrics;
+use crate::trust::TrustMetrics;
 
 /// Upper bounds, in seconds.
 const CONVERGENCE: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
@@ -46,7 +50,7 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(keys: Keys) -> Self {
+    pub(crate) fn new(keys: Keys, authority: Arc<Authority>) -> Self {
         let mut registry = Registry::with_prefix("meshwright");
         let metrics = (Family::default(), Family::default(), Gauge::default(), Gauge::default(), Gauge::default());
         let (acks, nacks, connected, in_sync, revision) = metrics;
@@ -59,6 +63,7 @@ impl Metrics {
         let help = "From the save of a file to the last acknowledgement of what it changed for a proxy, one observation a proxy";
         registry.register_with_unit("convergence", help, Unit::Seconds, Histogram::clone(&convergence));
         registry.register_collector(Box::new(KeyMetrics { keys }));
+        registry.register_collector(Box::new(TrustMetrics { authority }));
         Self { registry, acks, nacks, connected, in_sync, revision, convergence }
     }
 

@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use meshwright_ca::{JwtIssuer, KeyAlgorithm, Passphrase, Rates};
 use meshwright_sources::Guard;
 
 /// What a control plane is started with.
@@ -17,12 +18,21 @@ pub struct ServerOptions {
     pub guard: Guard,
     /// ADS and the identity service, over mutual TLS.
     pub listen: SocketAddr,
-    /// The admin API, in plaintext: must be a loopback address.
+    /// The admin API: in plaintext on a loopback address, else over TLS and only with a token.
     pub admin: SocketAddr,
+    /// Holds the token that the admin API asks for.
+    pub admin_token_file: Option<PathBuf>,
     /// ADS without TLS and without knowing who asks; must be a loopback address.
     pub insecure_plaintext_xds: Option<SocketAddr>,
     /// Life of issued certificates.
     pub certificate_ttl: Duration,
+    /// What encrypts the authority's keys on disk.
+    pub passphrase: Option<Passphrase>,
+    /// What new roots and intermediates are made with.
+    pub ca_key_algorithm: KeyAlgorithm,
+    /// Whose JWTs prove identities.
+    pub jwt: Option<JwtIssuer>,
+    pub rates: Rates,
 }
 
 /// Where a control plane serves, with the ports that were taken for port 0.

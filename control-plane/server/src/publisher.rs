@@ -11,13 +11,14 @@ use std::time::{Duration, Instant, SystemTime};
 use meshwright_config::{DocumentKey, KeySets, State};
 use meshwright_jwks::Keys;
 use meshwright_sources::{DocumentState, Held, Loaded};
-use meshwright_translate::{MeshInputs, Proxy};
-use meshwright_xds::Snapshot;
+use meshwright_translate::{MeshInputs, Proxy, Translator};
+use meshwright_xds::{Resource, ResourceType, Snapshot};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::board::{Board, ProxyStatus};
 use crate::key_sources;
+use crate::lineage::Lineage;
 use crate::receipts::footprint::Alternatives;
 use crate::receipts::{Found, Ledger, Question};
 use crate::refusals::Refusals;
@@ -31,6 +32,7 @@ pub(crate) struct Publisher {
     keys: Keys,
     facts: Facts,
     documents: watch::Receiver<Arc<Loaded>>,
+    lineage: Arc<Lineage>,
     inner: Mutex<Inner>,
 }
 
@@ -40,6 +42,7 @@ pub(crate) struct Facts {
     pub(crate) trust_domain: String,
     pub(crate) root_namespace: String,
     pub(crate) root_expires: String,
+    pub(crate) root_fingerprint: String,
     pub(crate) module_sha256: String,
 }
 
@@ -64,7 +67,7 @@ struct Inner {
     /// The newest that is in force.
     loaded: Arc<Loaded>,
     ledger: Ledger,
-    inputs: MeshInputs,
+    translator: Translator,
     /// Why the newest state is not the one in force.
     problem: Option<String>,
     revision: u64,
@@ -85,7 +88,7 @@ impl Target {
     /// What is the same must not wake the stream.
     fn send(&self, snapshot: Arc<Snapshot>) {
         self.snapshot.send_if_modified(|current| {
-            let changed = **current != *snapshot;
+            let changed = !Arc::ptr_eq(current, &snapshot) && **current != *snapshot;
             *current = snapshot;
             changed
         });
@@ -143,16 +146,19 @@ impl Publisher {
         keys: Keys,
         facts: Facts,
         documents: watch::Receiver<Arc<Loaded>>,
+        lineage: Arc<Lineage>,
     ) -> Self {
         board.set_revision(1);
         let loaded = Arc::clone(&documents.borrow());
+        lineage.advance(&loaded);
         let mut ledger = Ledger::default();
         ledger.update(1, &BTreeMap::new(), loaded.in_force(), SystemTime::now());
         let inputs = MeshInputs { trust_bundle_pem, key_sets: Arc::clone(&keys.key_sets().borrow()) };
+        let translator = Translator::new(Arc::clone(loaded.state()), inputs);
         let offered = Arc::clone(&loaded);
-        let inner =
-            Inner { offered, loaded, ledger, inputs, problem: None, revision: 1, targets: BTreeMap::new(), refusals: BTreeMap::new() };
-        Self { board, keys, facts, documents, inner: Mutex::new(inner) }
+        let (problem, revision, targets, refusals) = (None, 1, BTreeMap::new(), BTreeMap::new());
+        let inner = Inner { offered, loaded, ledger, translator, problem, revision, targets, refusals };
+        Self { board, keys, facts, documents, lineage, inner: Mutex::new(inner) }
     }
 
     /// The snapshots of a proxy that has just connected.
@@ -162,7 +168,8 @@ impl Publisher {
     pub(crate) fn subscribe(&self, proxy: Proxy) -> Result<watch::Receiver<Arc<Snapshot>>, String> {
         let mut inner = self.lock();
         let node = proxy.node_id().to_owned();
-        let snapshot = inner.snapshot(&node, &proxy)?;
+        let inner = &mut *inner;
+        let snapshot = refused::snapshot(&mut inner.translator, &inner.refusals, &inner.loaded, &node, &proxy)?;
         self.board.set_target(&node, inner.revision, None, Arc::clone(&snapshot));
         match inner.targets.get_mut(&node) {
             Some(target) => {
@@ -193,6 +200,7 @@ impl Publisher {
             return;
         }
         self.keys.want(loaded.state());
+        self.lineage.advance(&loaded);
         let last = std::mem::replace(&mut inner.loaded, loaded);
         let (revision, now) = (inner.revision.saturating_add(1), SystemTime::now());
         let Inner { ledger, loaded, .. } = &mut *inner;
@@ -201,37 +209,51 @@ impl Publisher {
         for (node, refused) in inner.forgive_changed() {
             self.board.set_refused(&node, refused);
         }
-        self.send(inner, saved);
+        let inputs = inner.translator.inputs().clone();
+        self.send(inner, inputs, saved);
     }
 
     /// Other keys: the same documents give other snapshots.
     pub(crate) fn publish_keys(&self, key_sets: Arc<KeySets>) {
-        let mut inner = self.lock();
-        if inner.inputs.key_sets != key_sets {
-            inner.inputs.key_sets = key_sets;
-            self.send(inner, None);
+        let inner = self.lock();
+        let inputs = inner.translator.inputs().clone();
+        if inputs.key_sets != key_sets {
+            self.send(inner, MeshInputs { key_sets, ..inputs }, None);
+        }
+    }
+
+    /// Other roots.
+    pub(crate) fn publish_trust_bundle(&self, trust_bundle_pem: String) {
+        let inner = self.lock();
+        let inputs = inner.translator.inputs().clone();
+        if inputs.trust_bundle_pem != trust_bundle_pem {
+            self.send(inner, MeshInputs { trust_bundle_pem, ..inputs }, None);
         }
     }
 
     /// Of whatever changed, to those that it changes something for. `saved`: when the change was, if it was one of files.
-    fn send(&self, mut inner: MutexGuard<'_, Inner>, saved: Option<Instant>) {
+    fn send(&self, mut guard: MutexGuard<'_, Inner>, inputs: MeshInputs, saved: Option<Instant>) {
+        let inner = &mut *guard;
+        inner.translator.change(Arc::clone(inner.loaded.state()), inputs);
         inner.revision = inner.revision.saturating_add(1);
         let now = Instant::now();
         inner.targets.retain(|_, target| !target.is_forgotten(now));
         let revision = inner.revision;
         for (node, target) in inner.targets.iter().filter(|(_, target)| target.gone.is_none()) {
-            match inner.snapshot(node, &target.proxy) {
+            match refused::snapshot(&mut inner.translator, &inner.refusals, &inner.loaded, node, &target.proxy) {
                 Ok(snapshot) => {
                     self.board.set_target(node, revision, saved, Arc::clone(&snapshot));
                     target.send(snapshot);
                 }
                 Err(error) => {
+                    let error = error.to_string();
                     tracing::error!(node, error, "the proxy keeps its last configuration");
                     self.board.set_error(node, error);
                 }
             }
         }
-        drop(inner);
+        inner.translator.settle();
+        drop(guard);
         self.board.set_revision(revision);
         tracing::info!(revision, "configuration published");
     }
@@ -246,7 +268,7 @@ impl Publisher {
         let found = inner.found(key)?;
         let state = Arc::clone(inner.loaded.state());
         let before = inner.ledger.get(key).and_then(|entry| entry.before.clone());
-        let alternatives = Alternatives::new(Arc::clone(&state), inner.inputs.clone(), key.clone(), before.as_deref());
+        let mut alternatives = Alternatives::new(&inner.translator, key.clone(), before.as_deref());
         let proxies: Vec<(String, Proxy, Arc<Snapshot>)> = inner
             .targets
             .iter()
@@ -257,6 +279,25 @@ impl Publisher {
         drop(inner);
         let footprints = proxies.into_iter().map(|(node, proxy, target)| (node, alternatives.footprint(&proxy, &target)));
         Some(Question { found, footprints: footprints.filter(|(_, footprint)| !footprint.is_empty()).collect() })
+    }
+
+    /// What each connected proxy holds, and would hold if it were told of everything. Takes a translation for each.
+    pub(crate) fn scopes(&self) -> Vec<Value> {
+        let inner = self.lock();
+        let mut translator = inner.translator.clone();
+        let connected = inner.targets.iter().filter(|(_, target)| target.snapshot.receiver_count() > 0);
+        let proxies: Vec<(String, Proxy, Arc<Snapshot>)> =
+            connected.map(|(node, target)| (node.clone(), target.proxy.clone(), Arc::clone(&target.snapshot.borrow()))).collect();
+        drop(inner);
+        translator.change(Arc::new(translator.state().unscoped()), translator.inputs().clone());
+        let size_of = |snapshot: &Snapshot| size(ResourceType::ALL.iter().flat_map(|kind| snapshot.resources(*kind)).map(AsRef::as_ref));
+        let scope = |(node, proxy, target): (String, Proxy, Arc<Snapshot>)| {
+            let told = size_of(&target);
+            let everything = translator.snapshot(&proxy).map(|snapshot| size_of(&snapshot));
+            let (resources, bytes) = everything.unwrap_or(told);
+            json!({"node": node, "resources": told.0, "bytes": told.1, "unscoped_resources": resources, "unscoped_bytes": bytes})
+        };
+        proxies.into_iter().map(scope).collect()
     }
 
     /// All that `status` says, with the board's `proxies`.
@@ -274,6 +315,7 @@ impl Publisher {
         json!({
             "trust_domain": self.facts.trust_domain,
             "root_expires": self.facts.root_expires,
+            "root_fingerprint": self.facts.root_fingerprint,
             "module_sha256": self.facts.module_sha256,
             "revision": inner.revision,
             "documents": inner.loaded.documents().len(),
@@ -289,6 +331,11 @@ impl Publisher {
         // A panic while holding the lock cannot leave half a change behind: each field is replaced whole.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How many, and their bytes.
+fn size<'a>(resources: impl Iterator<Item = &'a Resource>) -> (usize, usize) {
+    resources.fold((0, 0), |(count, bytes), resource| (count.saturating_add(1), bytes.saturating_add(resource.body().len())))
 }
 
 /// A removal that waits, as `status` shows it.

@@ -107,6 +107,11 @@ impl Refusals {
         self.kept.is_empty() && self.tried.is_none() && self.changed.is_empty()
     }
 
+    /// Whether the state for this proxy is another than that for the rest.
+    pub(crate) fn keeps_any(&self) -> bool {
+        !self.kept.is_empty()
+    }
+
     /// The state for this proxy; none when the last good versions do not go together with the rest any more.
     pub(crate) fn state(&self, in_force: &BTreeMap<DocumentKey, InForce>) -> Option<State> {
         with(in_force, self.kept.iter().map(|kept| &kept.suspect))

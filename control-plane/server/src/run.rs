@@ -1,11 +1,13 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use anyhow::Context as _;
+use axum::Router;
 use meshwright_ca::{
-    Authority, IdentityOptions, ServerCertificate, TokenStore, UnknownKeys, identity_service, key_service, server_tls_config,
+    AuditLog, Authority, AuthorityOptions, IdentityOptions, MAX_LEAF_TTL, MIN_LEAF_TTL, TokenStore, UnknownKeys, identity_service,
+    key_service, server_tls_config,
 };
 use meshwright_config::KeySets;
 use meshwright_jwks::{Fetcher, Keys};
@@ -15,36 +17,47 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use tonic::service::Routes;
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Access, Admin};
 use crate::board::Board;
 use crate::connections::{self, Lifetimes, Protection};
+use crate::lineage::Lineage;
 use crate::metrics::Metrics;
 use crate::module::Module;
 use crate::options::{Ready, ServerOptions};
 use crate::publisher::{Facts, Publisher};
 use crate::service::Snapshots;
+use crate::trust::{self, Trust};
 
 /// In the data directory.
 const LAST_GOOD: &str = "documents.jsonl";
-const HOUSEKEEPING: Duration = Duration::from_secs(60);
+/// In the data directory.
+const LINEAGE: &str = "states";
 
 /// Runs until `stop` completes. `announce` is called once, when everything is served.
 ///
 /// # Errors
 /// When the configuration, the data directory, the module or an address cannot be used; or when a part ends early.
 pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announce: &dyn Fn(Ready)) -> anyhow::Result<()> {
-    for address in std::iter::once(options.admin).chain(options.insecure_plaintext_xds) {
+    if let Some(address) = options.insecure_plaintext_xds {
         anyhow::ensure!(address.ip().is_loopback(), "`{address}` is served without TLS: a loopback address is allowed");
     }
+    let access = admin_access(&options)?;
     let source = DirectorySource::open(&options.config_dir, options.guard, &options.data_dir.join(LAST_GOOD))?;
     let documents = source.subscribe();
     let loaded = Arc::clone(&documents.borrow());
     let module = Module::read(&options.module)?;
     let now = SystemTime::now();
     let mesh = loaded.state().mesh().context("the configuration has no Mesh document")?;
-    let authority = Authority::open(&options.data_dir, mesh.trust_domain(), mesh.root_namespace(), now)?;
+    let kept = AuthorityOptions {
+        passphrase: options.passphrase,
+        algorithm: options.ca_key_algorithm,
+        leaf_ttl: options.certificate_ttl.clamp(MIN_LEAF_TTL, MAX_LEAF_TTL),
+    };
+    let authority = Authority::open_with(&options.data_dir, mesh.trust_domain(), mesh.root_namespace(), kept, now)?;
     let authority = Arc::new(authority);
+    let audit = AuditLog::open(&options.data_dir).context("the audit log in the data directory cannot be written")?;
     let tokens = TokenStore::open(&options.data_dir)?;
     let (tls, certificate) = server_tls_config(&authority, now)?;
 
@@ -56,40 +69,44 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     };
     let ready = Ready { xds: xds.local_addr()?, admin: admin.local_addr()? };
 
+    let lineage = Arc::new(Lineage::open(&options.data_dir.join(LINEAGE))?);
     let (fetcher, keys) = Fetcher::open(&options.data_dir, loaded.state())?;
-    let board = Arc::new(Board::new(Metrics::new(keys.clone())));
-    let facts = Facts {
-        trust_domain: authority.trust_domain().to_string(),
-        root_namespace: mesh.root_namespace().to_owned(),
-        root_expires: meshwright_ca::utc(authority.expiries().0),
-        module_sha256: module.sha256().to_owned(),
-    };
-    let roots = authority.trust_bundle_pem().to_owned();
-    let publisher = Arc::new(Publisher::new(Arc::clone(&board), roots, keys.clone(), facts, documents.clone()));
+    let board = Arc::new(Board::new(Metrics::new(keys.clone(), Arc::clone(&authority))));
+    let facts = facts(&authority, mesh.root_namespace(), &module);
+    let roots = authority.trust_bundle_pem();
+    let publisher = Arc::new(Publisher::new(Arc::clone(&board), roots, keys.clone(), facts, documents.clone(), Arc::clone(&lineage)));
     let snapshots =
-        Snapshots { publisher: Arc::clone(&publisher), board: Arc::clone(&board), trust_domain: authority.trust_domain().clone() };
+        Snapshots { publisher: Arc::clone(&publisher), board: Arc::clone(&board), trust_domain: authority.trust_domain().clone(), lineage };
     let discovery = discovery_routes(&Arc::new(snapshots), Limits::default());
     let module = meshwright_ca::Module { sha256: module.sha256().to_owned(), bytes: module.bytes().clone() };
-    let identity = IdentityOptions { certificate_ttl: options.certificate_ttl, clock: Arc::new(SystemTime::now) };
+    let identity = IdentityOptions {
+        jwt: options.jwt,
+        rates: options.rates,
+        audit: Some(Arc::new(audit)),
+        ..IdentityOptions::new(options.certificate_ttl, Arc::new(SystemTime::now))
+    };
     let service = identity_service(Arc::clone(&authority), tokens.clone(), module, identity);
 
     let (stopping, stopped) = watch::channel(false);
     let mut parts = JoinSet::new();
     let reports = key_service(Arc::clone(&authority), Arc::new(SystemTime::now), Reports(keys.clone()));
     let routes = discovery.clone().add_service(service).add_service(reports);
-    let protection = Protection::Tls(TlsAcceptor::from(Arc::new(tls)));
+    let acceptor = TlsAcceptor::from(Arc::new(tls));
+    let protection = Protection::Tls(acceptor.clone());
     parts.spawn(connections::serve(xds, protection, routes, stopped.clone(), Lifetimes::default()));
     if let Some(listener) = plaintext {
         tracing::warn!(address = ?options.insecure_plaintext_xds, "ADS is also served without TLS, to anybody on this machine");
         parts.spawn(connections::serve(listener, Protection::Plaintext, discovery, stopped.clone(), Lifetimes::default()));
     }
-    let admin_api = serve_admin(admin, Admin { board, publisher: Arc::clone(&publisher), source: source.handle() });
-    parts.spawn(until_stopped(admin_api, stopped.clone()));
+    let trust = Trust { authority, board: Arc::clone(&board) };
+    let admin_api =
+        admin::router(Admin { board, publisher: Arc::clone(&publisher), source: source.handle(), trust: trust.clone() }, access);
+    parts.spawn(serve_admin(admin, ready.admin, admin_api, acceptor, stopped.clone()));
     parts.spawn(until_stopped(source.run(), stopped.clone()));
     parts.spawn(until_stopped(fetcher.run(), stopped.clone()));
     parts.spawn(until_stopped(follow_keys(keys.key_sets(), Arc::clone(&publisher)), stopped.clone()));
-    parts.spawn(until_stopped(follow(documents, publisher), stopped.clone()));
-    parts.spawn(until_stopped(keep_house(authority, certificate, tokens), stopped));
+    parts.spawn(until_stopped(trust::keep(trust, Arc::clone(&publisher), certificate, tokens), stopped.clone()));
+    parts.spawn(until_stopped(follow(documents, publisher), stopped));
     announce(ready);
     let outcome = tokio::select! {
         () = stop => Ok(()),
@@ -99,6 +116,16 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     stopping.send_replace(true);
     while parts.join_next().await.is_some() {}
     outcome
+}
+
+fn facts(authority: &Authority, root_namespace: &str, module: &Module) -> Facts {
+    Facts {
+        trust_domain: authority.trust_domain().to_string(),
+        root_namespace: root_namespace.to_owned(),
+        root_expires: meshwright_ca::utc(authority.expiries().0),
+        root_fingerprint: authority.root_fingerprint().to_string(),
+        module_sha256: module.sha256().to_owned(),
+    }
 }
 
 /// What sidecars report goes to the fetcher.
@@ -127,10 +154,29 @@ async fn until_stopped(part: impl Future<Output = ()>, mut stopped: watch::Recei
     }
 }
 
-async fn serve_admin(listener: TcpListener, admin: Admin) {
-    if let Err(error) = axum::serve(listener, admin::router(admin)).await {
-        tracing::error!(%error, "the admin API ended");
+/// Beyond this machine nothing is told without a token.
+fn admin_access(options: &ServerOptions) -> anyhow::Result<Access> {
+    match &options.admin_token_file {
+        Some(file) => Access::token_file(file),
+        None => {
+            let address = options.admin;
+            anyhow::ensure!(address.ip().is_loopback(), "the admin API on `{address}` needs a token: a loopback address does not");
+            Ok(Access::Local)
+        }
     }
+}
+
+/// In plaintext to this machine alone.
+async fn serve_admin(listener: TcpListener, address: SocketAddr, routes: Router, tls: TlsAcceptor, stopped: watch::Receiver<bool>) {
+    if !address.ip().is_loopback() {
+        return connections::serve(listener, Protection::AnyHttp(tls), Routes::from(routes), stopped, Lifetimes::default()).await;
+    }
+    let served = async {
+        if let Err(error) = axum::serve(listener, routes).await {
+            tracing::error!(%error, "the admin API ended");
+        }
+    };
+    until_stopped(served, stopped).await;
 }
 
 /// Publishes each new state of the documents.
@@ -147,20 +193,5 @@ async fn follow_keys(mut key_sets: watch::Receiver<Arc<KeySets>>, publisher: Arc
     while key_sets.changed().await.is_ok() {
         let newest = Arc::clone(&key_sets.borrow_and_update());
         publisher.publish_keys(newest);
-    }
-}
-
-/// Keeps the control plane's own certificate fresh and the token directory small.
-async fn keep_house(authority: Arc<Authority>, certificate: Arc<ServerCertificate>, tokens: TokenStore) {
-    let mut due = tokio::time::interval(HOUSEKEEPING);
-    loop {
-        due.tick().await;
-        let now = SystemTime::now();
-        if let Err(error) = certificate.renew_if_due(&authority, now) {
-            tracing::error!(%error, "the control plane's own certificate cannot be renewed; the old one stays");
-        }
-        if let Err(error) = tokens.purge(now) {
-            tracing::warn!(%error, "expired join tokens cannot be removed");
-        }
     }
 }

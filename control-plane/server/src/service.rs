@@ -1,7 +1,7 @@
 //! Who may have which configuration: a stream's node must be a workload of the mesh, and its certificate must be that workload's.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use meshwright_ca::PeerCertificates;
 use meshwright_identity::{SpiffeId, TrustDomain};
@@ -12,10 +12,11 @@ use tonic::{Extensions, Status};
 
 use crate::board::Board;
 use crate::connections::Unauthenticated;
+use crate::lineage::Lineage;
 use crate::publisher::Publisher;
 
 /// The first part of every sidecar's node id.
-const NODE_PREFIX: &str = "sidecar~";
+pub(crate) const NODE_PREFIX: &str = "sidecar~";
 
 /// Gives each stream the snapshots of its proxy.
 #[derive(Clone)]
@@ -23,6 +24,7 @@ pub(crate) struct Snapshots {
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) board: Arc<Board>,
     pub(crate) trust_domain: TrustDomain,
+    pub(crate) lineage: Arc<Lineage>,
 }
 
 impl SnapshotSource for Snapshots {
@@ -61,6 +63,27 @@ impl SnapshotSource for Snapshots {
             }
             StreamEvent::Connected { .. } | StreamEvent::Sent { .. } | StreamEvent::Disconnected { .. } => self.board.observe(event),
         }
+    }
+
+    fn state(&self) -> Option<Arc<str>> {
+        self.lineage.now()
+    }
+
+    fn knows(&self, state: &str) -> bool {
+        self.lineage.knows(state)
+    }
+
+    fn overtaken(&self, node: &Node, state: &str) -> Result<(), Status> {
+        if self.lineage.is_out_of_patience(node.id(), Instant::now()) {
+            tracing::error!(
+                node = node.id(),
+                state,
+                "a proxy has been served a state that was never in force here; nobody else serves it, so it is served what is in force here"
+            );
+            return Ok(());
+        }
+        tracing::warn!(node = node.id(), state, "a proxy has been served a state that is not in force here yet; it is sent elsewhere");
+        Err(Status::unavailable("this replica lags behind what you have"))
     }
 }
 

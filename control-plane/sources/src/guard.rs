@@ -97,7 +97,12 @@ impl Things {
             Content::AuthorizationPolicy(_) | Content::RequestAuthentication(_) | Content::PeerAuthentication(_) => {
                 self.insert(Class::Policies, key.to_string());
             }
-            Content::Mesh(_) | Content::DestinationRule(_) | Content::VirtualService(_) | Content::Gateway(_) | Content::Secret(_) => {}
+            Content::Mesh(_)
+            | Content::DestinationRule(_)
+            | Content::VirtualService(_)
+            | Content::Gateway(_)
+            | Content::Sidecar(_)
+            | Content::Secret(_) => {}
         }
     }
 

@@ -3,7 +3,7 @@
 //! is history. Secrets are not kept.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -24,6 +24,8 @@ const SMALL: u64 = 1024 * 1024;
 pub enum LastGoodError {
     #[error("the documents that were in force, `{}`, cannot be {action}: {error}", path.display())]
     Io { path: PathBuf, action: &'static str, error: io::Error },
+    #[error("`{}` is in use by another control plane: each needs a data directory of its own", path.display())]
+    InUse { path: PathBuf },
     #[error(
         "the documents that were in force, `{}`, line {line}: {error}; put the file back from a copy, or remove it when `meshwright check` finds nothing wrong",
         path.display()
@@ -74,15 +76,12 @@ impl LastGood {
         if let Some(folder) = path.parent() {
             DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed(folder, "kept"))?;
         }
-        let bytes = match fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(failed(path, "read")(error)),
-        };
+        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(failed(path, "written"))?;
+        lock(&file, path)?;
+        let bytes = fs::read(path).map_err(failed(path, "read"))?;
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last.saturating_add(1));
         let bytes = bytes.get(..whole).unwrap_or_default();
         let kept = replay(path, bytes)?;
-        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(failed(path, "written"))?;
         let size = u64::try_from(whole).unwrap_or(u64::MAX);
         file.set_len(size).map_err(failed(path, "written"))?;
         let live = kept.values().map(weight).sum();
@@ -150,19 +149,30 @@ impl LastGood {
         let lines = lines(&self.path, &records)?;
         let beside = self.path.with_extension("tmp");
         let io = failed(&self.path, "written");
-        let replaced = || {
-            let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&beside)?;
+        let replaced = || -> io::Result<File> {
+            let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(&beside)?;
+            file.set_len(0)?;
             file.write_all(&lines)?;
             file.sync_data()?;
+            file.try_lock()?;
             fs::rename(&beside, &self.path)?;
             if let Some(folder) = self.path.parent() {
                 File::open(folder)?.sync_all()?;
             }
-            OpenOptions::new().append(true).open(&self.path)
+            Ok(file)
         };
         self.file = replaced().map_err(io)?;
         self.size = u64::try_from(lines.len()).unwrap_or_default();
         Ok(())
+    }
+}
+
+/// Until the file is closed: two processes would write over each other's documents.
+fn lock(file: &File, path: &Path) -> Result<(), LastGoodError> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(LastGoodError::InUse { path: path.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(failed(path, "locked")(error)),
     }
 }
 

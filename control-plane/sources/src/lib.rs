@@ -5,6 +5,7 @@ mod directory;
 mod guard;
 mod last_good;
 mod loaded;
+mod parsed;
 mod request;
 mod scan;
 mod store;

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use meshwright_config::{Document, DocumentError, DocumentKey, Kind, Rejected, State, split_file};
+use meshwright_config::{DocumentError, DocumentKey, Kind, Rejected, State, split_file};
 use sha2::{Digest as _, Sha256};
 
 use crate::guard::{Guard, Held, Things};
 use crate::last_good::Kept;
 use crate::loaded::{Checked, DocumentState, DocumentStatus, Documents, InForce, Loaded};
+use crate::parsed::{Found, Parsed};
 use crate::scan::{Files, Saved};
 
 /// Bytes of the hash that make a version.
@@ -22,30 +23,10 @@ const NOT_FOUND: usize = usize::MAX;
 /// A document in force.
 type Good = InForce;
 
-/// A document as it was found now.
-#[derive(Debug, Clone)]
-struct Found {
-    file: Arc<str>,
-    line: usize,
-    version: String,
-    saved: SystemTime,
-    parsed: Result<Arc<Document>, Rejected>,
-    /// It stands for a file without documents, which is only wrong if there were some in it.
-    empty: bool,
-}
-
-impl Found {
-    fn key(&self) -> Option<DocumentKey> {
-        match &self.parsed {
-            Ok(document) => Some(document.key().clone()),
-            Err(rejected) => rejected.key(),
-        }
-    }
-}
-
 /// The documents in force and the state that they make.
 #[derive(Debug, Default)]
 pub(crate) struct Store {
+    parsed: Parsed,
     good: Arc<Documents>,
     state: Arc<State>,
     guard: Guard,
@@ -101,8 +82,9 @@ impl Store {
     }
 
     /// Whether what the directory holds now would take a document out of force.
-    pub(crate) fn removes(&self, files: &Files) -> bool {
-        let candidates = self.choose(&find(files, &Saved::default()));
+    pub(crate) fn removes(&mut self, files: &Files) -> bool {
+        let found = self.parsed.find(files, &Saved::default());
+        let candidates = self.choose(&found);
         let chosen: BTreeSet<&DocumentKey> = candidates.chosen.iter().map(|chosen| chosen.good.document.key()).collect();
         self.good.keys().any(|key| !chosen.contains(key))
     }
@@ -113,7 +95,7 @@ impl Store {
     /// No `Mesh` document would be in force, and so nothing was changed: what is wrong with the one that there is, as `SourceError::NoMesh` says
     /// it.
     pub(crate) fn update(&mut self, files: &Files, saved: &Saved) -> Result<Loaded, String> {
-        let mut found = find(files, saved);
+        let mut found = self.parsed.find(files, saved);
         found.retain(|found| !found.empty || self.good.values().any(|good| good.document.origin().file() == &*found.file));
         let mut candidates = self.choose(&found);
         let held = self.hold(&mut candidates);
@@ -261,7 +243,7 @@ fn why_no_mesh(found: &[Found], refused: &BTreeMap<usize, Refusal>) -> String {
 }
 
 fn assemble(chosen: &[Chosen]) -> (State, Vec<DocumentError>) {
-    State::assemble(chosen.iter().map(|chosen| Document::clone(&chosen.good.document)).collect())
+    State::assemble(chosen.iter().map(|chosen| &*chosen.good.document).collect())
 }
 
 /// Takes out what does not fit and has no version that does.
@@ -277,41 +259,6 @@ fn leave_out(candidates: &mut Candidates, errors: Vec<DocumentError>) {
             refusal.errors.push(error.clone());
         }
     }
-}
-
-fn find(files: &Files, saved: &Saved) -> Vec<Found> {
-    let mut found = Vec::new();
-    for (file, bytes) in files {
-        let saved = saved.of(file);
-        let file: Arc<str> = file.as_str().into();
-        let broken = |message: &str, empty| Found {
-            empty,
-            file: Arc::clone(&file),
-            line: 1,
-            version: String::new(),
-            saved,
-            parsed: Err(Rejected::of_file(&file, message)),
-        };
-        match bytes {
-            Ok(bytes) => {
-                let documents = split_file(bytes);
-                // A file that an editor has truncated to write it anew looks like this.
-                if documents.is_empty() {
-                    found.push(broken("the file holds no documents: remove the file to remove its documents", true));
-                }
-                found.extend(documents.iter().map(|raw| Found {
-                    empty: false,
-                    file: Arc::clone(&file),
-                    line: raw.line(),
-                    version: version(raw.bytes()),
-                    saved,
-                    parsed: raw.parse(&file).map(Arc::new),
-                }));
-            }
-            Err(error) => found.push(broken(error, false)),
-        }
-    }
-    found
 }
 
 /// Of a document's text.
@@ -330,7 +277,7 @@ fn status(found: &Found, refusal: Option<&Refusal>) -> DocumentStatus {
 
 /// All errors of what a directory holds, without any last good version to fall back on.
 pub(crate) fn check(files: &Files) -> Checked {
-    let mut found = find(files, &Saved::default());
+    let mut found = Parsed::default().find(files, &Saved::default());
     found.retain(|found| !found.empty);
     let count = found.len();
     let mut errors = Vec::new();

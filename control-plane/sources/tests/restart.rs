@@ -56,6 +56,7 @@ impl Folders {
         let running = tokio::spawn(source.run());
         assert!(tokio::time::timeout(LONGEST, handle.reload()).await.unwrap());
         running.abort();
+        assert!(running.await.unwrap_err().is_cancelled());
         Arc::clone(&*loaded.borrow())
     }
 }
@@ -176,4 +177,13 @@ async fn a_damaged_file_is_one_clear_error() {
     assert!(error.contains("documents.jsonl`, line 3") && error.contains("meshwright check"), "{error}");
     fs::write(folders.last_good(), "{\"format\":2}\n").unwrap();
     assert!(refusal(&folders).contains("format 2"), "{}", refusal(&folders));
+}
+
+#[tokio::test]
+async fn a_data_directory_is_one_control_planes() {
+    let folders = Folders::new();
+    let first = folders.open().unwrap();
+    assert!(refusal(&folders).contains("in use by another control plane"));
+    drop(first);
+    folders.run().await;
 }

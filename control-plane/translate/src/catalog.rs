@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use meshwright_config::{DestinationRule, Host, ServiceEntry, ServicePort};
 
-use crate::proxy::View;
+use crate::proxy::Callers;
 
 /// Every host of every ServiceEntry.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Catalog<'a> {
     services: BTreeMap<&'a str, Service<'a>>,
 }
@@ -22,15 +22,15 @@ pub(crate) struct Service<'a> {
 }
 
 impl<'a> Catalog<'a> {
-    pub(crate) fn new(view: &View<'a>) -> Self {
+    pub(crate) fn new(callers: &Callers<'a>) -> Self {
         let mut services = BTreeMap::new();
-        for entry in view.state.services() {
+        for entry in callers.state.services() {
             for host in entry.hosts() {
                 // One host in two entries: the first by name, whatever the order in which they were read.
                 services.entry(host.as_str()).or_insert_with(|| Service {
                     host,
                     entry,
-                    rule: view.state.destination_rule_for(host, view.namespace()),
+                    rule: callers.state.destination_rule_for(host, callers.namespace),
                 });
             }
         }

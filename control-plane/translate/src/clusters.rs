@@ -11,25 +11,34 @@ use meshwright_xds::ResourceType;
 use crate::TranslateError;
 use crate::catalog::{Catalog, Service};
 use crate::names;
-use crate::proxy::View;
+use crate::proxy::Callers;
 use crate::resources::{Dependencies, Resources, needs_trust_bundle};
+use crate::scope::Scope;
 
 pub(crate) use policy::base_cluster;
+pub(crate) use security::is_in_front_of;
 
-pub(crate) fn add(view: &View<'_>, catalog: &Catalog<'_>, resources: &mut Resources) -> Result<(), TranslateError> {
-    for service in catalog.services() {
-        for port in service.ports() {
-            add_cluster(view, service, port, None, resources)?;
-            for subset in service.rule.map(|rule| rule.subsets()).unwrap_or_default() {
-                add_cluster(view, service, port, Some(subset), resources)?;
-            }
+pub(crate) fn add(callers: &Callers<'_>, catalog: &Catalog<'_>, scope: &Scope, resources: &mut Resources) -> Result<(), TranslateError> {
+    catalog
+        .services()
+        .filter(|service| scope.of(service.host()).has_cluster())
+        .try_for_each(|service| add_service(callers, service, resources))
+}
+
+/// Of one service: made of it, the rule that holds for it, its instances and what they take, and the mesh. Whatever else this comes to read
+/// is to be added to [`crate::translator`]'s account of it.
+pub(crate) fn add_service(callers: &Callers<'_>, service: &Service<'_>, resources: &mut Resources) -> Result<(), TranslateError> {
+    for port in service.ports() {
+        add_cluster(callers, service, port, None, resources)?;
+        for subset in service.rule.map(|rule| rule.subsets()).unwrap_or_default() {
+            add_cluster(callers, service, port, Some(subset), resources)?;
         }
     }
     Ok(())
 }
 
 fn add_cluster(
-    view: &View<'_>,
+    callers: &Callers<'_>,
     service: &Service<'_>,
     port: &ServicePort,
     subset: Option<&Subset>,
@@ -38,9 +47,9 @@ fn add_cluster(
     let subset_name = subset.map(Subset::name);
     let name = names::outbound_cluster(port.number(), subset_name, service.host());
     let traffic = service.rule.map(|rule| rule.effective_traffic_policy(subset_name)).unwrap_or_default();
-    let endpoints = endpoints(view, service, port, subset);
+    let endpoints = endpoints(callers, service, port, subset);
     let assignment = load_assignment(&name, &endpoints);
-    let security = security::of(view, service, port, subset_name, &traffic)?;
+    let security = security::of(callers, service, port, subset_name, &traffic)?;
     let mut dependencies = Dependencies::new();
     if security.mutual {
         dependencies.insert(needs_trust_bundle());
@@ -73,8 +82,8 @@ fn http(port: &ServicePort, traffic: &TrafficPolicy) -> Option<HttpOptions> {
     })
 }
 
-fn endpoints(view: &View<'_>, service: &Service<'_>, port: &ServicePort, subset: Option<&Subset>) -> Vec<Endpoint> {
-    let instances = view.state.endpoints(service.entry, port, subset);
+fn endpoints(callers: &Callers<'_>, service: &Service<'_>, port: &ServicePort, subset: Option<&Subset>) -> Vec<Endpoint> {
+    let instances = callers.state.endpoints(service.entry, port, subset);
     if instances.is_empty() && service.entry.resolution() == Resolution::Dns && service.entry.endpoints().is_empty() {
         // The name is its own only instance.
         let host = service.host().to_owned();
@@ -97,7 +106,7 @@ fn endpoints(view: &View<'_>, service: &Service<'_>, port: &ServicePort, subset:
                 },
                 port: instance.port(),
                 weight: workload.weight(),
-                mutual_tls: security::terminates_mutual_tls(view, service, workload, instance.port()),
+                mutual_tls: security::terminates_mutual_tls(callers, service, workload, instance.port()),
             }
         })
         .collect()

@@ -17,6 +17,8 @@ pub enum TranslateError {
     SubjectAltName { document: String, name: String, reason: InvalidSpiffeId },
     #[error("{document} redirects with status {status}: 301, 302, 303, 307 and 308 are allowed")]
     RedirectStatus { document: String, status: u16 },
+    #[error(transparent)]
+    Inconsistent(#[from] meshwright_xds::Inconsistent),
     #[error("the policy cannot be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
 }

@@ -133,15 +133,15 @@ fn server_names(server: &Server<'_>) -> Vec<String> {
 }
 
 fn manager(view: &View<'_>, plugins: &Plugins, port: u16, routes: &str) -> Result<Vec<Filter>, TranslateError> {
-    let manager = HttpConnectionManager {
+    let access_log = vec![plugins.access_log(wire::Direction::Gateway, wire::Protocol::Http, None)?];
+    Ok(policed(view, |filters| HttpConnectionManager {
         stat_prefix: format!("gateway_{port}"),
         position: Position::Gateway,
         path_normalization: path_normalization(view),
         routes: Routes::Discovered(routes.to_owned()),
-        filters: policed(view),
-        access_log: vec![plugins.access_log(wire::Direction::Gateway, wire::Protocol::Http, None)?],
-    };
-    Ok(vec![manager.build()])
+        filters,
+        access_log,
+    }))
 }
 
 fn needs_policy() -> Dependencies {

@@ -8,14 +8,15 @@ use meshwright_config::{Address, MtlsMode, Protocol};
 use meshwright_envoy_config::cluster::{Cluster, Discovery, HttpOptions, HttpVersion};
 use meshwright_envoy_config::endpoint::{Endpoint, EndpointLocality, load_assignment};
 use meshwright_envoy_config::ext_authz::ExtAuthz;
+use meshwright_envoy_config::filter;
 use meshwright_envoy_config::hcm::{HttpConnectionManager, Position, Routes};
 use meshwright_envoy_config::listener::{ChainMatch, Direction, FilterChain, Inspection, Listener};
 use meshwright_envoy_config::names::MESH_ALPN;
 use meshwright_envoy_config::pb::envoy::config::listener::v3::Filter;
+use meshwright_envoy_config::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
 use meshwright_envoy_config::route::{Action, Forward, Headers, Route, RouteMatch, VirtualHost, route_configuration};
 use meshwright_envoy_config::tcp::{Connect, TcpProxy};
 use meshwright_envoy_config::tls::{self, San};
-use meshwright_envoy_config::{filter, pb};
 use meshwright_policy::wire;
 use meshwright_xds::ResourceType;
 
@@ -142,15 +143,15 @@ fn http_filters(view: &View<'_>, plugins: &Plugins, port: u16, host: Option<&str
     };
     let name = format!("inbound|http|{port}");
     let every = VirtualHost { name: name.clone(), domains: vec!["*".to_owned()], routes: vec![route], https_only: false };
-    let manager = HttpConnectionManager {
+    let access_log = vec![plugins.access_log(wire::Direction::Inbound, wire::Protocol::Http, host)?];
+    Ok(policed(view, |filters| HttpConnectionManager {
         stat_prefix: format!("inbound_{port}"),
         position: Position::Inbound,
         path_normalization: path_normalization(view),
         routes: Routes::Inline(Box::new(route_configuration(&name, &[every]))),
-        filters: policed(view),
-        access_log: vec![plugins.access_log(wire::Direction::Inbound, wire::Protocol::Http, host)?],
-    };
-    Ok(vec![manager.build()])
+        filters,
+        access_log,
+    }))
 }
 
 fn tcp_filters(view: &View<'_>, plugins: &Plugins, port: u16, host: Option<&str>) -> Result<Vec<Filter>, TranslateError> {
@@ -169,14 +170,24 @@ fn tcp_filters(view: &View<'_>, plugins: &Plugins, port: u16, host: Option<&str>
     Ok(filters)
 }
 
-/// The HTTP filters of every listener that decides. External authorizers come last: they may believe what the policy filter has verified,
-/// and are not asked about what it denies.
-pub(crate) fn policed(view: &View<'_>) -> Vec<pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter> {
+/// The filters of every listener that decides about requests; `manager` is given those of HTTP. External authorizers come last: they may
+/// believe what the policy filter has verified, and are not asked about what it denies.
+pub(crate) fn policed(view: &View<'_>, manager: impl FnOnce(Vec<HttpFilter>) -> HttpConnectionManager) -> Vec<Filter> {
     let authorizers = authorizers::of_requests(view);
-    let mut filters = vec![filter::set_peer_state(&authorizers::names(&authorizers)), filter::discovered_http(names::HTTP_POLICY)];
-    filters.extend(authorizers.iter().map(ExtAuthz::http_filter));
-    filters.push(filter::router());
-    filters
+    let names_of_authorizers = authorizers::names(&authorizers);
+    let mut of_connections = Vec::new();
+    let mut of_requests = Vec::new();
+    // Who the peer is does not change from request to request, and costs as much as a tenth of one to write down.
+    if view.metadata.is_told_of_handshakes() {
+        of_connections.push(filter::set_peer_state_of_connection(&names_of_authorizers));
+    } else {
+        of_requests.push(filter::set_peer_state(&names_of_authorizers));
+    }
+    of_requests.push(filter::discovered_http(names::HTTP_POLICY));
+    of_requests.extend(authorizers.iter().map(ExtAuthz::http_filter));
+    of_requests.push(filter::router());
+    of_connections.push(manager(of_requests).build());
+    of_connections
 }
 
 /// The mesh's setting, in Envoy's terms.

@@ -4,12 +4,13 @@ mod hosts;
 
 use std::net::SocketAddr;
 
-use meshwright_config::OutboundTrafficPolicy;
+use meshwright_config::{OutboundTrafficPolicy, Sidecar};
 use meshwright_envoy_config::cluster::{Cluster, Discovery, HttpOptions, HttpVersion};
 use meshwright_envoy_config::filter;
 use meshwright_envoy_config::hcm::{HttpConnectionManager, Position, Routes};
 use meshwright_envoy_config::listener::{ChainMatch, Direction, FilterChain, Inspection, Listener};
 use meshwright_envoy_config::pb::envoy::config::listener::v3::Filter;
+use meshwright_envoy_config::pb::envoy::config::route::v3::RouteConfiguration;
 use meshwright_envoy_config::route::{Action, Forward, Headers, Route, RouteMatch, VirtualHost, route_configuration};
 use meshwright_envoy_config::tcp::{Connect, TcpProxy};
 use meshwright_policy::wire;
@@ -21,12 +22,14 @@ use crate::clusters::base_cluster;
 use crate::inbound::path_normalization;
 use crate::names;
 use crate::plugins::Plugins;
-use crate::proxy::View;
+use crate::proxy::{Callers, View};
 use crate::resources::{Dependencies, Resources};
+use crate::scope::Scope;
 
-pub(crate) fn add(view: &View<'_>, catalog: &Catalog<'_>, plugins: &Plugins, resources: &mut Resources) -> Result<(), TranslateError> {
+/// All but the routes.
+pub(crate) fn add(view: &View<'_>, plugins: &Plugins, resources: &mut Resources) -> Result<(), TranslateError> {
     if let Some(address) = view.metadata.outbound_address {
-        add_http(view, catalog, plugins, address, resources)?;
+        add_http(view, plugins, address, resources)?;
     }
     for (service, &address) in &view.metadata.tcp {
         add_tcp(plugins, service, address, resources)?;
@@ -34,18 +37,9 @@ pub(crate) fn add(view: &View<'_>, catalog: &Catalog<'_>, plugins: &Plugins, res
     Ok(())
 }
 
-fn add_http(
-    view: &View<'_>,
-    catalog: &Catalog<'_>,
-    plugins: &Plugins,
-    address: SocketAddr,
-    resources: &mut Resources,
-) -> Result<(), TranslateError> {
-    let any_host = view.mesh.outbound_traffic_policy() == OutboundTrafficPolicy::AllowAny;
-    let mut virtual_hosts = vec![refuse("loop", own_names(address))];
-    virtual_hosts.extend(hosts::virtual_hosts(view, catalog)?);
+fn add_http(view: &View<'_>, plugins: &Plugins, address: SocketAddr, resources: &mut Resources) -> Result<(), TranslateError> {
     let mut filters = Vec::new();
-    if any_host {
+    if takes_any_host(view) {
         let cluster = Cluster {
             discovery: Discovery::RequestedHost,
             http: Some(HttpOptions::of(HttpVersion::AsDownstream)),
@@ -53,12 +47,8 @@ fn add_http(
         };
         resources.cluster(&cluster.build(), Dependencies::new());
         filters.push(filter::dynamic_forward_proxy());
-        virtual_hosts.push(VirtualHost { routes: vec![route(names::ANY_HOST_CLUSTER)], ..refuse("allow_any", vec!["*".to_owned()]) });
-    } else {
-        virtual_hosts.push(refuse("block_all", vec!["*".to_owned()]));
     }
     filters.push(filter::router());
-    resources.routes(&route_configuration(names::OUTBOUND, &virtual_hosts));
     let manager = HttpConnectionManager {
         stat_prefix: names::OUTBOUND.to_owned(),
         position: Position::Outbound,
@@ -70,6 +60,32 @@ fn add_http(
     let dependencies = Dependencies::from([(ResourceType::Route, names::OUTBOUND.to_owned())]);
     resources.listener(&listener(names::OUTBOUND.to_owned(), address, vec![manager.build()]).build(), dependencies);
     Ok(())
+}
+
+/// The routes of all callers of a namespace that are told the same, take the same hosts and whose listener has the same address.
+pub(crate) fn routes(
+    callers: &Callers<'_>,
+    catalog: &Catalog<'_>,
+    scope: &Scope,
+    any_host: bool,
+    address: SocketAddr,
+) -> Result<RouteConfiguration, TranslateError> {
+    let mut virtual_hosts = vec![refuse("loop", own_names(address))];
+    virtual_hosts.extend(hosts::virtual_hosts(callers, catalog, scope)?);
+    if any_host {
+        // Unknown to this proxy, they must not be taken for hosts outside the mesh.
+        virtual_hosts.extend(hosts::unreachable(callers, catalog, scope));
+        virtual_hosts.push(VirtualHost { routes: vec![route(names::ANY_HOST_CLUSTER)], ..refuse("allow_any", vec!["*".to_owned()]) });
+    } else {
+        virtual_hosts.push(refuse("block_all", vec!["*".to_owned()]));
+    }
+    Ok(route_configuration(names::OUTBOUND, &virtual_hosts))
+}
+
+/// Whether hosts that the mesh does not know are called as they are.
+pub(crate) fn takes_any_host(view: &View<'_>) -> bool {
+    let own = view.state.sidecar_for(view.workload).and_then(Sidecar::outbound_traffic_policy);
+    own.unwrap_or_else(|| view.mesh.outbound_traffic_policy()) == OutboundTrafficPolicy::AllowAny
 }
 
 fn add_tcp(plugins: &Plugins, service: &str, address: SocketAddr, resources: &mut Resources) -> Result<(), TranslateError> {

@@ -1,5 +1,8 @@
 //! The policy and the access log of one proxy, as plugins of the filter module.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use meshwright_config::{KeySets, KeySource};
 use meshwright_envoy_config::pb::envoy::config::accesslog::v3::AccessLog;
 use meshwright_envoy_config::wasm::{Plugin, Role};
@@ -16,18 +19,47 @@ use crate::resources::Resources;
 #[derive(Debug)]
 pub(crate) struct Plugins {
     module: String,
-    http: String,
-    tcp: String,
+    http: Arc<str>,
+    tcp: Arc<str>,
     log: wire::AccessLogConfig,
+}
+
+/// Policies of one state that are written already: workloads for which the same documents hold have the same.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Policies(HashMap<Documents, [Arc<str>; 2]>);
+
+/// Where AuthorizationPolicies and RequestAuthentications are in the state.
+type Documents = (Vec<usize>, Vec<usize>);
+
+impl Policies {
+    /// For HTTP and for TCP. A document is known by where it is in the state, of which there must be but one.
+    fn of(&mut self, view: &View<'_>, key_sets: &KeySets) -> Result<[Arc<str>; 2], TranslateError> {
+        fn place<T>(document: &T) -> usize {
+            std::ptr::from_ref(document).addr()
+        }
+        let authorization = view.state.authorization_for(view.workload).into_iter().map(place).collect();
+        let tokens = view.state.request_authentication_for(view.workload).into_iter().map(place).collect();
+        let key = (authorization, tokens);
+        if let Some(known) = self.0.get(&key) {
+            return Ok(known.clone());
+        }
+        let made = [policy(view, key_sets, wire::Protocol::Http)?.into(), policy(view, key_sets, wire::Protocol::Tcp)?.into()];
+        Ok(self.0.entry(key).or_insert(made).clone())
+    }
 }
 
 impl Plugins {
     pub(crate) fn new(view: &View<'_>, key_sets: &KeySets) -> Result<Self, TranslateError> {
-        let principal = view.identity(view.namespace(), view.workload.service_account())?;
+        Self::shared(view, key_sets, &mut Policies::default())
+    }
+
+    pub(crate) fn shared(view: &View<'_>, key_sets: &KeySets, policies: &mut Policies) -> Result<Self, TranslateError> {
+        let [http, tcp] = policies.of(view, key_sets)?;
+        let principal = view.callers().identity(view.namespace(), view.workload.service_account())?;
         Ok(Self {
             module: view.metadata.module_path(),
-            http: policy(view, key_sets, wire::Protocol::Http)?,
-            tcp: policy(view, key_sets, wire::Protocol::Tcp)?,
+            http,
+            tcp,
             log: wire::AccessLogConfig {
                 version: wire::VERSION,
                 direction: wire::Direction::Inbound,
@@ -60,7 +92,8 @@ impl Plugins {
 
     /// The policies that listeners wait for.
     pub(crate) fn add_used(&self, resources: &mut Resources) {
-        let plugin = |configuration: &String| Plugin { role: Role::Authz, module: &self.module, configuration: configuration.clone() };
+        let plugin =
+            |configuration: &Arc<str>| Plugin { role: Role::Authz, module: &self.module, configuration: configuration.to_string() };
         if resources.is_needed(ResourceType::ExtensionConfig, names::HTTP_POLICY) {
             resources.extension(&plugin(&self.http).http_extension(names::HTTP_POLICY));
         }

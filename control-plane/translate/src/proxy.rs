@@ -41,6 +41,21 @@ pub struct MeshInputs {
     pub key_sets: Arc<KeySets>,
 }
 
+/// The state as callers of a namespace see it: what is made of this alone is the same for all of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Callers<'a> {
+    pub(crate) state: &'a State,
+    pub(crate) mesh: &'a Mesh,
+    pub(crate) namespace: &'a str,
+}
+
+impl Callers<'_> {
+    /// The identity of a workload in this mesh.
+    pub(crate) fn identity(&self, namespace: &str, service_account: &str) -> Result<SpiffeId, TranslateError> {
+        Ok(SpiffeId::for_service_account(self.mesh.trust_domain(), namespace, service_account)?)
+    }
+}
+
 /// The state as one proxy's workload sees it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct View<'a> {
@@ -63,9 +78,8 @@ impl<'a> View<'a> {
         self.workload.namespace()
     }
 
-    /// The identity of a workload in this mesh.
-    pub(crate) fn identity(&self, namespace: &str, service_account: &str) -> Result<SpiffeId, TranslateError> {
-        Ok(SpiffeId::for_service_account(self.mesh.trust_domain(), namespace, service_account)?)
+    pub(crate) fn callers(&self) -> Callers<'a> {
+        Callers { state: self.state, mesh: self.mesh, namespace: self.namespace() }
     }
 
     /// The trust domains whose workloads may connect.

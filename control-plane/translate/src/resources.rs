@@ -1,6 +1,7 @@
 //! Messages become resources, each with what it depends on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use meshwright_envoy_config::pb::envoy::config::cluster::v3::Cluster;
@@ -10,7 +11,7 @@ use meshwright_envoy_config::pb::envoy::config::listener::v3::Listener;
 use meshwright_envoy_config::pb::envoy::config::route::v3::RouteConfiguration;
 use meshwright_envoy_config::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
 use meshwright_envoy_config::{names, secret};
-use meshwright_xds::{Resource, ResourceType};
+use meshwright_xds::{Base, Resource, ResourceType};
 use prost::Message;
 
 /// What a resource refers to by name and must be sent with it.
@@ -19,10 +20,18 @@ pub(crate) type Dependencies = BTreeSet<(ResourceType, String)>;
 /// The resources of one proxy, by type and name.
 #[derive(Debug, Default)]
 pub(crate) struct Resources {
-    by_name: BTreeMap<(ResourceType, String), Resource>,
+    by_name: BTreeMap<(ResourceType, String), Arc<Resource>>,
+    /// What the proxy holds beside these.
+    base: Arc<Base>,
 }
 
 impl Resources {
+    /// For what a proxy has beside `base`, some of which is made already.
+    pub(crate) fn beside(base: Arc<Base>, made: impl IntoIterator<Item = Arc<Resource>>) -> Self {
+        let by_name = made.into_iter().map(|resource| ((resource.kind(), resource.name().to_owned()), resource)).collect();
+        Self { by_name, base }
+    }
+
     pub(crate) fn trust_bundle(&mut self, roots_pem: &str) {
         self.secret(&secret::trust_bundle(names::TRUST_BUNDLE_SECRET, roots_pem));
     }
@@ -52,7 +61,7 @@ impl Resources {
     }
 
     pub(crate) fn contains(&self, kind: ResourceType, name: &str) -> bool {
-        self.by_name.contains_key(&(kind, name.to_owned()))
+        self.base.get(kind, name).is_some() || self.by_name.contains_key(&(kind, name.to_owned()))
     }
 
     /// Whether a listener waits for this policy.
@@ -61,13 +70,18 @@ impl Resources {
     }
 
     pub(crate) fn finish(self) -> Vec<Resource> {
+        self.by_name.into_values().map(Arc::unwrap_or_clone).collect()
+    }
+
+    /// Without `base`.
+    pub(crate) fn finish_shared(self) -> Vec<Arc<Resource>> {
         self.by_name.into_values().collect()
     }
 
     fn insert<M: Message>(&mut self, kind: ResourceType, name: &str, message: &M, dependencies: Dependencies) {
         let body = Bytes::from(message.encode_to_vec());
         let resource = Resource::new(kind, name, body, dependencies.into_iter().collect());
-        self.by_name.insert((kind, name.to_owned()), resource);
+        self.by_name.insert((kind, name.to_owned()), Arc::new(resource));
     }
 }
 

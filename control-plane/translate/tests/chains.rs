@@ -59,6 +59,10 @@ const TCP: [u16; 4] = [90, 91, 92, 93];
 
 /// The inbound listener of a port, with `more` documents.
 fn listeners(more: &str) -> impl Fn(u16) -> Value + use<> {
+    listeners_for("1.40.0", more)
+}
+
+fn listeners_for(envoy_version: &str, more: &str) -> impl Fn(u16) -> Value + use<> {
     let parsed = parse_file("mesh.yaml", &format!("{DOCUMENTS}{more}"));
     let parsed = parsed.into_iter().map(|parsed| parsed.unwrap_or_else(|rejected| panic!("{rejected}")));
     let (state, errors) = State::assemble(parsed.collect());
@@ -72,7 +76,7 @@ fn listeners(more: &str) -> impl Fn(u16) -> Value + use<> {
         outbound_address: None,
         apps: HTTP.into_iter().chain(TCP).map(|port| (port, "127.0.0.1:9000".parse().unwrap())).collect(),
         tcp: [].into(),
-        envoy_version: "1.40.0".into(),
+        envoy_version: envoy_version.to_owned(),
     };
     let proxy = Proxy::new(names::node_id("a", "a"), metadata);
     let resources =
@@ -114,12 +118,32 @@ fn chain(chain: &Value) -> Chain {
     (transport, protocols.collect(), mutual, filters(chain).iter().any(|name| name.contains("router")))
 }
 
-/// The names of a chain's filters; of an HTTP connection manager, those of its own.
+/// The names of a chain's filters, in the order in which they see a request; an HTTP connection manager's own stand in its place.
 fn filters(chain: &Value) -> Vec<String> {
-    let network = list(&chain["filters"]);
-    let inner = list(&network[0]["typed_config"]["http_filters"]);
-    let filters = if inner.is_empty() { network } else { inner };
-    filters.iter().map(|filter| filter["name"].as_str().unwrap().to_owned()).collect()
+    let own = |filter: &Value| match filter["typed_config"]["http_filters"].as_array() {
+        Some(own) => own.clone(),
+        None => vec![filter.clone()],
+    };
+    let all = list(&chain["filters"]).iter().flat_map(own);
+    all.map(|filter| filter["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn who_a_peer_is_is_noted_once_where_envoy_can() {
+    for (version, first) in [
+        ("1.36.4", "envoy.filters.http.set_filter_state"),
+        ("1.37.0", "envoy.filters.network.set_filter_state"),
+        ("1.40.0", "envoy.filters.network.set_filter_state"),
+    ] {
+        let listener = listeners_for(version, &mode("STRICT"));
+        for port in HTTP {
+            for chain in list(&listener(port)["filter_chains"]) {
+                let found = filters(chain);
+                assert_eq!(found.iter().filter(|name| name.ends_with("set_filter_state")).count(), 1, "{version}: {found:?}");
+                assert_eq!(found[..2], [first, "meshwright.authz/http"], "{version} port {port}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -108,7 +108,11 @@ impl Base {
     /// # Errors
     /// As [`Base::build`].
     pub fn after(last: &Arc<Self>, resources: impl IntoIterator<Item = Arc<Resource>>) -> Result<Arc<Self>, Inconsistent> {
-        let mut next = Self::build(resources)?;
+        let as_before = |made: Arc<Resource>| match last.get(made.kind(), made.name()) {
+            Some(known) if *known == made => Arc::clone(known),
+            Some(_) | None => made,
+        };
+        let mut next = Self::build(resources.into_iter().map(as_before))?;
         let mut changes = Changes::new();
         for kind in ResourceType::ALL {
             differences(of_kind(&last.resources, kind), of_kind(&next.resources, kind), kind, &mut changes);

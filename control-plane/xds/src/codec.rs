@@ -1,6 +1,7 @@
 //! The wire form of responses: encoded resources are copied in as they are, never decoded or encoded again per client.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use bytes::{BufMut, Bytes};
 use prost::Message;
@@ -10,6 +11,7 @@ use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
 use crate::session::{Protocol, Response};
+use crate::{Resource, lineage};
 
 // Field numbers of envoy.service.discovery.v3.DiscoveryResponse and DeltaDiscoveryResponse, the same in both where both have the field.
 const VERSION_INFO: u32 = 1;
@@ -28,6 +30,8 @@ const VERSION_BYTES: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     pub(crate) protocol: Protocol,
+    /// The state of the documents that it was made from, see [`lineage`].
+    pub(crate) state: Option<Arc<str>>,
     pub(crate) response: Response,
 }
 
@@ -40,7 +44,10 @@ impl Outgoing {
             Protocol::Delta => {
                 string::encode_repeated(REMOVED_RESOURCES, response.removed(), sink);
                 for resource in response.resources() {
-                    bytes_field(RESOURCES, resource.delta(), sink);
+                    match &self.state {
+                        Some(state) => marked_field(resource, state, sink),
+                        None => bytes_field(RESOURCES, resource.delta(), sink),
+                    }
                 }
             }
             Protocol::StateOfTheWorld => {
@@ -73,6 +80,14 @@ fn bytes_field(field: u32, bytes: &Bytes, sink: &mut impl BufMut) {
     encode_key(field, WireType::LengthDelimited, sink);
     length(bytes.len(), sink);
     sink.put_slice(bytes);
+}
+
+/// The encoded resource with another version behind it: of a field that comes twice the last one counts (protobuf encoding, "Last One Wins").
+fn marked_field(resource: &Resource, state: &str, sink: &mut impl BufMut) {
+    encode_key(RESOURCES, WireType::LengthDelimited, sink);
+    length(resource.delta().len().saturating_add(lineage::field_len(resource, state)), sink);
+    sink.put_slice(resource.delta());
+    string::encode(lineage::VERSION_FIELD, &lineage::version(resource, state), sink);
 }
 
 fn any_field(type_url: &str, body: &Bytes, sink: &mut impl BufMut) {
@@ -153,9 +168,13 @@ mod tests {
     }
 
     fn encoded(protocol: Protocol, actions: Vec<Action>) -> Vec<u8> {
+        encoded_of(None, protocol, actions)
+    }
+
+    fn encoded_of(state: Option<&str>, protocol: Protocol, actions: Vec<Action>) -> Vec<u8> {
         let Some(Action::Send(response)) = actions.into_iter().next_back() else { panic!("nothing is sent") };
         let mut bytes = Vec::new();
-        Outgoing { protocol, response }.write(&mut bytes);
+        Outgoing { protocol, state: state.map(Arc::from), response }.write(&mut bytes);
         bytes
     }
 
@@ -178,6 +197,20 @@ mod tests {
         assert_eq!((resource.name.as_str(), resource.version.len()), ("a", 32));
         assert_eq!(resource.resource.as_ref().unwrap().value, vec![7; 300]);
         assert!(resource.ttl.is_none() && resource.aliases.is_empty(), "nothing expires, nothing has two names");
+    }
+
+    #[test]
+    fn a_version_says_of_which_state_it_is() {
+        let mut session = Session::new(Protocol::Delta, Limits::default());
+        session.on_snapshot(&snapshot());
+        let type_url = ResourceType::Listener.type_url().to_owned();
+        let actions = session.on_delta_request(DeltaRequest { type_url, ..DeltaRequest::default() }).unwrap();
+        let decoded = DeltaDiscoveryResponse::decode(encoded_of(Some("0a1b2c"), Protocol::Delta, actions).as_slice()).unwrap();
+        let resource = &decoded.resources[0];
+        let version = snapshot().get(ResourceType::Listener, "a").unwrap().version().to_owned();
+        assert_eq!((resource.name.as_str(), resource.version.as_str()), ("a", format!("{version}.0a1b2c").as_str()));
+        assert_eq!((lineage::content(&resource.version), lineage::content(&version)), (version.as_str(), version.as_str()));
+        assert_eq!(resource.resource.as_ref().unwrap().value, vec![7; 300]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod base;
 mod codec;
 mod event;
+mod lineage;
 mod node;
 mod rate;
 mod resource;

@@ -30,6 +30,25 @@ pub trait SnapshotSource: Send + Sync + 'static {
 
     /// Hears what happens on streams.
     fn observe(&self, event: StreamEvent);
+
+    /// The state of the documents that snapshots are made from now, if clients are to be told. It changes before the snapshots do. Letters
+    /// and digits.
+    fn state(&self) -> Option<Arc<str>> {
+        None
+    }
+
+    /// Whether snapshots are, or ever were, made from this state.
+    fn knows(&self, _state: &str) -> bool {
+        true
+    }
+
+    /// The client `node` has been given something made from `state`, which is not known here, by somebody else; and waiting has not helped.
+    ///
+    /// # Errors
+    /// The status with which the stream is closed, so that the client asks elsewhere.
+    fn overtaken(&self, _node: &Node, _state: &str) -> Result<(), Status> {
+        Ok(())
+    }
 }
 
 macro_rules! discovery_service {

@@ -10,7 +10,7 @@ use crate::{Resource, ResourceType};
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     base: Arc<Base>,
-    own: OfKind,
+    own: Arc<OfKind>,
 }
 
 /// Why resources do not make a snapshot.
@@ -47,11 +47,31 @@ impl Snapshot {
             }
             own.of_mut(kind).insert(ByName(resource));
         }
-        let snapshot = Self { base, own };
+        let snapshot = Self { base, own: Arc::new(own) };
         for resource in ResourceType::ALL.into_iter().flat_map(|kind| of_kind(&snapshot.own, kind)) {
             snapshot.check(&resource.0)?;
         }
         Ok(snapshot)
+    }
+
+    /// The same with another base.
+    ///
+    /// # Errors
+    /// As [`Snapshot::build`].
+    pub fn rebased(self: &Arc<Self>, base: &Arc<Base>) -> Result<Arc<Self>, Inconsistent> {
+        if Arc::ptr_eq(&self.base, base) {
+            return Ok(Arc::clone(self));
+        }
+        let same_names = |kind: ResourceType| {
+            let changes = base.changes_since(&self.base, kind)?;
+            changes.iter().all(|name| base.get(kind, name).is_some() == self.base.get(kind, name).is_some()).then_some(())
+        };
+        // Where no name came or went, what fitted together still does.
+        if ResourceType::ALL.into_iter().all(|kind| same_names(kind).is_some()) {
+            return Ok(Arc::new(Self { base: Arc::clone(base), own: Arc::clone(&self.own) }));
+        }
+        let own = ResourceType::ALL.into_iter().flat_map(|kind| of_kind(&self.own, kind)).map(|found| Arc::clone(&found.0));
+        Self::with_base(Arc::clone(base), own).map(Arc::new)
     }
 
     fn check(&self, resource: &Resource) -> Result<(), Inconsistent> {
@@ -92,6 +112,9 @@ impl Snapshot {
     #[must_use]
     pub fn changes_since(&self, earlier: &Self, kind: ResourceType) -> Option<BTreeSet<Arc<str>>> {
         let mut names = self.base.changes_since(&earlier.base, kind)?;
+        if Arc::ptr_eq(&self.own, &earlier.own) {
+            return Some(names);
+        }
         let (now, then) = (of_kind(&self.own, kind), of_kind(&earlier.own, kind));
         let differing = |found: &&ByName, other: &BTreeSet<ByName>| other.get(found.0.name()).is_none_or(|other| *other.0 != *found.0);
         names.extend(now.iter().filter(|found| differing(found, then)).map(|found| Arc::clone(found.0.shared_name())));
@@ -102,10 +125,10 @@ impl Snapshot {
 
 impl PartialEq for Snapshot {
     fn eq(&self, other: &Self) -> bool {
-        if Arc::ptr_eq(&self.base, &other.base) {
-            return self.own == other.own;
-        }
-        ResourceType::ALL.into_iter().all(|kind| self.resources(kind).eq(other.resources(kind)))
+        ResourceType::ALL.into_iter().all(|kind| match self.changes_since(other, kind).or_else(|| other.changes_since(self, kind)) {
+            Some(names) => names.iter().all(|name| self.get(kind, name) == other.get(kind, name)),
+            None => self.resources(kind).eq(other.resources(kind)),
+        })
     }
 }
 

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tonic::{Extensions, Status, Streaming};
 
@@ -11,7 +11,7 @@ use crate::codec::Outgoing;
 use crate::rate::Rate;
 use crate::service::SnapshotSource;
 use crate::session::{Action, DeltaRequest, Limits, Protocol, Refused, Session, SotwRequest};
-use crate::{Node, ResourceType, StreamEvent, StreamId};
+use crate::{Node, ResourceType, Snapshot, StreamEvent, StreamId, lineage};
 
 /// One response per type can be on its way, so nothing ever waits for a place.
 const PLACES: usize = 2 * ResourceType::ALL.len();
@@ -26,6 +26,9 @@ pub(crate) trait Incoming: prost::Message + Default + 'static {
 
     /// Of a stream with one type a client need not say which ("it is implicit in requests made via singleton xDS APIs").
     fn imply_type(&mut self, kind: ResourceType);
+
+    /// A state that the client has been in and the source has not, see [`lineage`].
+    fn ahead<S: SnapshotSource>(&self, snapshot: &Snapshot, source: &S) -> Option<String>;
 
     fn hand_to(self, session: &mut Session) -> Result<Vec<Action>, Refused>;
 }
@@ -45,12 +48,17 @@ impl Incoming for DeltaDiscoveryRequest {
         kind.type_url().clone_into(&mut self.type_url);
     }
 
+    fn ahead<S: SnapshotSource>(&self, snapshot: &Snapshot, source: &S) -> Option<String> {
+        lineage::ahead(self, snapshot, source)
+    }
+
     fn hand_to(self, session: &mut Session) -> Result<Vec<Action>, Refused> {
+        let content = |(name, version): (String, String)| (name, lineage::content(&version).to_owned());
         session.on_delta_request(DeltaRequest {
             type_url: self.type_url,
             subscribe: self.resource_names_subscribe,
             unsubscribe: self.resource_names_unsubscribe,
-            initial_versions: self.initial_resource_versions.into_iter().collect(),
+            initial_versions: self.initial_resource_versions.into_iter().map(content).collect(),
             nonce: self.response_nonce,
             error: self.error_detail.map(|status| status.message),
         })
@@ -70,6 +78,11 @@ impl Incoming for DiscoveryRequest {
 
     fn imply_type(&mut self, kind: ResourceType) {
         kind.type_url().clone_into(&mut self.type_url);
+    }
+
+    /// In this variant a client says nothing of what it has.
+    fn ahead<S: SnapshotSource>(&self, _snapshot: &Snapshot, _source: &S) -> Option<String> {
+        None
     }
 
     fn hand_to(self, session: &mut Session) -> Result<Vec<Action>, Refused> {
@@ -131,6 +144,9 @@ async fn run<S: SnapshotSource, M: Incoming>(
     loop {
         if let Some(request) = next.take().and_then(|request| of_type(request, only)) {
             tokio::time::sleep(rate.wait(began.elapsed())).await;
+            if let Some(snapshot) = caught_up(&request, source.as_ref(), &node, &mut snapshots).await? {
+                connected.act(session.on_snapshot(&snapshot)).await?;
+            }
             let actions = request.hand_to(&mut session).map_err(|refused| Status::resource_exhausted(refused.to_string()))?;
             connected.act(actions).await?;
         }
@@ -148,6 +164,32 @@ async fn run<S: SnapshotSource, M: Incoming>(
             () = responses.closed() => return Ok(()),
         }
     }
+}
+
+/// Waits until the client would not be led back. The newest snapshot, if it has become another meanwhile.
+async fn caught_up<S: SnapshotSource, M: Incoming>(
+    request: &M,
+    source: &S,
+    node: &Node,
+    snapshots: &mut watch::Receiver<Arc<Snapshot>>,
+) -> Result<Option<Arc<Snapshot>>, Status> {
+    let until = Instant::now() + lineage::HOLD;
+    let mut is_held = false;
+    loop {
+        let Some(state) = request.ahead(&snapshots.borrow(), source) else { break };
+        if !std::mem::replace(&mut is_held, true) {
+            tracing::info!(node = node.id(), state, "a client has been further than this replica: it waits");
+        }
+        if Instant::now() >= until {
+            source.overtaken(node, &state)?;
+            break;
+        }
+        // What the source knows may change without the snapshot of this client changing.
+        let _either = tokio::time::timeout(lineage::LOOK, snapshots.changed()).await;
+        snapshots.mark_changed();
+    }
+    let changed = snapshots.has_changed().map_err(|_| Status::unavailable("the server is shutting down"))?;
+    Ok(changed.then(|| Arc::clone(&snapshots.borrow_and_update())))
 }
 
 /// Nothing of another type than the only one of the stream, if there is one.
@@ -175,7 +217,8 @@ impl<S: SnapshotSource> Connected<'_, S> {
             match action {
                 Action::Send(response) => {
                     let (resource_type, resources) = (response.kind(), response.resources().len());
-                    let outgoing = Outgoing { protocol: self.protocol, response };
+                    let state = self.source.state().filter(|_| lineage::is_marked(resource_type));
+                    let outgoing = Outgoing { protocol: self.protocol, state, response };
                     self.source.observe(StreamEvent::Sent { stream, resource_type, resources, bytes: outgoing.size() });
                     self.responses.send(Ok(outgoing)).await.map_err(|_| Status::cancelled("the client is gone"))?;
                 }

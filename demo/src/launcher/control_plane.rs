@@ -12,6 +12,8 @@ use super::{Environment, Process, STARTUP};
 pub struct ControlPlaneSpec {
     pub xds: SocketAddr,
     pub admin: SocketAddr,
+    /// Life of the certificates that it issues, in seconds; none: as it is by default.
+    pub certificate_ttl: Option<u64>,
 }
 
 /// A running control plane.
@@ -55,6 +57,9 @@ impl ControlPlane {
             .arg("--module")
             .arg(&environment.module)
             .args(["--listen", &spec.xds.to_string(), "--admin", &spec.admin.to_string()]);
+        if let Some(ttl) = spec.certificate_ttl {
+            command.args(["--certificate-ttl", &ttl.to_string()]);
+        }
         Process::start("control-plane", &mut command, &environment.log("control-plane")).await
     }
 
@@ -66,6 +71,12 @@ impl ControlPlane {
     #[must_use]
     pub fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// Everything it printed so far.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.process.lines()
     }
 
     #[must_use]

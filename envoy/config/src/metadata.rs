@@ -37,6 +37,15 @@ impl NodeMetadata {
     pub fn module_path(&self) -> String {
         module_path(&self.module_dir, &self.module_sha256)
     }
+
+    /// Whether the proxy can note at a connection's TLS handshake who the peer is: Envoy from 1.37 on. Of a version that is not understood
+    /// nothing is expected.
+    #[must_use]
+    pub fn is_told_of_handshakes(&self) -> bool {
+        const FIRST: (u32, u32) = (1, 37);
+        let mut numbers = self.envoy_version.split('.').map(str::parse);
+        matches!((numbers.next(), numbers.next()), (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= FIRST)
+    }
 }
 
 /// Why a node's metadata is not that of a sidecar.
@@ -81,6 +90,26 @@ mod tests {
         assert_eq!(metadata.apps.get(&8080), Some(&"127.0.0.1:9080".parse().unwrap()));
         assert_eq!(metadata.module_path(), "/run/meshwright/ab.wasm");
         assert_eq!(serde_json::to_value(&metadata).unwrap(), sample());
+    }
+
+    #[test]
+    fn handshakes_are_told_from_1_37_on() {
+        for (version, told) in [
+            ("1.40.0", true),
+            ("1.37.0", true),
+            ("2.0.0", true),
+            ("1.37", true),
+            ("1.36.4", false),
+            ("0.99.0", false),
+            ("1", false),
+            ("", false),
+            ("1.x", false),
+        ] {
+            let mut value = sample();
+            value["envoy_version"] = version.into();
+            let metadata: NodeMetadata = serde_json::from_value(value).unwrap();
+            assert_eq!(metadata.is_told_of_handshakes(), told, "{version}");
+        }
     }
 
     #[test]

@@ -13,19 +13,55 @@ use meshwright_ca::client::{self, ClientError, Credentials, ModuleDescription};
 use crate::module::{Description, ModuleError, ModuleStore};
 use crate::options::{JoinTokenSource, SidecarOptions};
 use crate::renewal::{Life, Urgency};
+use crate::state_dir::write_atomically;
 
-/// A token has about a hundred bytes.
-const LONGEST_TOKEN: u64 = 4096;
+/// A join token has about a hundred bytes, a JWT some thousand.
+const LONGEST_TOKEN: u64 = 16 * 1024;
 /// Said with every refusal of a token, because a restart is how most of them come about.
 const ONCE: &str = "a join token works once and the private key is kept in memory only, so a restarted sidecar needs a new token";
 /// Clocks are set and machines sleep: how long to trust a timer.
 const LOOK_AT_THE_CLOCK: Duration = Duration::from_secs(30);
 
+/// What was kept, while it is valid; else by joining.
+pub(crate) async fn obtain(options: &SidecarOptions, kept: Option<&Path>) -> anyhow::Result<Credentials> {
+    let unusable = match kept.map(read_kept) {
+        Some(Ok(Some(credentials))) => {
+            check_identity(&credentials, options)?;
+            tracing::info!(identity = %credentials.identity(), "goes on with the identity that was kept");
+            return Ok(credentials);
+        }
+        Some(Err(error)) => format!("the identity that was kept cannot be used: {error:#}"),
+        Some(Ok(None)) | None => "no identity is kept".to_owned(),
+    };
+    if matches!(options.join_token, JoinTokenSource::Absent) {
+        anyhow::bail!("{unusable}, and there is no join token: name a file with --token-file, or set {}", crate::JOIN_TOKEN_VARIABLE);
+    }
+    let credentials = join(options).await?;
+    if let Some(path) = kept {
+        keep(path, &credentials);
+    }
+    Ok(credentials)
+}
+
+fn read_kept(path: &Path) -> anyhow::Result<Option<Credentials>> {
+    match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        text => Ok(Some(Credentials::from_stored(&text?, SystemTime::now())?)),
+    }
+}
+
+/// A certificate that cannot be kept is still one that can be used.
+pub(crate) fn keep(path: &Path, credentials: &Credentials) {
+    if let Err(error) = write_atomically(path, credentials.to_stored().as_bytes()) {
+        tracing::error!(%error, path = %path.display(), "the identity is not kept: a restart needs a new join token");
+    }
+}
+
 /// Reads the token and exchanges it for a certificate; waits for a control plane that is not there yet.
-pub(crate) async fn join(options: &SidecarOptions) -> anyhow::Result<Credentials> {
-    let token = read_token(&options.join_token)?;
+async fn join(options: &SidecarOptions) -> anyhow::Result<Credentials> {
+    let proof = Proof::read(options)?;
     let address = options.control_plane.to_string();
-    let credentials = with_retries(options.startup_timeout, || client::join(&address, &token, SystemTime::now())).await;
+    let credentials = with_retries(options.startup_timeout, || proof.join(&address)).await;
     let credentials = credentials.map_err(|error| {
         let refused = matches!(error, ClientError::Refused { .. });
         let error = anyhow::Error::new(error);
@@ -36,12 +72,34 @@ pub(crate) async fn join(options: &SidecarOptions) -> anyhow::Result<Credentials
     Ok(credentials)
 }
 
-fn read_token(source: &JoinTokenSource) -> anyhow::Result<JoinToken> {
-    let (text, whence) = match source {
-        JoinTokenSource::Text(text) => (text.clone(), format!("in {}", crate::JOIN_TOKEN_VARIABLE)),
-        JoinTokenSource::File(path) => (read_file(path)?, format!("in `{}`", path.display())),
-    };
-    JoinToken::parse(&text).with_context(|| format!("there is no join token {whence}"))
+/// By what this workload shows who it is.
+enum Proof {
+    Token(JoinToken),
+    Jwt { jwt: String, roots_pem: String },
+}
+
+impl Proof {
+    fn read(options: &SidecarOptions) -> anyhow::Result<Self> {
+        let (text, whence) = match &options.join_token {
+            JoinTokenSource::Text(text) => (text.clone(), format!("in {}", crate::JOIN_TOKEN_VARIABLE)),
+            JoinTokenSource::File(path) => (read_file(path)?, format!("in `{}`", path.display())),
+            JoinTokenSource::Absent => anyhow::bail!("there is no join token"),
+        };
+        match &options.trust_bundle {
+            None => Ok(Self::Token(JoinToken::parse(&text).with_context(|| format!("there is no join token {whence}"))?)),
+            Some(roots) => {
+                let unreadable = || format!("the trust bundle `{}` cannot be read", roots.display());
+                Ok(Self::Jwt { jwt: text.trim().to_owned(), roots_pem: std::fs::read_to_string(roots).with_context(unreadable)? })
+            }
+        }
+    }
+
+    async fn join(&self, address: &str) -> Result<Credentials, ClientError> {
+        match self {
+            Self::Token(token) => client::join(address, token, SystemTime::now()).await,
+            Self::Jwt { jwt, roots_pem } => client::join_with_jwt(address, jwt, roots_pem, SystemTime::now()).await,
+        }
+    }
 }
 
 fn read_file(path: &Path) -> anyhow::Result<String> {
@@ -101,7 +159,7 @@ async fn fetch(address: &str, credentials: &Credentials, module: &ModuleDescript
 
 /// Renews the certificate for ever and hands each new one to `publish`. The one in hand stays in use until then, however often it fails.
 pub(crate) async fn keep_renewed(
-    address: String,
+    options: SidecarOptions,
     mut current: Arc<Credentials>,
     publish: impl Fn(&Arc<Credentials>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
@@ -109,31 +167,46 @@ pub(crate) async fn keep_renewed(
         // From now, not from `notBefore`, which lies in the past to allow for clocks that differ.
         let life = Life { from: SystemTime::now(), until: current.not_after() };
         sleep_until(life.renew_at(RandomState::new().hash_one(()))).await;
-        current = Arc::new(renew(&address, &current, life).await);
+        current = Arc::new(renew(&options, &current, life).await);
         publish(&current)?;
         tracing::info!(valid_for = ?current.not_after().duration_since(SystemTime::now()).unwrap_or_default(), "certificate renewed");
     }
 }
 
-async fn renew(address: &str, current: &Credentials, life: Life) -> Credentials {
+async fn renew(options: &SidecarOptions, current: &Credentials, life: Life) -> Credentials {
+    let address = options.control_plane.to_string();
     let mut failures: u32 = 0;
     loop {
-        let error = match client::renew(address, current, SystemTime::now()).await {
+        let error = match client::renew(&address, current, SystemTime::now()).await {
             Ok(renewed) => return renewed,
-            Err(error) => error,
+            // Too late for that. Somebody may have put a new token there, and a projected one is renewed by itself.
+            Err(ClientError::Expired { .. }) => match rejoin(options, &address).await {
+                Ok(joined) => return joined,
+                Err(error) => error,
+            },
+            Err(error) => anyhow::Error::new(error),
         };
         failures = failures.saturating_add(1);
         let now = SystemTime::now();
         match life.urgency(now) {
-            Urgency::Low => tracing::info!("the certificate is not renewed yet: {error}"),
-            Urgency::High => tracing::warn!("the certificate is not renewed yet: {error}"),
-            Urgency::Last => tracing::error!("the certificate ends soon and is not renewed: {error}"),
+            Urgency::Low => tracing::info!("the certificate is not renewed yet: {error:#}"),
+            Urgency::High => tracing::warn!("the certificate is not renewed yet: {error:#}"),
+            Urgency::Last => tracing::error!("the certificate ends soon and is not renewed: {error:#}"),
             Urgency::Expired => {
-                tracing::error!("the certificate expired and peers refuse it: start this sidecar again with a new join token")
+                tracing::error!(
+                    "the certificate expired and peers refuse it: start this sidecar again with a new join token, or put one into its file ({error:#})"
+                )
             }
         }
         tokio::time::sleep(life.retry_after(failures, now)).await;
     }
+}
+
+async fn rejoin(options: &SidecarOptions, address: &str) -> anyhow::Result<Credentials> {
+    let joined = Proof::read(options)?.join(address).await?;
+    check_identity(&joined, options)?;
+    tracing::info!(identity = %joined.identity(), "joined the mesh again");
+    Ok(joined)
 }
 
 async fn sleep_until(time: SystemTime) {

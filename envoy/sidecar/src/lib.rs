@@ -2,7 +2,8 @@
 //! it, keeps the access log, and tells the control plane of keys that tokens name and the proxy does not have. It decides nothing about
 //! requests and changes no policy: that is between the control plane and Envoy.
 //!
-//! What outlives what: the private key lives in this process's memory alone, so a restarted sidecar joins again with a new token. A sidecar
+//! What outlives what: the private key lives in this process's memory alone, so a restarted sidecar joins again with a new token, unless it
+//! is told to keep its identity in its state directory (mode 0600): then it goes on with that for as long as it is valid. A sidecar
 //! that is killed (SIGKILL) leaves its Envoy serving with the certificate it has; the next sidecar for that state directory refuses to
 //! start, naming the process to end, because two Envoys cannot hold the same ports. An Envoy that ends by itself ends the sidecar and the
 //! app with an error that shows its last words. A supervisor that ends all of a group at once (systemd's default) should be told to signal
@@ -13,6 +14,7 @@ mod app;
 mod drain;
 mod envoy;
 mod envoy_binary;
+mod held;
 mod identity;
 mod metadata;
 mod module;
@@ -28,6 +30,7 @@ mod state_dir;
 mod supervise;
 mod unknown_keys;
 
+pub use held::held_secrets;
 pub use options::{
     AppMapping, ControlPlaneAddress, InvalidOption, JOIN_TOKEN_VARIABLE, JoinTokenSource, SidecarOptions, TcpMapping, WorkloadName,
 };

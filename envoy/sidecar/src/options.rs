@@ -12,7 +12,11 @@ pub struct SidecarOptions {
     pub workload: WorkloadName,
     pub service_account: String,
     pub join_token: JoinTokenSource,
-    /// Made if missing, mode 0700. Holds the bootstrap, the verified module, the sockets and the access log; never a key.
+    /// The join token is a JWT, and these roots (a PEM file) vouch for the control plane on first contact.
+    pub trust_bundle: Option<PathBuf>,
+    /// Keep certificate and key in the state directory, and go on with them after a restart.
+    pub keep_identity: bool,
+    /// Made if missing, mode 0700. Holds the bootstrap, the verified module, the sockets and the access log; a key only when it is told to.
     pub state_dir: PathBuf,
     /// Where the app sends what it wants to call; none: the app calls nobody.
     pub outbound: Option<SocketAddr>,
@@ -208,6 +212,8 @@ impl FromStr for TcpMapping {
 pub enum JoinTokenSource {
     File(PathBuf),
     Text(String),
+    /// There is an identity that was kept, or there is none.
+    Absent,
 }
 
 impl JoinTokenSource {
@@ -230,6 +236,7 @@ impl fmt::Debug for JoinTokenSource {
         match self {
             Self::File(path) => f.debug_tuple("File").field(path).finish(),
             Self::Text(_) => f.write_str("Text(secret)"),
+            Self::Absent => f.write_str("Absent"),
         }
     }
 }
@@ -261,6 +268,8 @@ pub(crate) mod tests {
             workload: "shop/cart-v1".parse().unwrap(),
             service_account: "cart".to_owned(),
             join_token: JoinTokenSource::Text("token".to_owned()),
+            trust_bundle: None,
+            keep_identity: false,
             state_dir,
             outbound: Some("127.0.0.1:15001".parse().unwrap()),
             apps: Vec::new(),

@@ -63,7 +63,8 @@ async fn prepare(
     unknown_keys: mpsc::Receiver<UnknownKey>,
     tasks: &mut Tasks,
 ) -> anyhow::Result<()> {
-    let credentials = Arc::new(identity::join(options).await?);
+    let kept = options.keep_identity.then(|| state.identity());
+    let credentials = Arc::new(identity::obtain(options, kept.as_deref()).await?);
     let (module_sha256, _path) = identity::module(options, &credentials, state.modules()).await?;
     let metadata = node_metadata(options, &state.modules(), module_sha256, binary.version.to_string())?;
     let bootstrap = bootstrap(&BootstrapParams {
@@ -80,9 +81,12 @@ async fn prepare(
     tasks.spawn(sds::serve(&state.sds_socket(), &secrets)?);
     let address = options.control_plane.to_string();
     let (newest, current) = watch::channel(Arc::clone(&credentials));
-    tasks.spawn(unknown_keys::tell(address.clone(), current, unknown_keys));
-    tasks.spawn(identity::keep_renewed(address, credentials, move |renewed| {
+    tasks.spawn(unknown_keys::tell(address, current, unknown_keys));
+    tasks.spawn(identity::keep_renewed(options.clone(), credentials, move |renewed| {
         newest.send_replace(Arc::clone(renewed));
+        if let Some(path) = &kept {
+            identity::keep(path, renewed);
+        }
         secrets.publish(renewed)
     }));
     Ok(())

@@ -96,6 +96,11 @@ impl StateDir {
         self.path.join("bootstrap.json")
     }
 
+    /// Certificate and key, when they are to be kept.
+    pub(crate) fn identity(&self) -> PathBuf {
+        self.path.join("identity.json")
+    }
+
     pub(crate) fn access_log(&self) -> PathBuf {
         self.path.join("access.log")
     }

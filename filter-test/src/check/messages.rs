@@ -49,7 +49,8 @@ fn message(path: &str, wanted: &MessageExpectation, found: Option<&Message>, out
     }
     if wanted.status != found.status() && wanted.status.is_some() {
         let shown = |status: Option<u16>| status.map_or_else(|| "none".to_owned(), |status| status.to_string());
-        let because = outcome.code_details.as_ref().map_or_else(String::new, |details| format!(" ({details})"));
+        let because =
+            outcome.code_details.as_ref().filter(|details| !details.is_empty()).map_or_else(String::new, |details| format!(" ({details})"));
         let found = format!("{}{because}", shown(found.status()));
         failures.push(Failure::new(format!("{path}.status"), shown(wanted.status), found));
     }

@@ -10,6 +10,7 @@ use meshwright_policy::{
 use crate::connection::UnknownPeer;
 use crate::crypto::HostCrypto;
 use crate::headers::Received;
+use crate::records::Records;
 use crate::tally::Tally;
 use crate::unknown_keys::UnknownKeys;
 
@@ -18,8 +19,6 @@ const UNAUTHORIZED: u16 = 401;
 /// The reason in the access log.
 const PROVIDER_MISSING: &str = "provider_missing";
 const ACCESS_DENIED: &str = "RBAC: access denied";
-/// Most records fit, so that writing one allocates once.
-const USUAL_RECORD: usize = 512;
 
 /// A compiled policy with what it remembers between streams: a new policy remembers nothing.
 #[derive(Debug)]
@@ -27,6 +26,7 @@ pub(crate) struct Engine<C = HostCrypto> {
     policy: Policy,
     tokens: RefCell<TokenCache>,
     tally: RefCell<Tally>,
+    records: RefCell<Records>,
     unknown_keys: RefCell<UnknownKeys>,
     crypto: C,
 }
@@ -62,7 +62,8 @@ impl Denial {
 
 impl<C: Crypto> Engine<C> {
     pub(crate) fn new(policy: Policy, crypto: C) -> Self {
-        Self { policy, tokens: RefCell::default(), tally: RefCell::default(), unknown_keys: RefCell::default(), crypto }
+        let (tokens, tally, records, unknown_keys) = (RefCell::default(), RefCell::default(), RefCell::default(), RefCell::default());
+        Self { policy, tokens, tally, records, unknown_keys, crypto }
     }
 
     pub(crate) fn policy(&self) -> &Policy {
@@ -113,7 +114,8 @@ impl<C: Crypto> Engine<C> {
             Verdict::Deny => Some(denial(&evaluation.decision, http)),
         };
         let custom = evaluation.custom.iter().map(|check| check.provider.to_owned()).collect();
-        let record = json(&AuditRecord::new(self.policy.version(), evaluation, connection, &authentication));
+        let record = AuditRecord::new(self.policy.version(), evaluation, connection, &authentication);
+        let record = self.records.borrow_mut().json(&record);
         Outcome { denial, custom, changes: authentication.into_changes(), record, unknown_key: None }
     }
 
@@ -124,7 +126,7 @@ impl<C: Crypto> Engine<C> {
     /// A denial that no policy made.
     fn refused(&self, reason: &'static str) -> Outcome {
         self.tally.borrow_mut().refusal(reason);
-        let record = json(&AuditRecord::refused(reason));
+        let record = self.records.borrow_mut().json(&AuditRecord::refused(reason));
         Outcome { denial: Some(Denial::FORBIDDEN), custom: Vec::new(), changes: Vec::new(), record, unknown_key: None }
     }
 
@@ -143,16 +145,6 @@ impl<C: Crypto> Engine<C> {
     pub(crate) fn flush(&self) {
         let counts = self.tokens.borrow_mut().take_counts();
         self.tally.borrow_mut().flush(counts);
-    }
-}
-
-#[inline(never)]
-fn json(record: &AuditRecord<'_>) -> Vec<u8> {
-    let mut json = Vec::with_capacity(USUAL_RECORD);
-    match serde_json::to_writer(&mut json, record) {
-        Ok(()) => json,
-        // Never: there is nothing in it that JSON cannot say.
-        Err(_) => Vec::new(),
     }
 }
 

@@ -11,6 +11,7 @@ mod host;
 mod http;
 mod peer;
 mod properties;
+mod records;
 mod root;
 mod tally;
 mod tcp;

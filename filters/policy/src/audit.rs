@@ -122,6 +122,34 @@ impl<'a> AuditRecord<'a> {
         }
     }
 
+    /// The same, to keep.
+    #[must_use]
+    pub fn into_owned(self) -> AuditRecord<'static> {
+        AuditRecord {
+            verdict: owned(self.verdict),
+            policy: self.policy.map(owned),
+            rule: self.rule,
+            reason: owned(self.reason),
+            version: owned(self.version),
+            principal: self.principal.map(owned),
+            jwt_issuer: self.jwt_issuer.map(owned),
+            jwt_subject: self.jwt_subject.map(owned),
+            nearest_miss: self.nearest_miss.map(|miss| AuditedMiss { policy: owned(miss.policy), rule: miss.rule, failed: miss.failed }),
+            audit: self.audit.map(|rule| AuditedRule { policy: owned(rule.policy), rule: rule.rule }),
+            shadow: self.shadow.map(|shadow| AuditedDecision {
+                verdict: owned(shadow.verdict),
+                policy: shadow.policy.map(owned),
+                rule: shadow.rule,
+                reason: owned(shadow.reason),
+            }),
+            custom: self
+                .custom
+                .into_iter()
+                .map(|check| AuditedCustom { provider: owned(check.provider), policy: owned(check.policy), rule: check.rule })
+                .collect(),
+        }
+    }
+
     /// A refusal that no policy made: what the decision needs could not be had.
     #[must_use]
     pub fn refused(reason: &'static str) -> Self {
@@ -139,6 +167,10 @@ impl<'a> AuditRecord<'a> {
         }
         self
     }
+}
+
+fn owned(text: Cow<'_, str>) -> Cow<'static, str> {
+    Cow::Owned(text.into_owned())
 }
 
 impl<'a> From<RuleRef<'a>> for AuditedRule<'a> {

@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 
 use crate::request::Request;
 use crate::rule::Rule;
-use key::{Attribute, Frequencies, Key};
-pub(crate) use key::{Pattern, text};
+pub(crate) use key::{Attribute, Pattern, text};
+use key::{Frequencies, Key};
 use posting::Postings;
 
 /// The numbers of rules, ascending.
@@ -59,6 +59,22 @@ impl Index {
         for (attribute, postings) in &self.attributes {
             values::of(attribute, request, &mut |value| postings.find(value, &mut visit));
         }
+        found
+    }
+
+    /// Every rule that may match a request of which some attributes are `missing`, in ascending order.
+    pub(crate) fn candidates(&self, request: &Request<'_>, missing: &dyn Fn(&Attribute) -> bool) -> Numbers {
+        let mut found = self.others.clone();
+        let mut visit = |numbers: &Numbers| found.extend(numbers);
+        for (attribute, postings) in &self.attributes {
+            if missing(attribute) {
+                postings.all(&mut visit);
+            } else {
+                values::of(attribute, request, &mut |value| postings.find(value, &mut visit));
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
         found
     }
 

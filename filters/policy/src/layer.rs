@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::index::Index;
+use crate::index::{Attribute, Index};
 use crate::request::Request;
 use crate::rule::Rule;
 use crate::wire::Action;
@@ -62,6 +62,14 @@ impl Layer {
 
     pub(crate) fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// The rules that a request may match of which some attributes are `missing`, in the order of the documents.
+    pub(crate) fn candidates(&self, request: &Request<'_>, missing: &dyn Fn(&Attribute) -> bool) -> impl Iterator<Item = &Entry> {
+        let found = self.index.as_ref().map(|index| index.candidates(request, missing));
+        let all = if found.is_some() { &[][..] } else { self.entries.as_slice() };
+        let found = found.unwrap_or_default().into_iter().filter_map(|number| self.entries.get(usize::try_from(number).ok()?));
+        found.chain(all)
     }
 
     /// Rules that the request may nearly match: at most `most` that an index finds, then the first `most`.

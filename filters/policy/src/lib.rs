@@ -32,6 +32,6 @@ pub use jwt::{
     Algorithm, Authentication, Claims, Crypto, CryptoError, HeaderChange, HeaderValue, InvalidJwks, JwtError, NO_KEYS, PublicKey, Refusal,
     SoftwareCrypto, TokenCache, TokenCounts, UnknownKey, check_key_url, parse_jwks, refused_key_server,
 };
-pub use partial::{Attribute, Open, Partially, decide_partially};
+pub use partial::{Attribute, Knowledge, Open, Partially, decide_partially};
 pub use policy::{Policy, validate_jwt_rules, validate_rules};
 pub use request::{Connection, HttpRequest, Peer, Request};

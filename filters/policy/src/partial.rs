@@ -7,6 +7,7 @@ use std::fmt;
 use crate::check::{Check, Test};
 use crate::decision::{Decision, Reason, Verdict, decide};
 use crate::evaluation::{CustomCheck, RuleRef};
+use crate::index;
 use crate::jwt::Authentication;
 use crate::layer::{Entry, Layer};
 use crate::policy::{Layers, Policy};
@@ -60,6 +61,24 @@ impl<'p> Attribute<'p> {
             Test::Paths(_) => Self::Path,
             Test::Header(name, ..) => Self::Header(name),
             Test::Claim(path, _) => Self::Claim(path),
+        }
+    }
+
+    /// What rules are filed under.
+    fn filed(attribute: &'p index::Attribute) -> Self {
+        match attribute {
+            index::Attribute::Path => Self::Path,
+            index::Attribute::Host => Self::Host,
+            index::Attribute::Method => Self::Method,
+            index::Attribute::PeerName | index::Attribute::Namespace | index::Attribute::Account => Self::Peer,
+            index::Attribute::DirectIp => Self::DirectIp,
+            index::Attribute::RemoteIp => Self::RemoteIp,
+            index::Attribute::DestinationIp => Self::DestinationIp,
+            index::Attribute::DestinationPort => Self::DestinationPort,
+            index::Attribute::Sni => Self::Sni,
+            index::Attribute::Issuer | index::Attribute::Subject => Self::RequestPrincipal,
+            index::Attribute::Header(name) => Self::Header(name),
+            index::Attribute::Claim(path) => Self::Claim(path),
         }
     }
 
@@ -127,14 +146,31 @@ pub struct Open<'p> {
     pub missing: Attribute<'p>,
 }
 
-/// Decides about a request of which the `missing` attributes are not known; what `request` says of them counts for nothing.
-pub fn decide_partially<'p>(policy: &'p Policy, request: &Request<'_>, missing: &dyn Fn(Attribute<'_>) -> bool) -> Partially<'p> {
+/// What is known beside the request itself.
+#[derive(Clone, Copy)]
+pub struct Knowledge<'k> {
+    /// Attributes that are not known: what the request says of them counts for nothing.
+    pub missing: &'k dyn Fn(Attribute<'_>) -> bool,
+    /// Rules of which it is known whether they match, as from the record of a decision. Asked only where the attributes do not say it.
+    pub rules: &'k dyn Fn(RuleRef<'_>) -> Option<bool>,
+}
+
+impl fmt::Debug for Knowledge<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Knowledge").finish_non_exhaustive()
+    }
+}
+
+/// Decides about a request of which not everything is known.
+#[must_use]
+pub fn decide_partially<'p>(policy: &'p Policy, request: &Request<'_>, knowledge: Knowledge<'_>) -> Partially<'p> {
+    let Knowledge { missing, rules } = knowledge;
     let token = request.http.is_some() && policy.verifies_tokens() && missing(Attribute::Token);
     if let (Authentication::Refused(_), false) = (request.authentication, token) {
         return Partially::Decided { decision: decide(policy, request), exact: true, custom: Vec::new() };
     }
     let missing = |attribute: Attribute<'_>| token && attribute.depends_on_token() || missing(attribute);
-    let found = as_rules_see_it(request, |request| Partial { request, missing: &missing }.decide(policy));
+    let found = as_rules_see_it(request, |request| Partial { request, missing: &missing, rules }.decide(policy));
     if !token {
         return found;
     }
@@ -169,6 +205,7 @@ impl From<bool> for Truth {
 struct Partial<'a> {
     request: &'a Request<'a>,
     missing: &'a dyn Fn(Attribute<'_>) -> bool,
+    rules: &'a dyn Fn(RuleRef<'_>) -> Option<bool>,
 }
 
 /// Of the rules of one action.
@@ -223,14 +260,22 @@ impl Partial<'_> {
 
     fn matches<'p>(&self, layer: &'p Layer) -> Matches<'p> {
         let mut open = Vec::new();
-        for entry in layer.entries() {
-            match self.rule(entry.rule()) {
+        let missing = |attribute: &index::Attribute| (self.missing)(Attribute::filed(attribute));
+        for entry in layer.candidates(self.request, &missing) {
+            match self.entry(entry) {
                 Truth::Yes => return Matches { first: Some(entry), open },
                 Truth::Unknown => open.push(entry),
                 Truth::No => {}
             }
         }
         Matches { first: None, open }
+    }
+
+    fn entry(&self, entry: &Entry) -> Truth {
+        match self.rule(entry.rule()) {
+            Truth::Unknown => (self.rules)(reference(entry)).map_or(Truth::Unknown, Truth::from),
+            known @ (Truth::No | Truth::Yes) => known,
+        }
     }
 
     fn rule(&self, rule: &Rule) -> Truth {

@@ -23,6 +23,8 @@ pub(crate) struct Bench {
     folder: TempDir,
     envoys: AtomicUsize,
     quick: bool,
+    /// Whether this Envoy has the event at which a sidecar's listener notes the peer of a connection (1.37).
+    is_told_handshakes: bool,
 }
 
 impl Bench {
@@ -30,7 +32,9 @@ impl Bench {
     /// When Envoy or the module is missing, or no folder can be made.
     pub(crate) fn new(quick: bool) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("mw-bench-").tempdir()?;
-        Ok(Self { binary: support::envoy()?, module: support::module()?, folder, envoys: AtomicUsize::new(0), quick })
+        let binary = support::envoy()?;
+        let is_told_handshakes = !crate::envoy::version(&binary)?.starts_with("1.36.");
+        Ok(Self { binary, module: support::module()?, folder, envoys: AtomicUsize::new(0), quick, is_told_handshakes })
     }
 
     pub(crate) fn binary(&self) -> &Path {
@@ -71,11 +75,21 @@ impl Bench {
 
     pub(crate) async fn start_filters(&self, name: &'static str, filters: &[Filter]) -> anyhow::Result<Contender> {
         let filters = filters.iter().map(Filter::in_listener).collect();
-        self.start(name, &Content { filters, access_log: Vec::new() }).await
+        self.start(name, &Content { filters, ..Content::default() }).await
     }
 
     /// Our filters, as a sidecar has them.
-    pub(crate) fn ours(&self, config: &Value) -> [Filter; 2] {
-        [filters::peer_state(), filters::authz(&self.module, config)]
+    pub(crate) async fn start_ours(&self, config: &Value) -> anyhow::Result<Contender> {
+        self.start("meshwright", &self.ours(vec![filters::authz(&self.module, config).in_listener()])).await
+    }
+
+    /// What a sidecar has before the policy filter, and it.
+    pub(crate) fn ours(&self, policy: Vec<Value>) -> Content {
+        let (network_filters, before) = if self.is_told_handshakes {
+            (vec![filters::peer_of_connection()], Vec::new())
+        } else {
+            (Vec::new(), vec![filters::peer_of_request().in_listener()])
+        };
+        Content { network_filters, filters: before.into_iter().chain(policy).collect(), access_log: Vec::new() }
     }
 }

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 /// What stands in the listener.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Content {
+    /// Network filters before the HTTP connection manager.
+    pub(crate) network_filters: Vec<Value>,
     /// HTTP filters before the router.
     pub(crate) filters: Vec<Value>,
     pub(crate) access_log: Vec<Value>,
@@ -18,24 +20,32 @@ pub(crate) fn bootstrap(content: &Content, port: u16, admin: &Path) -> Value {
         "name": "envoy.filters.http.router",
         "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
     }));
+    let mut network_filters = content.network_filters.clone();
+    network_filters.push(manager(&content.access_log, &filters));
     json!({
         "node": {"id": "bench", "cluster": "bench"},
         "admin": {"address": {"pipe": {"path": admin}}},
+        // As in a sidecar's bootstrap.
+        "memory_allocator_manager": {"bytes_to_release": 64 * 1024 * 1024, "memory_release_interval": "1s"},
         "static_resources": {"listeners": [{
             "name": "bench",
             "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
-            "filter_chains": [{"filters": [{
-                "name": "envoy.filters.network.http_connection_manager",
-                "typed_config": {
-                    "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-                    "stat_prefix": "bench", "codec_type": "HTTP1", "normalize_path": true, "access_log": content.access_log,
-                    "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [
-                        {"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": "ok"}}},
-                    ]}]},
-                    "http_filters": filters,
-                },
-            }]}],
+            "filter_chains": [{"filters": network_filters}],
         }]},
+    })
+}
+
+fn manager(access_log: &[Value], filters: &[Value]) -> Value {
+    json!({
+        "name": "envoy.filters.network.http_connection_manager",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "stat_prefix": "bench", "codec_type": "HTTP1", "normalize_path": true, "access_log": access_log,
+            "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [
+                {"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": "ok"}}},
+            ]}]},
+            "http_filters": filters,
+        },
     })
 }
 

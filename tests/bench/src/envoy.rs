@@ -125,8 +125,8 @@ fn run_time(thread: &Path) -> anyhow::Result<Duration> {
 }
 
 /// `1.40.0`.
-pub(crate) async fn version(binary: &Path) -> anyhow::Result<String> {
-    let output = Command::new(binary).arg("--version").output().await?;
+pub(crate) fn version(binary: &Path) -> anyhow::Result<String> {
+    let output = std::process::Command::new(binary).arg("--version").output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     Ok(text.split('/').nth_back(3).unwrap_or("unknown").to_owned())
 }

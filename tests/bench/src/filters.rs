@@ -45,16 +45,26 @@ pub(crate) fn rbac(policies: &Value) -> Filter {
     Filter::new("envoy.filters.http.rbac", "rbac.v3.RBAC", json!({"rules": {"action": "ALLOW", "policies": policies}}))
 }
 
-/// What a sidecar's listener puts before the module (docs/ARCHITECTURE.md, "Names on the wire"): it belongs to the cost.
-pub(crate) fn peer_state() -> Filter {
-    let config = json!({"on_request_headers": [{
+/// What a sidecar's listener puts before the module (docs/ARCHITECTURE.md, "Names on the wire"): it belongs to the cost. Of a network filter,
+/// once for each connection.
+pub(crate) fn peer_of_connection() -> Value {
+    let config = json!({"@type": "type.googleapis.com/envoy.extensions.filters.network.set_filter_state.v3.Config", "on_downstream_tls_handshake": peer()});
+    json!({"name": "envoy.filters.network.set_filter_state", "typed_config": config})
+}
+
+/// The same for each request, where Envoy has no such network filter yet.
+pub(crate) fn peer_of_request() -> Filter {
+    Filter::new("envoy.filters.http.set_filter_state", "set_filter_state.v3.Config", json!({"on_request_headers": peer()}))
+}
+
+fn peer() -> Value {
+    json!([{
         "object_key": "meshwright.peer", "factory_key": "envoy.string", "read_only": true,
         "format_string": {
             "text_format_source": {"inline_string": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%|%DOWNSTREAM_PEER_URI_SAN%"},
             "omit_empty_values": true,
         },
-    }]});
-    Filter::new("envoy.filters.http.set_filter_state", "set_filter_state.v3.Config", config)
+    }])
 }
 
 pub(crate) fn authz(module: &Path, config: &Value) -> Filter {

@@ -64,7 +64,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if sections.iter().any(|section| !section.rows.is_empty()) {
         write(&target().join("bench/filters.json"), &report::filters_json(&sections)?)?;
     }
-    let text = report::document(&sections, &envoy::version(bench.binary()).await?, bench.rounds(), CONNECTIONS)?;
+    let text = report::document(&sections, &envoy::version(bench.binary())?, bench.rounds(), CONNECTIONS)?;
     eprint!("\n{text}\n");
     if all && !arguments.quick {
         write(&root().join("docs/benchmarks.md"), &text)?;

@@ -1,6 +1,7 @@
 //! End-to-end tests: whole meshes of real processes and the real Envoy. The tests are in `tests/`; here is what they share.
 
 pub mod authorizer;
+pub mod cases;
 pub mod chaos;
 pub mod pair;
 
@@ -70,7 +71,7 @@ pub fn configure(environment: &Environment, text: &str) -> anyhow::Result<()> {
 #[must_use]
 pub fn any_ports() -> ControlPlaneSpec {
     let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-    ControlPlaneSpec { xds: any, admin: any }
+    ControlPlaneSpec { xds: any, admin: any, certificate_ttl: None }
 }
 
 /// Starts a control plane that must not come up, and returns the one line in which it says why.

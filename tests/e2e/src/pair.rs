@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use meshwright_demo::bookshop::Network;
 use meshwright_demo::client::Client;
-use meshwright_demo::launcher::{ControlPlane, Environment, Workload, WorkloadSpec};
+use meshwright_demo::launcher::{ControlPlane, ControlPlaneSpec, Environment, Workload, WorkloadSpec};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -97,7 +97,16 @@ impl Pair {
     /// # Errors
     /// When something does not become ready.
     pub async fn start(environment: Environment, network: Network, documents: &str) -> anyhow::Result<Self> {
-        Self::start_with(environment, network, documents, Some(echo(network))).await
+        Self::start_with(environment, network, documents, Some(echo(network)), crate::any_ports()).await
+    }
+
+    /// As [`Pair::start`], with certificates that live for so many seconds.
+    ///
+    /// # Errors
+    /// When something does not become ready.
+    pub async fn start_with_ttl(environment: Environment, network: Network, documents: &str, ttl: u64) -> anyhow::Result<Self> {
+        let spec = ControlPlaneSpec { certificate_ttl: Some(ttl), ..crate::any_ports() };
+        Self::start_with(environment, network, documents, Some(echo(network)), spec).await
     }
 
     /// As [`Pair::start`], with the app behind [`HTTP`] being the test's own.
@@ -105,12 +114,18 @@ impl Pair {
     /// # Errors
     /// When something does not become ready.
     pub async fn start_without_app(environment: Environment, network: Network, documents: &str) -> anyhow::Result<Self> {
-        Self::start_with(environment, network, documents, None).await
+        Self::start_with(environment, network, documents, None, crate::any_ports()).await
     }
 
-    async fn start_with(environment: Environment, network: Network, documents: &str, echo: Option<Vec<String>>) -> anyhow::Result<Self> {
+    async fn start_with(
+        environment: Environment,
+        network: Network,
+        documents: &str,
+        echo: Option<Vec<String>>,
+        spec: ControlPlaneSpec,
+    ) -> anyhow::Result<Self> {
         crate::configure(&environment, documents)?;
-        let control_plane = ControlPlane::start(&environment, crate::any_ports()).await?;
+        let control_plane = ControlPlane::start(&environment, spec).await?;
         let xds = control_plane.xds();
         Self::join(environment, network, control_plane, xds, echo).await
     }

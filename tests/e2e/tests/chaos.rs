@@ -35,7 +35,7 @@ async fn converged(what: &str, mesh: &Pair, traffic: Traffic, turn: u32) -> anyh
 }
 
 fn same_ports(mesh: &Pair) -> ControlPlaneSpec {
-    ControlPlaneSpec { xds: mesh.control_plane.xds(), admin: mesh.control_plane.admin() }
+    ControlPlaneSpec { xds: mesh.control_plane.xds(), admin: mesh.control_plane.admin(), certificate_ttl: None }
 }
 
 /// Some moment: the point of these tests is that it is any.
@@ -218,4 +218,49 @@ async fn a_policy_that_is_broken_when_the_control_plane_starts() -> anyhow::Resu
     save(&environment, network, 2)?;
     converged("a broken policy at start", &mesh, traffic, 2).await?;
     mesh.stop().await
+}
+
+#[tokio::test]
+async fn a_replica_that_lags_behind() -> anyhow::Result<()> {
+    const TURNS: u32 = 8;
+    let (_folder, environment) = support::environment()?;
+    let network = support::network();
+    save(&environment, network, 0)?;
+    let ahead = ControlPlane::start(&environment, meshwright_e2e::any_ports()).await?;
+    // The other replica has the same authority, and documents that come to it later.
+    let other = Environment { folder: environment.folder.join("other"), ..environment.clone() };
+    save(&other, network, 0)?;
+    copy(&environment.data_dir(), &other.data_dir())?;
+    let behind = ControlPlane::start(&other, meshwright_e2e::any_ports()).await?;
+    let cutter = Cutter::start(vec![ahead.xds(), behind.xds()], SEED).await?;
+    let mesh = Pair::behind(environment.clone(), network, ahead, cutter.address()).await?;
+    let traffic = Traffic::start(&mesh.calls()?, 0);
+    cutter.alternate();
+    for turn in 1..=TURNS {
+        traffic.may_see(turn);
+        save(&environment, network, turn)?;
+        // Each connection goes to the other replica than the one before: some proxies have the new policy, and come to where it is not yet.
+        for _ in 0..4 {
+            cutter.cut_all();
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        save(&other, network, turn)?;
+        traffic.sees(turn, CONVERGED).await?;
+    }
+    let held = behind.lines().iter().filter(|line| line.contains("has been further than this replica")).count();
+    assert!(held > 0, "no proxy came to the late replica with something newer");
+    let what = format!("two replicas in turn, one late: {} connections, {held} held by the late one", cutter.connections());
+    traffic.sees(TURNS, CONVERGED).await?;
+    let account = traffic.stop().await?;
+    println!("{what}; {} requests, {} decided by an older policy", account.requests, account.went_back.len());
+    account.clean()?;
+    mesh.stop().await?;
+    behind.into_process().stop().await.map(|_| ())
+}
+
+/// A data directory as a second replica gets it, with its modes.
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let copied = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status()?;
+    anyhow::ensure!(copied.success(), "`{}` cannot be copied", from.display());
+    Ok(())
 }

@@ -30,10 +30,18 @@ async fn the_policies_in_the_readme_are_valid() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn the_command_lines_in_the_readme_are_understood() -> anyhow::Result<()> {
+    understood(&readme()?).await
+}
+
+#[tokio::test]
+async fn the_command_lines_of_the_identity_page_are_understood() -> anyhow::Result<()> {
+    understood(&std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/identity.md"))?).await
+}
+
+async fn understood(page: &str) -> anyhow::Result<()> {
     let (_folder, environment) = support::environment()?;
     let mut tried = 0;
-    for line in blocks(&readme()?, "sh").iter().flat_map(|block| block.replace("\\\n", " ").lines().map(str::to_owned).collect::<Vec<_>>())
-    {
+    for line in blocks(page, "sh").iter().flat_map(|block| block.replace("\\\n", " ").lines().map(str::to_owned).collect::<Vec<_>>()) {
         let Some(arguments) = line.strip_prefix("meshwright ") else { continue };
         let own = arguments.split('#').next().unwrap_or_default().split(" -- ").next().unwrap_or_default();
         // The parser reads all that stands before --help, and refuses what it does not know.
@@ -41,7 +49,7 @@ async fn the_command_lines_in_the_readme_are_understood() -> anyhow::Result<()> 
         environment.command(&words).await?;
         tried += 1;
     }
-    assert!(tried >= 5, "the README shows {tried} command lines");
+    assert!(tried >= 5, "the page shows {tried} command lines");
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use meshwright_demo::client::Client;
+use meshwright_e2e::cases::{Found, Mode, WHO, modes};
 use meshwright_e2e::pair::{self, HOST, HTTP, Pair, TCP};
 use meshwright_test_support as support;
 use rustls::pki_types::ServerName;
@@ -15,28 +16,6 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A document with this mode for the server, and others for its ports.
-fn mode(mode: &str, ports: &str) -> String {
-    format!(
-        "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {{name: server, namespace: test}}\nspec:\n  \
-         selector: {{matchLabels: {{app: server}}}}\n  mtls: {{mode: {mode}}}\n{ports}---\n"
-    )
-}
-
-/// `/named*` is for the client's identity alone, `/nameless*` for who has none.
-const POLICY: &str = "apiVersion: security.istio.io/v1
-kind: AuthorizationPolicy
-metadata: {name: who, namespace: test}
-spec:
-  selector: {matchLabels: {app: server}}
-  rules:
-  - from: [{source: {principals: [test.local/ns/test/sa/client]}}]
-    to: [{operation: {paths: [/named*]}}]
-  - from: [{source: {notPrincipals: ['*']}}]
-    to: [{operation: {paths: [/nameless*]}}]
-  - to: [{operation: {ports: ['9000']}}]
-";
 
 /// Statuses of `/named` and `/nameless`; `None`: the connection was closed.
 async fn http(client: &Client, authority: &str) -> anyhow::Result<[Option<u16>; 2]> {
@@ -62,19 +41,6 @@ async fn own_tls(to: SocketAddr) -> anyhow::Result<Vec<u8>> {
     tokio::time::timeout(TIMEOUT, exchange).await.context("no answer to a TLS greeting")?
 }
 
-/// What each way in does in one mode.
-#[derive(Debug, PartialEq, Eq)]
-struct Found {
-    /// `/named`, `/nameless` through the client's sidecar.
-    mesh_http: [Option<u16>; 2],
-    /// The same, straight to the port.
-    outside_http: [Option<u16>; 2],
-    mesh_tcp: bool,
-    outside_tcp: bool,
-    /// TLS that does not offer the mesh's protocol.
-    own_tls: bool,
-}
-
 async fn find(mesh: &Pair) -> anyhow::Result<Found> {
     let outside = Client::outside()?;
     let line = Some("server: hello".to_owned());
@@ -91,23 +57,10 @@ async fn find(mesh: &Pair) -> anyhow::Result<Found> {
 async fn each_mode_takes_who_it_says() -> anyhow::Result<()> {
     let (_folder, environment) = support::environment()?;
     let network = support::network();
-    let documents = |more: &str| pair::documents(network, "", &format!("{more}{POLICY}"));
+    let documents = |more: &str| pair::documents(network, "", &format!("{more}{WHO}"));
     let mesh = Pair::start(environment, network, &documents("")).await?;
-    let (named, nameless, closed) = ([Some(200), Some(403)], [Some(403), Some(200)], [None, None]);
-    let permissive = || Found { mesh_http: named, outside_http: nameless, mesh_tcp: true, outside_tcp: true, own_tls: true };
-    let strict = || Found { mesh_http: named, outside_http: closed, mesh_tcp: true, outside_tcp: false, own_tls: false };
-    // Callers know and use plaintext, so that nobody has a name.
-    let disabled = || Found { mesh_http: nameless, ..permissive() };
-    let split = "  portLevelMtls: {8080: {mode: STRICT}, 9000: {mode: DISABLE}}\n";
-    for (what, more, expected) in [
-        ("without a document", String::new(), permissive()),
-        ("STRICT", mode("STRICT", ""), strict()),
-        ("PERMISSIVE", mode("PERMISSIVE", ""), permissive()),
-        ("DISABLE", mode("DISABLE", ""), disabled()),
-        ("a mode for each port", mode("UNSET", split), Found { mesh_tcp: true, outside_tcp: true, own_tls: true, ..strict() }),
-        ("back to STRICT", mode("STRICT", ""), strict()),
-    ] {
-        if !more.is_empty() {
+    for Mode { what, document, found: expected, .. } in modes() {
+        if let Some(more) = document {
             mesh.edit(&documents(&more)).await?;
         }
         // The sidecar's own connections of before end with the next answer on each; new ones are as the new mode says from the first.

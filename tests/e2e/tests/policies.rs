@@ -3,17 +3,11 @@
 use std::time::Duration;
 
 use meshwright_demo::bookshop::{Bookshop, INGRESS_HOST};
+use meshwright_e2e::cases::ENFORCEMENTS;
 use meshwright_e2e::pair::{self, HOST, Pair};
 use meshwright_test_support as support;
 
 const ENFORCED: Duration = Duration::from_secs(20);
-
-fn policy(annotation: &str, spec: &str) -> String {
-    format!(
-        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: tried, namespace: test, annotations: {{{annotation}}}}}\n\
-         spec: {{selector: {{matchLabels: {{app: server}}}}, {spec}, rules: [{{}}]}}\n"
-    )
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_what_is_enforced_refuses() -> anyhow::Result<()> {
@@ -21,19 +15,10 @@ async fn only_what_is_enforced_refuses() -> anyhow::Result<()> {
     let network = support::network();
     let mesh = Pair::start(environment, network, &pair::documents(network, "", "")).await?;
     let client = mesh.calls()?;
-    for (what, annotation, spec, status) in [
-        ("DENY", "", "action: DENY", 403),
-        ("DENY, tried out", "istio.io/dry-run: \"true\"", "action: DENY", 200),
-        ("DENY, no longer tried out", "istio.io/dry-run: \"F\"", "action: DENY", 403),
-        ("AUDIT", "", "action: AUDIT", 200),
-        // Were it enforced, it would be the only ALLOW policy, and nothing else would pass.
-        ("ALLOW for nobody, tried out", "istio.io/dry-run: \"1\"", "action: ALLOW", 200),
-    ] {
-        let document = policy(annotation, spec);
-        let document = if what.starts_with("ALLOW") { document.replace(", rules: [{}]", "") } else { document };
-        mesh.edit(&pair::documents(network, "", &document)).await?;
+    for case in ENFORCEMENTS {
+        mesh.edit(&pair::documents(network, "", &case.document())).await?;
         let answer = client.get(&format!("http://{HOST}/")).await?;
-        assert_eq!(answer.status(), Some(status), "{what}: {}", answer.summary());
+        assert_eq!(answer.status(), Some(case.status), "{}: {}", case.what, answer.summary());
     }
     mesh.stop().await
 }

@@ -152,3 +152,31 @@ async fn what_is_not_in_force_is_never_called_enforced() -> anyhow::Result<()> {
     assert_eq!(mesh.answers().await?, Some(403));
     mesh.pair.stop().await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_envoy_refuses_is_told_in_its_words_and_stops_nothing_else() -> anyhow::Result<()> {
+    let network = support::network();
+    let (_folder, mesh) = start(network).await?;
+    // Only the proxy can know that the file is not there.
+    let rule = |mode: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: tried, namespace: test}}\n\
+             spec: {{host: {HOST}, trafficPolicy: {{tls: {{{mode}}}}}}}\n"
+        )
+    };
+    mesh.save(&rule("mode: SIMPLE, caCertificates: /nowhere/roots.pem"))?;
+    let (code, receipt, _) = mesh.wait("DestinationRule/test/tried", "enforced", "20s").await?;
+    assert_eq!((code, &receipt["state"]), (Some(5), &json!("refused")), "{receipt}");
+    let waiting = receipt["waiting"].as_array().into_iter().flatten().find(|proxy| proxy["node"] == "sidecar~test/client");
+    let client = waiting.with_context(|| format!("the caller refuses it: {receipt}"))?;
+    assert!(client["reason"].as_str().is_some_and(|reason| reason.contains("/nowhere/roots.pem")), "{receipt}");
+    assert_eq!((&client["refused"], mesh.answers().await?), (&json!(true), Some(200)), "the cluster from before stays");
+
+    mesh.save(&format!("{}---\n{}", rule("mode: SIMPLE, caCertificates: /nowhere/roots.pem"), policy("DENY", "server")))?;
+    assert_eq!(mesh.wait(POLICY, "enforced", "20s").await?.0, Some(0));
+    assert_eq!(mesh.answers().await?, Some(403), "another document is not held up");
+    mesh.save(&rule("mode: ISTIO_MUTUAL"))?;
+    let (code, receipt, _) = mesh.wait("DestinationRule/test/tried", "enforced", "20s").await?;
+    assert_eq!((code, mesh.answers().await?), (Some(0), Some(200)), "{receipt}");
+    mesh.pair.stop().await
+}

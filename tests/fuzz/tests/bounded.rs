@@ -13,6 +13,32 @@ proptest! {
         meshwright_fuzz::documents(&bytes);
         meshwright_fuzz::key_sets(&bytes);
         meshwright_fuzz::identities(&bytes);
+        meshwright_fuzz::map_encoding(&bytes);
+        meshwright_fuzz::scenario(&bytes);
+    }
+
+    #[test]
+    fn nor_on_maps_that_are_nearly_right(
+        pairs in proptest::collection::vec(("[a-zA-Z:-]{0,6}", proptest::collection::vec(any::<u8>(), 0..6)), 0..5),
+        change in any::<(u8, u8)>(),
+    ) {
+        let headers: meshwright_wasm_host::Headers = pairs.into_iter().collect();
+        let mut bytes = headers.serialize();
+        meshwright_fuzz::map_encoding(&bytes);
+        if let Some(byte) = bytes.get_mut(usize::from(change.0)) {
+            *byte = change.1;
+        }
+        meshwright_fuzz::map_encoding(&bytes);
+    }
+
+    #[test]
+    fn nor_on_scenarios_that_are_nearly_right(
+        section in "(request|expect|world|module|matrix|upstream|log|tcp)",
+        field in "(path|headers|client|status|clusters|limits|body|chunks|properties|x)",
+        value in r#"[\[\]{}&*!|>:,a-z0-9'" ~.-]{0,30}"#,
+    ) {
+        meshwright_fuzz::scenario(format!("request: {{}}\n{section}: {{{field}: {value}}}\n").as_bytes());
+        meshwright_fuzz::scenario(format!("{section}:\n  {field}: {value}\n").as_bytes());
     }
 
     #[test]
@@ -40,6 +66,22 @@ proptest! {
         let encode = |bytes: &[u8]| base64(bytes);
         let token = format!("{}.{}.{}", encode(header.as_bytes()), encode(payload.as_bytes()), encode(&signature));
         meshwright_fuzz::token(token.as_bytes());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_host_survives_every_module_and_exchange(
+        bytes in proptest::collection::vec(any::<u8>(), 0..300),
+        changes in proptest::collection::vec(any::<u8>(), 3..12),
+    ) {
+        meshwright_fuzz::module(&bytes);
+        meshwright_fuzz::module(&[b"\0asm\x01\0\0\0", bytes.as_slice()].concat());
+        meshwright_fuzz::changed_module(&changes);
+        meshwright_fuzz::property(&bytes);
+        meshwright_fuzz::exchange(&bytes);
     }
 }
 

@@ -31,6 +31,20 @@ pub fn envoy() -> anyhow::Result<PathBuf> {
     found("ENVOY", &format!(".tools/envoy/{ENVOY_VERSION}/envoy"), "run `make setup`")
 }
 
+/// Major and minor version of that Envoy: what older ones lack, tests expect of them.
+///
+/// # Errors
+/// When it cannot be run or does not say.
+pub fn envoy_version() -> anyhow::Result<(u32, u32)> {
+    let output = std::process::Command::new(envoy()?).arg("--version").output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let numbers = text.split('/').nth(1).and_then(|version| {
+        let mut numbers = version.split('.').map(|number| number.parse().ok());
+        Some((numbers.next()??, numbers.next()??))
+    });
+    numbers.with_context(|| format!("`envoy --version` says `{}`", text.trim()))
+}
+
 /// `$MESHWRIGHT_FILTERS_WASM`, else what `make module` builds.
 ///
 /// # Errors

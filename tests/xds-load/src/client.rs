@@ -149,8 +149,9 @@ impl Client {
             }
         }
         let nonce = response.nonce.to_owned();
-        let warming =
-            if kind == Kind::Cluster && !(first && !self.initialised) { endpoints_of(&changed, contents) } else { FxHashSet::default() };
+        // The very first clusters of a process are acknowledged at once.
+        let warms = kind == Kind::Cluster && (self.initialised || !first);
+        let warming = if warms { endpoints_of(&changed, contents) } else { FxHashSet::default() };
         if warming.is_empty() {
             acknowledge(&mut reply, kind, nonce);
             reply.marks = marks;

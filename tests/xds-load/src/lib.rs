@@ -11,7 +11,7 @@ mod stats;
 mod stream;
 mod swarm;
 mod target;
-mod wire;
+pub mod wire;
 
 pub use client::{Client, Reply};
 pub use contents::Contents;

@@ -245,10 +245,7 @@ impl Swarm {
 }
 
 fn member(index: usize, proxy: ProxyLine, pace: Pace) -> Member {
-    let metadata = match proxy.metadata {
-        serde_json::Value::Object(fields) => Some(fields_of(fields)),
-        _ => None,
-    };
+    let metadata = if let serde_json::Value::Object(fields) = proxy.metadata { Some(fields_of(fields)) } else { None };
     let version = core::BuildVersion {
         version: Some(envoy_types::pb::envoy::r#type::v3::SemanticVersion { major_number: 1, minor_number: 40, patch: 0 }),
         metadata: None,

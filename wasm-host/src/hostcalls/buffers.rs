@@ -20,16 +20,14 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 
 fn get(call: &mut Call<'_>, id: u32, start: u32, max: u32, pointer_out: u32, size_out: u32) -> Answer {
     let id = BufferType::from_wire(id).ok_or(Status::BadArgument)?;
-    start.checked_add(max).ok_or(Status::BadArgument)?;
+    remember(call.state_mut(), id)?;
     let bytes = slice(read(call.state(), id)?, start, max).to_vec();
-    if !matches!(id, BufferType::CallData) {
-        call.state_mut().scratch.clone_from(&bytes);
-    }
     call.give(&bytes, pointer_out, size_out)
 }
 
 fn status(call: &mut Call<'_>, id: u32, length_out: u32, flags_out: u32) -> Answer {
     let id = BufferType::from_wire(id).ok_or(Status::BadArgument)?;
+    remember(call.state_mut(), id)?;
     let len = length(read(call.state(), id)?.len());
     call.write_u32(length_out, len)?;
     Ok(call.write_u32(flags_out, 0)?)
@@ -39,6 +37,11 @@ fn status(call: &mut Call<'_>, id: u32, length_out: u32, flags_out: u32) -> Answ
 fn set(call: &mut Call<'_>, id: u32, start: u32, size: u32, data: u32, len: u32) -> Answer {
     let id = BufferType::from_wire(id).ok_or(Status::BadArgument)?;
     let data = call.read(data, len)?;
+    let state = call.state();
+    let no_answer = id == BufferType::CallResponseBody && state.calls.delivering.is_none();
+    if no_answer || id == BufferType::PluginConfiguration && state.configuring.is_none() {
+        return Err(Status::NotFound.into());
+    }
     let anywhere = call.state().settings.profile == Profile::Spec;
     let stream = call.state_mut().stream_mut();
     let (body, changed) = stream.and_then(|stream| open_body(stream, id)).ok_or(Status::BadArgument)?;
@@ -58,6 +61,16 @@ fn set(call: &mut Call<'_>, id: u32, start: u32, size: u32, data: u32, len: u32)
     } else {
         Err(Status::BadArgument.into())
     }
+}
+
+/// A context's call data has what was asked for last, whatever it was.
+fn remember(state: &mut State, id: BufferType) -> Result<(), Status> {
+    if id != BufferType::CallData {
+        let context = state.context();
+        let bytes = read(state, id)?.to_vec();
+        state.scratch.insert(context, bytes);
+    }
+    Ok(())
 }
 
 /// A body outside its phase is an empty buffer, where the specification wants NOT_FOUND: so does Envoy.
@@ -82,7 +95,7 @@ fn read(state: &State, id: BufferType) -> Result<&[u8], Status> {
         }),
         BufferType::VmConfiguration => Ok(&state.settings.vm_configuration),
         BufferType::PluginConfiguration => state.configuring.as_deref().ok_or(Status::NotFound),
-        BufferType::CallData => Ok(&state.scratch),
+        BufferType::CallData => Ok(state.scratch.get(&state.context()).map_or(&[], Vec::as_slice)),
     }
 }
 

@@ -17,7 +17,8 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 /// Lasts until the callback returns.
 fn set_effective_context(call: &mut Call<'_>, context: u32) -> Answer {
     let state = call.state_mut();
-    if !state.roots.contains_key(&context) && !state.streams.contains_key(&context) {
+    // 0 is the VM's own, on which nothing can be done.
+    if context != 0 && !state.roots.contains_key(&context) && !state.streams.contains_key(&context) {
         return Err(Status::BadArgument.into());
     }
     state.effective = Some(context);

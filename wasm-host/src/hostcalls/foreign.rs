@@ -1,5 +1,7 @@
 //! Calls of functions by name.
 
+use std::collections::btree_map::Entry;
+
 use wasmtime::Linker;
 
 use crate::abi::Status;
@@ -44,7 +46,9 @@ fn built_in(state: &mut State, name: &str, argument: &[u8]) -> Result<Vec<u8>, S
     match Builtin::by_name(name).ok_or(Status::NotFound)? {
         Builtin::VerifySignature => foreign::verify_signature(argument),
         Builtin::ClearRouteCache => {
-            state.stream_mut().ok_or(Status::NotFound)?.route_cache_cleared = true;
+            if let Some(stream) = state.stream_mut() {
+                stream.route_cache_cleared = true;
+            }
             Ok(Vec::new())
         }
         Builtin::SetEnvoyFilterState => {
@@ -62,13 +66,14 @@ fn built_in(state: &mut State, name: &str, argument: &[u8]) -> Result<Vec<u8>, S
         Builtin::Uncompress => foreign::uncompress(argument, state.settings.limits.memory),
         Builtin::DeclareProperty => {
             let (name, readonly) = foreign::property_argument(argument)?;
-            match state.declared_properties.insert(name.clone().into_bytes(), readonly) {
-                None => Ok(Vec::new()),
-                // The first declaration stays.
-                Some(first) => {
-                    state.declared_properties.insert(name.into_bytes(), first);
-                    Err(Status::BadArgument)
+            let context = state.context();
+            match state.declared_properties.entry(context).or_default().entry(name.into_bytes()) {
+                Entry::Vacant(entry) => {
+                    entry.insert(readonly);
+                    Ok(Vec::new())
                 }
+                // The first declaration stays.
+                Entry::Occupied(_) => Err(Status::BadArgument),
             }
         }
         Builtin::NotBuilt => Err(Status::Unimplemented),

@@ -6,17 +6,22 @@ use prost::Message;
 use wasmtime::Linker;
 
 use super::headers::parse_pairs;
+use super::http_call::SERVICE_TIME;
 use crate::abi::Status;
 use crate::call::{Answer, Call};
+use crate::calls::TokenKind;
 use crate::grpc::{Grpc, GrpcEvent, Open};
+use crate::headers::Headers;
+use crate::misuse::Misuse;
 use crate::report::GrpcCall;
 use crate::state::State;
 use crate::timeline::Event;
 use crate::upstream::{self, AnswerKind};
 
-/// gRPC status codes, of which Envoy makes these itself.
+/// The gRPC status of an answer that is none.
 const INTERNAL: u32 = 13;
-const UNAVAILABLE: u32 = 14;
+/// What Envoy says before it says why there was no answer.
+const NO_ANSWER: &str = "upstream connect error or disconnect/reset before headers. reset reason:";
 
 pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     super::define! { linker;
@@ -47,8 +52,8 @@ fn start(
     timeout: u32,
     token_out: u32,
 ) -> Answer {
-    let target = target(call, [(service, service_len), (name, name_len), (method, method_len), (metadata, metadata_len)])?;
     let message = call.read(message, message_len)?;
+    let target = target(call, [(service, service_len), (name, name_len), (method, method_len), (metadata, metadata_len)])?;
     open(call, GrpcCall { messages: vec![message], timeout_milliseconds: timeout, ..target }, token_out)
 }
 
@@ -71,15 +76,12 @@ fn start_stream(
 
 fn target(call: &mut Call<'_>, texts: [(u32, u32); 4]) -> Result<GrpcCall, Status> {
     let [service, name, method, metadata] = texts;
-    let service = call.read(service.0, service.1)?;
-    let cluster = cluster(call.state(), &service)?;
-    Ok(GrpcCall {
-        cluster,
-        service: call.read_text(name.0, name.1)?,
-        method: call.read_text(method.0, method.1)?,
-        initial_metadata: parse_pairs(&call.read(metadata.0, metadata.1)?),
-        ..GrpcCall::default()
-    })
+    let target = call.read(service.0, service.1)?;
+    let service = call.read_text(name.0, name.1)?;
+    let method = call.read_text(method.0, method.1)?;
+    let initial_metadata = parse_pairs(&call.read(metadata.0, metadata.1)?);
+    let cluster = cluster(call.state_mut(), &target)?;
+    Ok(GrpcCall { cluster, service, method, initial_metadata, ..GrpcCall::default() })
 }
 
 /// `envoy.config.core.v3.GrpcService`, as far as it names a cluster.
@@ -87,6 +89,8 @@ fn target(call: &mut Call<'_>, texts: [(u32, u32); 4]) -> Result<GrpcCall, Statu
 struct GrpcService {
     #[prost(message, optional, tag = "1")]
     envoy_grpc: Option<EnvoyGrpc>,
+    #[prost(bytes = "vec", optional, tag = "2")]
+    google_grpc: Option<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -96,14 +100,19 @@ struct EnvoyGrpc {
 }
 
 /// A cluster's plain name, or a serialized `GrpcService`.
-fn cluster(state: &State, service: &[u8]) -> Result<String, Status> {
-    let known = |name: &str| state.settings.upstreams.contains_key(name);
+fn cluster(state: &mut State, service: &[u8]) -> Result<String, Status> {
+    let settings = state.settings.clone();
+    let known = |name: &str| settings.upstreams.contains_key(name);
     if let Some(name) = std::str::from_utf8(service).ok().filter(|name| known(name)) {
         return Ok(name.to_owned());
     }
-    match GrpcService::decode(service).ok().and_then(|service| service.envoy_grpc) {
+    let decoded = GrpcService::decode(service).ok();
+    if decoded.as_ref().is_some_and(|service| service.envoy_grpc.is_none() && service.google_grpc.is_none()) {
+        state.recorder.misuse(Misuse::GrpcServiceEmpty);
+    }
+    match decoded.and_then(|service| service.envoy_grpc) {
         Some(service) if known(&service.cluster_name) => Ok(service.cluster_name),
-        Some(_) => Err(Status::BadArgument),
+        Some(_) => Err(Status::InternalFailure),
         None => Err(Status::ParseFailure),
     }
 }
@@ -111,7 +120,7 @@ fn cluster(state: &State, service: &[u8]) -> Result<String, Status> {
 fn open(call: &mut Call<'_>, made: GrpcCall, token_out: u32) -> Answer {
     let state = call.state_mut();
     let root = state.root().ok_or(Status::BadArgument)?;
-    let token = state.calls.next_token();
+    let token = state.calls.next_token(if made.streaming { TokenKind::GrpcStream } else { TokenKind::GrpcCall });
     let number = state.calls.count(&made.cluster);
     let settings = state.settings.clone();
     let answer = settings.upstreams.get(&made.cluster).ok_or(Status::BadArgument)?.answer(number);
@@ -132,15 +141,22 @@ fn open(call: &mut Call<'_>, made: GrpcCall, token_out: u32) -> Answer {
 
 /// What follows from the answer, and when; `None` for nothing ever.
 fn script_of(answer: &upstream::Answer, timeout: Option<Duration>, streaming: bool) -> Option<(Duration, Grpc)> {
-    let timed_out = || timeout.map(|timeout| (timeout, Grpc::status(UNAVAILABLE, "upstream request timeout")));
+    let timed_out = || timeout.map(|timeout| (timeout, Grpc::of_envoy("upstream request timeout", "response_timeout")));
     if timeout.is_some_and(|timeout| answer.latency >= timeout) {
         return timed_out();
     }
     let script = match &answer.kind {
         AnswerKind::Never => return timed_out(),
         AnswerKind::Grpc(script) => script.as_ref().clone(),
-        AnswerKind::Reset => Grpc::status(INTERNAL, ""),
-        AnswerKind::ConnectionFailure => Grpc::status(UNAVAILABLE, "upstream connect error"),
+        AnswerKind::Failure => Grpc::status(INTERNAL, ""),
+        AnswerKind::Reset => {
+            Grpc::of_envoy(&format!("{NO_ANSWER} connection termination"), "upstream_reset_before_response_started{connection_termination}")
+        }
+        AnswerKind::ConnectionFailure => Grpc::of_envoy(
+            &format!("{NO_ANSWER} remote connection failure"),
+            "upstream_reset_before_response_started{remote_connection_failure}",
+        ),
+        AnswerKind::Response(response) if !response.chunks.is_empty() => Grpc::status(INTERNAL, ""),
         // No gRPC: the HTTP status is all there is.
         AnswerKind::Response(response) => {
             let status = response.headers.text(":status").and_then(|status| status.parse().ok());
@@ -153,7 +169,8 @@ fn script_of(answer: &upstream::Answer, timeout: Option<Duration>, streaming: bo
 
 /// A call is told one thing: its message, or why there is none. A stream is told everything.
 fn schedule(state: &mut State, token: u32, after: Duration, script: Grpc, streaming: bool) {
-    let Grpc { initial, messages, trailing, status, text, .. } = script;
+    let (initial, trailing, text) = on_the_wire(&script, after);
+    let Grpc { messages, status, .. } = script;
     let mut events = Vec::new();
     if streaming {
         events.push(GrpcEvent::Initial(initial));
@@ -170,20 +187,39 @@ fn schedule(state: &mut State, token: u32, after: Duration, script: Grpc, stream
     }
 }
 
-/// A token of another kind is a mistake, one that nobody knows may be a stream that has ended.
-fn stream_of(state: &mut State, token: u32) -> Result<&mut Open, Status> {
-    if state.calls.pending.contains_key(&token) {
-        return Err(Status::BadArgument);
+/// What a service's answer is in HTTP/2, and what Envoy makes of its message.
+fn on_the_wire(script: &Grpc, took: Duration) -> (Headers, Headers, String) {
+    let Grpc { initial, trailing, status, text, details, .. } = script;
+    let mut headers: Headers = [(":status", "200"), ("content-type", "application/grpc")].into_iter().collect();
+    for (name, value) in initial.iter() {
+        headers.add(name, value);
     }
+    headers.add(SERVICE_TIME, took.as_millis().to_string());
+    let mut trailers: Headers = [("grpc-status", status.to_string())].into_iter().collect();
+    if !text.is_empty() {
+        trailers.add("grpc-message", text.as_str());
+    }
+    for (name, value) in trailing.iter() {
+        trailers.add(name, value);
+    }
+    let details = details.unwrap_or("via_upstream");
+    let text = if text.is_empty() { details.to_owned() } else { format!("{text}{{{details}}}") };
+    (headers, trailers, text)
+}
+
+/// A token of another kind is a mistake, one that nobody knows may be a stream that has ended.
+fn open_of<'a>(state: &'a mut State, token: u32, kinds: &[TokenKind]) -> Result<&'a mut Open, Status> {
+    TokenKind::of(token).filter(|kind| kinds.contains(kind)).ok_or(Status::BadArgument)?;
     state.grpc.open.get_mut(&token).ok_or(Status::NotFound)
 }
 
 fn send(call: &mut Call<'_>, token: u32, message: u32, len: u32, end: u32) -> Answer {
     let message = call.read(message, len)?;
     let state = call.state_mut();
-    let open = stream_of(state, token)?;
-    if !open.streaming || open.half_closed {
-        return Err(Status::BadArgument.into());
+    let open = open_of(state, token, &[TokenKind::GrpcStream])?;
+    // What is sent after the end is taken, and goes nowhere.
+    if open.half_closed {
+        return Ok(());
     }
     let reply = open.waiting.as_mut().and_then(|script| (!script.messages.is_empty()).then(|| script.messages.remove(0)));
     state.grpc.record_message(token, message);
@@ -198,7 +234,7 @@ fn send(call: &mut Call<'_>, token: u32, message: u32, len: u32, end: u32) -> An
 
 fn cancel(call: &mut Call<'_>, token: u32) -> Answer {
     let state = call.state_mut();
-    stream_of(state, token)?;
+    open_of(state, token, &[TokenKind::GrpcCall, TokenKind::GrpcStream])?;
     state.grpc.open.remove(&token);
     Ok(())
 }
@@ -206,7 +242,7 @@ fn cancel(call: &mut Call<'_>, token: u32) -> Answer {
 /// Of a stream it closes the filter's half; the entry stays until the service has closed its own. Of a call it is a cancel.
 fn close(call: &mut Call<'_>, token: u32) -> Answer {
     let state = call.state_mut();
-    if stream_of(state, token)?.streaming {
+    if open_of(state, token, &[TokenKind::GrpcCall, TokenKind::GrpcStream])?.streaming {
         half_close(state, token);
     } else {
         state.grpc.open.remove(&token);
@@ -217,7 +253,9 @@ fn close(call: &mut Call<'_>, token: u32) -> Answer {
 fn half_close(state: &mut State, token: u32) {
     let Some(open) = state.grpc.open.get_mut(&token) else { return };
     open.half_closed = true;
-    if let Some(Grpc { trailing, status, text, .. }) = open.waiting.take() {
+    if let Some(script) = open.waiting.take() {
+        let (_, trailing, text) = on_the_wire(&script, Duration::ZERO);
+        let status = script.status;
         for event in [GrpcEvent::Trailing(trailing), GrpcEvent::Close(status, text)] {
             state.timeline.after(Duration::ZERO, Event::Grpc { token, event });
         }

@@ -44,10 +44,7 @@ fn get_pairs(call: &mut Call<'_>, id: u32, pointer_out: u32, size_out: u32) -> A
 
 fn get_size(call: &mut Call<'_>, id: u32, size_out: u32) -> Answer {
     let map = map_type(id)?;
-    let size = match writable(call.state_mut(), map) {
-        Some(headers) => headers.byte_size(),
-        None => delivered(call.state(), map).ok_or(Status::BadArgument)?.byte_size(),
-    };
+    let size = writable(call.state_mut(), map).ok_or(Status::BadArgument)?.byte_size();
     Ok(call.write_u32(size_out, length(size))?)
 }
 
@@ -66,7 +63,7 @@ fn set_pairs(call: &mut Call<'_>, id: u32, pairs: u32, len: u32) -> Answer {
 
 fn get(call: &mut Call<'_>, id: u32, key: u32, key_len: u32, pointer_out: u32, size_out: u32) -> Answer {
     let map = map_type(id)?;
-    let key = call.read(key, key_len)?;
+    let key = name_in(map, call.read(key, key_len)?);
     let state = call.state();
     let mut several = false;
     let value = match readable(state, map) {
@@ -92,20 +89,32 @@ fn get(call: &mut Call<'_>, id: u32, key: u32, key_len: u32, pointer_out: u32, s
 }
 
 fn add(call: &mut Call<'_>, id: u32, key: u32, key_len: u32, value: u32, value_len: u32) -> Answer {
-    let (map, key, value) = (map_type(id)?, call.read(key, key_len)?, call.read(value, value_len)?);
+    let (map, key, value) = changed(call, id, (key, key_len), (value, value_len))?;
     let breaks = breaks_lines([value.as_slice()].into_iter());
     changed_with(call.state_mut(), map, breaks, |headers| headers.add(key, value))
 }
 
 fn replace(call: &mut Call<'_>, id: u32, key: u32, key_len: u32, value: u32, value_len: u32) -> Answer {
-    let (map, key, value) = (map_type(id)?, call.read(key, key_len)?, call.read(value, value_len)?);
+    let (map, key, value) = changed(call, id, (key, key_len), (value, value_len))?;
     let breaks = breaks_lines([value.as_slice()].into_iter());
-    changed_with(call.state_mut(), map, breaks, |headers| headers.set(key, value))
+    changed_with(call.state_mut(), map, breaks, |headers| headers.replace(key, value))
 }
 
 fn remove(call: &mut Call<'_>, id: u32, key: u32, key_len: u32) -> Answer {
-    let (map, key) = (map_type(id)?, call.read(key, key_len)?);
+    let (map, key, _) = changed(call, id, (key, key_len), (0, 0))?;
     change(call.state_mut(), map, |headers| headers.remove(key))
+}
+
+/// What a change is about.
+fn changed(call: &mut Call<'_>, id: u32, key: (u32, u32), value: (u32, u32)) -> Result<(MapType, Vec<u8>, Vec<u8>), Status> {
+    let map = map_type(id)?;
+    let key = name_in(map, call.read(key.0, key.1)?);
+    Ok((map, key, call.read(value.0, value.1)?))
+}
+
+/// Of a request `host` is another name of `:authority`.
+fn name_in(map: MapType, name: Vec<u8>) -> Vec<u8> {
+    if map == MapType::RequestHeaders && name.eq_ignore_ascii_case(b"host") { b":authority".to_vec() } else { name }
 }
 
 fn map_type(id: u32) -> Result<MapType, Status> {

@@ -7,13 +7,17 @@ use wasmtime::Linker;
 use super::headers::parse_pairs;
 use crate::abi::Status;
 use crate::call::{Answer, Call};
-use crate::calls::{CallEnd, message};
+use crate::calls::{CallEnd, TokenKind, message};
+use crate::headers::Headers;
 use crate::message::Response;
 use crate::misuse::Misuse;
 use crate::report::HttpCall;
 use crate::state::State;
 use crate::timeline::Event;
 use crate::upstream::{self, AnswerKind};
+
+/// Envoy's router adds it to what an upstream answers, in milliseconds.
+pub(super) const SERVICE_TIME: &str = "x-envoy-upstream-service-time";
 
 pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     super::define! { linker;
@@ -39,9 +43,13 @@ fn http_call(
     token_out: u32,
 ) -> Answer {
     let cluster = call.read_text(cluster, cluster_len)?;
-    let headers = parse_pairs(&call.read(headers, headers_len)?);
+    let mut headers = parse_pairs(&call.read(headers, headers_len)?);
     let body = call.read(body, body_len)?;
-    let trailers = parse_pairs(&call.read(trailers, trailers_len)?);
+    // Envoy reads them and sends none.
+    call.read(trailers, trailers_len)?;
+    if !body.is_empty() {
+        headers.set("content-length", body.len().to_string());
+    }
     let state = call.state_mut();
     let settings = state.settings.clone();
     let complete = [":method", ":path", ":authority"].iter().all(|name| headers.get(name).is_some_and(|value| !value.is_empty()));
@@ -53,7 +61,7 @@ fn http_call(
     }
     let negative = timeout_milliseconds.cast_signed() < 0;
     let root = state.root().ok_or(Status::BadArgument)?;
-    let token = state.calls.next_token();
+    let token = state.calls.next_token(TokenKind::Http);
     let upstream = settings.upstreams.get(&cluster).filter(|_| complete && !negative);
     let Some(upstream) = upstream else {
         call.write_u32(token_out, token)?;
@@ -64,7 +72,7 @@ fn http_call(
         state.timeline.after(after, Event::CallEnds { token, end });
     }
     state.calls.pending.insert(token, root);
-    state.recorder.calls.push(HttpCall { token, cluster, request: message(headers, &[body], trailers), timeout_milliseconds });
+    state.recorder.calls.push(HttpCall { token, cluster, request: message(headers, &[body], Headers::new()), timeout_milliseconds });
     Ok(call.write_u32(token_out, token)?)
 }
 
@@ -74,13 +82,24 @@ fn end_of(answer: &upstream::Answer, timeout: Option<Duration>) -> Option<(Durat
     let timed_out = || timeout.map(|timeout| (timeout, envoys_own(504, "upstream request timeout")));
     match &answer.kind {
         AnswerKind::Never => timed_out(),
-        AnswerKind::Response(_) | AnswerKind::Reset | AnswerKind::ConnectionFailure | AnswerKind::Grpc(_) if !in_time => timed_out(),
+        AnswerKind::Response(_) | AnswerKind::Reset | AnswerKind::Failure | AnswerKind::ConnectionFailure | AnswerKind::Grpc(_)
+            if !in_time =>
+        {
+            timed_out()
+        }
         AnswerKind::Grpc(_) => Some((answer.latency, CallEnd::Response(Box::new(Response::new(200))))),
-        AnswerKind::Response(response) => Some((answer.latency, CallEnd::Response(Box::new(response.clone())))),
-        AnswerKind::Reset => Some((answer.latency, CallEnd::Reset)),
+        AnswerKind::Response(response) => {
+            let took = answer.latency.as_millis().to_string();
+            Some((answer.latency, CallEnd::Response(Box::new(response.clone().header(SERVICE_TIME, took)))))
+        }
+        AnswerKind::Reset => {
+            let local = crate::http::reset();
+            Some((answer.latency, envoys_own(503, &String::from_utf8_lossy(&local.body))))
+        }
+        AnswerKind::Failure => Some((answer.latency, CallEnd::Reset)),
         AnswerKind::ConnectionFailure => Some((
             answer.latency,
-            envoys_own(503, "upstream connect error or disconnect/reset before headers. reset reason: connection failure"),
+            envoys_own(503, "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure"),
         )),
     }
 }

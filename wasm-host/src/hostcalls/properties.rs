@@ -17,10 +17,16 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     Ok(())
 }
 
+/// No attribute has a longer one; the guest's memory could be one of a thousand million segments.
+const LONGEST_PATH: usize = 64 << 10;
+
 fn get(call: &mut Call<'_>, path: u32, len: u32, pointer_out: u32, size_out: u32) -> Answer {
     let path = call.read(path, len)?;
     if path.is_empty() {
         return Err(Status::SerializationFailure.into());
+    }
+    if path.len() > LONGEST_PATH {
+        return Err(Status::NotFound.into());
     }
     let segments: Vec<&[u8]> = path.strip_suffix(b"\0").unwrap_or(&path).split(|byte| *byte == 0).collect();
     if property::is_hidden(call.state(), &segments) {
@@ -35,8 +41,11 @@ fn set(call: &mut Call<'_>, path: u32, len: u32, value: u32, value_len: u32) -> 
     let (path, value) = (call.read(path, len)?, call.read(value, value_len)?);
     let state = call.state_mut();
     let name = [property::SET_BY_WASM, &path].concat();
-    let once = state.declared_properties.get(&path).copied().unwrap_or_default();
-    let stream = state.stream_mut().ok_or(Status::NotFound)?;
+    let declared = state.root().and_then(|root| state.declared_properties.get(&root)?.get(&path).copied());
+    let once = declared.unwrap_or_default();
+    // An access logger is told of a stream, but has none itself.
+    let is_root = state.roots.contains_key(&state.context());
+    let stream = state.stream_mut().filter(|_| !is_root).ok_or(Status::NotFound)?;
     if once && stream.attributes.filter_state.contains_key(&name) {
         return Err(Status::BadArgument.into());
     }

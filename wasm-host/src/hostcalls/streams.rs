@@ -52,7 +52,8 @@ pub(super) fn resume(call: &mut Call<'_>, kind: StreamType) -> Answer {
     };
     // In its own callback a stream may resume what the callback is about to pause.
     let misuse = match (side.resume, side.waiting || own_callback) {
-        _ if too_early => (!stream.logging).then_some(Misuse::ResumeResponseInRequest),
+        _ if stream.logging => None,
+        _ if too_early => Some(Misuse::ResumeResponseInRequest),
         (true, _) => Some(Misuse::ResumeTwice),
         (false, false) => Some(Misuse::ResumeWithoutPause),
         (false, true) => None,
@@ -69,7 +70,11 @@ fn close_stream(call: &mut Call<'_>, stream: u32) -> Answer {
     let kind = StreamType::from_wire(stream).ok_or(Status::BadArgument)?;
     let is_tcp = matches!(kind, StreamType::Downstream | StreamType::Upstream);
     if let Some(stream) = call.state_mut().stream_mut().filter(|stream| stream.is_tcp == is_tcp) {
+        let logging = stream.logging && !is_tcp;
         stream.close = true;
+        if logging {
+            call.state_mut().recorder.misuse(Misuse::CloseInLog);
+        }
     }
     Ok(())
 }
@@ -89,7 +94,7 @@ fn send_local_response(
 ) -> Answer {
     let reply = LocalReply {
         status,
-        details: call.read_text(details, details_len)?.replace(' ', "_"),
+        details: call.read_text(details, details_len)?.replace([' ', '\t', '\n', '\r', '\x0b', '\x0c'], "_"),
         body: call.read(body, body_len)?,
         headers: super::headers::parse_pairs(&call.read(headers, headers_len)?),
         // -1 is "not set".

@@ -5,10 +5,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Exchange, Onward, RESET, Stop, reply};
+use super::{Exchange, Onward, Stop, envoys_own, grpc_request, reply};
 use crate::chain::ChainOutcome;
 use crate::message::{Message, Request, Response, UpstreamReply};
-use crate::misuse::Misuse;
 use crate::report::{Ended, LocalReply};
 use crate::stream::{Side, Stream};
 use crate::value::Value;
@@ -27,7 +26,7 @@ struct Chain<'a> {
 
 pub(crate) fn chain(vms: Vec<(&mut Vm, u32)>, request: Request) -> ChainOutcome {
     let Request { headers, chunks, trailers, attributes, reply } = request;
-    let grpc = headers.text("content-type").is_some_and(|kind| kind == "application/grpc" || kind.starts_with("application/grpc+"));
+    let grpc = grpc_request(&headers);
     let count = vms.len();
     let filter_state = attributes.filter_state.clone();
     let mut chain = Chain { filters: Vec::new(), filter_state, now: Duration::ZERO, reply: None, lost: Vec::new() };
@@ -46,7 +45,10 @@ pub(crate) fn chain(vms: Vec<(&mut Vm, u32)>, request: Request) -> ChainOutcome 
         Ok(message) => {
             let ran = match reply {
                 UpstreamReply::Response(response) => chain.encode(response, "via_upstream", false),
-                UpstreamReply::Reset => chain.encode(Response::new(503), RESET, true),
+                UpstreamReply::Reset => {
+                    let local = envoys_own::reset();
+                    chain.encode(reply::response(&local, grpc), &local.details, true)
+                }
             };
             (Some(message), ran)
         }
@@ -92,7 +94,7 @@ impl Chain<'_> {
                 self.reply = Some((index, local));
                 self.encode(response, &details, true)
             }
-            Stop::Envoy(status, details) => self.encode(Response::new(status), details, true),
+            Stop::Envoy(local) => self.encode(reply::response(&local, grpc), &local.details, true),
             Stop::Trapped => {
                 self.lost.push(index);
                 self.encode(Response::new(503), reply::FAILED, true)
@@ -176,7 +178,7 @@ impl Chain<'_> {
                 }
             }
         }
-        let crashed = self.filters.iter().any(|filter| filter.vm.state().recorder.misuse.contains(&Misuse::ReplyInLog));
+        let crashed = self.filters.iter().any(|filter| filter.vm.state().recorder.misuse.iter().any(|misuse| misuse.ends_envoy()));
         if crashed {
             ended = Ended::EnvoyCrash;
         } else if !self.lost.is_empty() {

@@ -45,11 +45,34 @@ impl Exchange<'_> {
                 if resumed {
                     let misuse = if which == Which::Response { Misuse::ResponseHeadersTwice } else { Misuse::ResumeWithoutPause };
                     self.vm.state_mut().recorder.misuse(misuse);
+                    if which == Which::Response && ends {
+                        return Err(Stop::Crash);
+                    }
                 }
             }
-            HeadersAction::Stop => self.wait(which)?,
+            HeadersAction::Stop => self.stopped(which, ends)?,
         }
         Ok(action != HeadersAction::ContinueAndEndStream)
+    }
+
+    /// A resumption inside the callback acts before the pause does: the headers go on, and all that follows them is held.
+    fn stopped(&mut self, which: Which, ends: bool) -> Result<(), Stop> {
+        if !self.with_side(which, |side| std::mem::take(&mut side.resume)) {
+            return self.wait(which);
+        }
+        let headers = self.with_side(which, |side| {
+            side.close();
+            side.headers.clone()
+        });
+        if ends {
+            return Ok(());
+        }
+        let message = Some(Message { headers, ..Message::default() });
+        match which {
+            Which::Request => self.outcome.upstream_request = message,
+            Which::Response => self.outcome.client_response = message,
+        }
+        self.wait(which)
     }
 
     /// `pieces` are the body as it comes in, each with whether it ends the stream.
@@ -70,25 +93,41 @@ impl Exchange<'_> {
 
     /// True when the filter holds the body back.
     fn body_call(&mut self, which: Which, piece: Vec<u8>, ends: bool) -> Result<bool, Stop> {
-        let size = self.with_side(which, |side| {
-            side.received += piece.len();
+        let length_of_piece = piece.len();
+        let (size, held) = self.with_side(which, |side| {
+            let held = !side.body.is_empty() || !side.kept.is_empty();
+            // What was received is known at once, what was sent only afterwards.
+            side.received += if which == Which::Request { length_of_piece } else { 0 };
             side.body.extend(piece);
             side.body_open = true;
             side.end_of_stream = ends;
-            length(side.body.len())
+            (length(side.body.len()), held)
         });
         let [_, name, _] = which.callbacks();
         let action = DataAction::from_wire(self.call(name, &[size, u32::from(ends)])?);
         self.check()?;
-        let resumed = self.with_side(which, |side| std::mem::take(&mut side.resume));
+        let resumed = self.with_side(which, |side| {
+            side.received += if which == Which::Response { length_of_piece } else { 0 };
+            std::mem::take(&mut side.resume)
+        });
+        // A resumption inside the callback acts before its answer does, on what was held before.
+        let went_on = resumed && held;
         match action {
-            DataAction::StopAndBuffer if !resumed => Ok(true),
-            DataAction::StopNoBuffer if !resumed => {
+            DataAction::StopAndBuffer | DataAction::StopAndKeep | DataAction::StopNoBuffer if went_on => {
+                self.flush(which);
+                Ok(!ends)
+            }
+            DataAction::StopAndBuffer => Ok(true),
+            DataAction::StopAndKeep => {
+                self.with_side(which, |side| side.kept.append(&mut side.body));
+                Ok(true)
+            }
+            DataAction::StopNoBuffer => {
                 self.with_side(which, |side| side.body.clear());
                 Ok(true)
             }
-            DataAction::Continue | DataAction::StopAndBuffer | DataAction::StopNoBuffer => {
-                if resumed && action == DataAction::Continue {
+            DataAction::Continue => {
+                if resumed {
                     self.vm.state_mut().recorder.misuse(Misuse::ResumeWithoutPause);
                 }
                 self.flush(which);
@@ -140,7 +179,8 @@ impl Exchange<'_> {
     fn flush(&mut self, which: Which) {
         let body = self.with_side(which, |side| {
             side.body_open = false;
-            std::mem::take(&mut side.body)
+            let kept = std::mem::take(&mut side.kept);
+            [kept, std::mem::take(&mut side.body)].concat()
         });
         if let Some(message) = self.sent(which) {
             message.body.extend_from_slice(&body);
@@ -176,7 +216,7 @@ impl Exchange<'_> {
 
     /// Acts on what the filter asked for in its callback.
     fn check(&mut self) -> Result<(), Stop> {
-        if self.vm.state().recorder.misuse.contains(&Misuse::ResumeResponseInRequest) {
+        if self.vm.state().recorder.misuse.iter().any(|misuse| misuse.ends_envoy()) {
             return Err(Stop::Crash);
         }
         let Some(stream) = self.stream_mut() else {

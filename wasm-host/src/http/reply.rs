@@ -14,7 +14,8 @@ pub(super) fn response(reply: &LocalReply, grpc: bool) -> Response {
     }
     let mut response = Response { headers: crate::Headers::new(), chunks: Vec::new(), trailers: crate::Headers::new() };
     response.headers.add(":status", reply.status.to_string());
-    for (name, value) in reply.headers.iter() {
+    // The status is not to be had this way.
+    for (name, value) in reply.headers.iter().filter(|(name, _)| !name.starts_with(b":")) {
         response.headers.add(name, value);
     }
     if !reply.body.is_empty() {

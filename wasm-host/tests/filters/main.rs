@@ -4,5 +4,6 @@
 
 mod access_log;
 mod authz;
+mod fuzz;
 mod jwt;
 mod support;

@@ -76,12 +76,15 @@ fn a_late_answer_finds_its_stream_gone() {
 }
 
 #[test]
-fn a_reset_comes_without_headers() {
+fn a_reset_is_envoys_503_and_a_failure_comes_without_headers() {
     let plugin = Filter::on("proxy_on_request_headers", &format!("(call $http_call {{keys}} {{{PSEUDO}}} #0 #0 #0 #0 #0 #8) #0"))
         .and("proxy_on_http_call_response", "(call $log #2 #9000 (local.get 2)) (call $get_header_map_value #6 {:status} #0 #4)")
         .plugin()
-        .upstream("keys", Upstream::new(Answer::reset()));
+        .upstream("keys", Upstream::new(Answer::failure()));
     let outcome = plugin.request(Request::get("/")).run().unwrap();
     assert_eq!(logged(&outcome.report), [""]);
     assert_eq!(statuses(&outcome.report, "get_header_map_value"), [NOT_FOUND]);
+    let reset = plugin.upstream("keys", Upstream::new(Answer::reset()));
+    let outcome = reset.request(Request::get("/")).run().unwrap();
+    assert_eq!((logged(&outcome.report)[0].len(), statuses(&outcome.report, "get_header_map_value")), (3, vec![OK]));
 }

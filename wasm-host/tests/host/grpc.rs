@@ -35,12 +35,16 @@ fn a_call_is_told_its_message_or_why_there_is_none() {
     assert_eq!((call.cluster.as_str(), call.service.as_str(), call.method.as_str()), ("limits", "pkg.Limits", "Check"));
     assert_eq!((call.messages.as_slice(), call.initial_metadata.text("k"), call.streaming), (&[b"ask".to_vec()][..], Some("v"), false));
     for (answer, text) in [
-        (Answer::grpc(Grpc::status(8, "too many")), "too many"),
-        (Answer::grpc(Grpc::message("late")).after(Duration::from_millis(100)), "upstream request timeout"),
-        (Answer::never(), "upstream request timeout"),
-        (Answer::connection_failure(), "upstream connect error"),
-        (Answer::reset(), ""),
-        (Answer::response(Response::new(404)), ""),
+        (Answer::grpc(Grpc::status(8, "too many")), "too many{via_upstream}"),
+        (Answer::grpc(Grpc::message("late")).after(Duration::from_millis(100)), "upstream request timeout{response_timeout}"),
+        (Answer::never(), "upstream request timeout{response_timeout}"),
+        (
+            Answer::connection_failure(),
+            "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure\
+             {upstream_reset_before_response_started{remote_connection_failure}}",
+        ),
+        (Answer::failure(), "via_upstream"),
+        (Answer::response(Response::new(404)), "via_upstream"),
     ] {
         let outcome = run(CALL, answer);
         assert_eq!((grpc_callbacks(&outcome.report), logged(&outcome.report)), (vec!["close"], vec![text]));
@@ -54,7 +58,7 @@ fn a_stream_is_told_everything_in_order() {
     let outcome = run(STREAM, Answer::grpc(script));
     let expected = ["receive_initial_metadata", "receive", "receive", "receive_trailing_metadata", "close"];
     assert_eq!(grpc_callbacks(&outcome.report), expected);
-    assert_eq!(logged(&outcome.report), ["first", "one", "two", "last", "end"]);
+    assert_eq!(logged(&outcome.report), ["first", "one", "two", "last", "end{via_upstream}"]);
 }
 
 #[test]
@@ -66,7 +70,7 @@ fn messages_answer_messages_until_the_filter_closes() {
     assert_eq!(outcome.report.grpc_calls[0].messages, [b"a".to_vec(), b"b".to_vec()]);
     let outcome = run(&format!("{STREAM} {} {}", send("a", 1), send("b", 0)), Answer::grpc(script()));
     assert_eq!(grpc_callbacks(&outcome.report), ["receive", "receive_trailing_metadata", "close"]);
-    assert_eq!(statuses(&outcome.report, "grpc_send"), [OK, BAD_ARGUMENT], "its half is closed");
+    assert_eq!(statuses(&outcome.report, "grpc_send"), [OK, OK], "its half is closed, and what is sent goes nowhere");
     let outcome = run(&format!("{STREAM} (call $grpc_close (i32.load #64))"), Answer::grpc(script()));
     assert_eq!(grpc_callbacks(&outcome.report), ["receive_trailing_metadata", "close"]);
 }
@@ -82,8 +86,11 @@ fn what_is_cancelled_is_not_heard_of_and_tokens_have_kinds() {
     let outcome = run(&format!("{CALL} (call $grpc_send (i32.load #64) #0 #0 #0)"), Answer::grpc(Grpc::message("yes")));
     assert_eq!(statuses(&outcome.report, "grpc_send"), [BAD_ARGUMENT], "a call is no stream");
     let http = "(call $http_call {limits} {\x03\0\0\0\x07\0\0\0\x03\0\0\0\x05\0\0\0\x01\0\0\0\x0a\0\0\0\x01\0\0\0:method\0GET\0:path\0/\0:authority\0a\0} #0 #0 #0 #0 #0 #64)";
-    let outcome = run(&format!("{http} (call $grpc_cancel (i32.load #64)) (call $grpc_cancel #99)"), Answer::response(Response::new(200)));
-    assert_eq!(statuses(&outcome.report, "grpc_cancel"), [BAD_ARGUMENT, NOT_FOUND]);
+    let outcome = run(
+        &format!("{http} (call $grpc_cancel (i32.load #64)) (call $grpc_cancel #99) (call $grpc_cancel #98)"),
+        Answer::response(Response::new(200)),
+    );
+    assert_eq!(statuses(&outcome.report, "grpc_cancel"), [BAD_ARGUMENT, BAD_ARGUMENT, NOT_FOUND], "the kind is in the low bits");
 }
 
 #[test]
@@ -92,7 +99,7 @@ fn a_service_is_a_cluster_or_a_grpc_service_that_names_one() {
     for (service, status) in [
         ("limits", OK),
         ("\n\x08\n\x06limits", OK),
-        ("\n\x07\n\x05other", BAD_ARGUMENT),
+        ("\n\x07\n\x05other", meshwright_wasm_host::Status::InternalFailure.code()),
         ("other", meshwright_wasm_host::Status::ParseFailure.code()),
     ] {
         let outcome = run(&start(service), Answer::never());

@@ -1,6 +1,6 @@
 //! What can be said of a module without running it.
 
-use meshwright_wasm_host::{AbiVersion, Inspection};
+use meshwright_wasm_host::{AbiVersion, Host, Inspection};
 
 fn inspect(text: &str) -> Inspection {
     Inspection::of(&wat::parse_str(text).unwrap())
@@ -40,6 +40,31 @@ fn what_envoy_refuses_is_said() {
         let refused = inspect(text).refused.unwrap();
         assert!(refused.contains(why), "{refused}");
     }
-    assert!(Inspection::of(b"\0asm\x01\0\0").refused.is_some());
-    assert!(Inspection::of(b"").refused.is_some());
+    for (bytes, why) in [
+        (&b""[..], "it begins with ``, not with `\\0asm`"),
+        (b"\x7fELF and more", "it begins with `\\x7fELF`, not with `\\0asm`"),
+        (b"\0asm\x0d\0\x01\0", "it is a component"),
+        (b"\0asm\x01\0\0", "unexpected end"),
+    ] {
+        let refused = Inspection::of(bytes).refused.unwrap();
+        assert!(
+            refused.starts_with("not a valid WebAssembly module: ") && refused.contains(why) && refused.lines().count() == 1,
+            "{refused}"
+        );
+        let loaded = Host::load(bytes).unwrap_err().to_string();
+        assert!(loaded.starts_with("not a valid WebAssembly module: ") && loaded.lines().count() == 1, "{loaded}");
+    }
+}
+
+#[test]
+fn what_does_harm_later_is_a_warning() {
+    let found = inspect(
+        r#"(module (func (export "proxy_abi_version_0_1_0")) (func (export "proxy_abi_version_0_2_0"))
+            (func (export "malloc") (param i32) (result i32) (i32.const 0)))"#,
+    );
+    assert_eq!(found.refused, None);
+    for warning in ["more than one ABI version", "no `name` section", "no memory is exported", "no callback is exported"] {
+        assert!(found.warnings.iter().any(|found| found.contains(warning)), "{warning}: {:?}", found.warnings);
+    }
+    assert_eq!(found.warnings.len(), 4, "{:?}", found.warnings);
 }

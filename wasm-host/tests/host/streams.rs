@@ -141,11 +141,29 @@ fn what_envoy_does_not_survive_is_told() {
     for (filter, ended, misuse) in [
         (Filter::on("proxy_on_request_headers", "(call $continue_stream #1) #1"), Ended::EnvoyCrash, Misuse::ResumeResponseInRequest),
         (Filter::on("proxy_on_log", DENY), Ended::EnvoyCrash, Misuse::ReplyInLog),
-        (Filter::on("proxy_on_response_headers", "(call $continue_stream #1) #0"), Ended::Completed, Misuse::ResponseHeadersTwice),
+        (Filter::on("proxy_on_log", "(call $close_stream #0)"), Ended::EnvoyCrash, Misuse::CloseInLog),
+        (
+            Filter::on("proxy_on_request_headers", "(call $grpc_call #0 #0 {s} {m} #0 #0 #0 #0 #0 #0) #0"),
+            Ended::EnvoyCrash,
+            Misuse::GrpcServiceEmpty,
+        ),
+        (Filter::on("proxy_on_response_headers", "(call $continue_stream #1) #0"), Ended::EnvoyCrash, Misuse::ResponseHeadersTwice),
     ] {
         let outcome = filter.plugin().request(Request::get("/")).run().unwrap();
         assert_eq!((outcome.ended, outcome.report.misuse.as_slice()), (ended, &[misuse][..]));
     }
+    let twice = Filter::on("proxy_on_response_headers", "(call $continue_stream #1) #0");
+    let outcome = twice.plugin().request(Request::get("/").upstream(Response::new(200).body("x"))).run().unwrap();
+    assert_eq!((outcome.ended, outcome.report.misuse), (Ended::Completed, vec![Misuse::ResponseHeadersTwice]));
+}
+
+#[test]
+fn a_resumption_in_the_callback_that_pauses_acts_before_the_pause() {
+    let filter = Filter::on("proxy_on_request_headers", "(call $continue_stream #0) #1").and("proxy_on_request_body", "#0");
+    let outcome = filter.plugin().request(Request::post("/").body("x")).run().unwrap();
+    let upstream = outcome.upstream_request.unwrap();
+    assert_eq!((outcome.ended, upstream.body.as_slice(), upstream.complete), (Ended::Hung, &b""[..], false));
+    assert_eq!(callbacks(&outcome.report), ["request_headers"]);
 }
 
 #[test]
@@ -177,4 +195,12 @@ fn where_envoy_and_the_specification_differ_a_profile_decides() {
     }
     let never = Filter::on("proxy_on_done", "#0").plugin().profile(Profile::Spec).request(Request::get("/")).run().unwrap();
     assert_eq!(never.report.misuse, [Misuse::ContextNeverDone]);
+}
+
+#[test]
+fn what_envoy_never_calls_is_never_called() {
+    let filter = Filter::on("proxy_on_foreign_function", "")
+        .and("proxy_on_request_headers", "(call $call_foreign_function {clear_route_cache} #0 #0 #0 #4) #0");
+    let outcome = filter.plugin().request(Request::get("/")).run().unwrap();
+    assert_eq!((statuses(&outcome.report, "call_foreign_function"), callbacks(&outcome.report)), (vec![OK], vec!["request_headers"]));
 }

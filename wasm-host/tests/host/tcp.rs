@@ -19,10 +19,21 @@ fn data_goes_both_ways_and_the_end_is_done_then_log() {
     let outcome = filter.plugin().tcp(Tcp::new().downstream("ping").upstream("pong").downstream_close()).run().unwrap();
     assert_eq!((outcome.to_upstream.as_slice(), outcome.to_downstream.as_slice()), (&b"ping"[..], &b"pong"[..]));
     assert_eq!(logged(&outcome.report)[..3], ["ping", "pong", ""]);
-    assert_eq!(logged(&outcome.report)[3].len(), 2, "closed by the remote end");
+    assert_eq!(logged(&outcome.report)[4].len(), 1, "closed by Envoy, when both ends have");
     assert_eq!(
         callbacks(&outcome.report),
-        ["new_connection", "downstream_data", "upstream_data", "downstream_data", "downstream_connection_close", "done", "log", "delete"]
+        [
+            "new_connection",
+            "downstream_data",
+            "upstream_data",
+            "downstream_data",
+            "upstream_data",
+            "upstream_connection_close",
+            "downstream_connection_close",
+            "done",
+            "log",
+            "delete"
+        ]
     );
 }
 
@@ -33,7 +44,7 @@ fn an_upstream_that_closes_closes_the_client() {
         callbacks(&outcome.report),
         ["upstream_data", "upstream_connection_close", "downstream_connection_close", "done", "log", "delete"]
     );
-    assert_eq!(logged(&outcome.report)[1].len(), 1, "closed locally");
+    assert_eq!(logged(&outcome.report)[1].len(), 2, "closed by the client, which saw the end");
 }
 
 #[test]

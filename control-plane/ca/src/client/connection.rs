@@ -57,7 +57,7 @@ pub(super) async fn open(
     channel(address, tls).await
 }
 
-fn tls_config(verifier: Arc<ControlPlaneVerifier>, credentials: Option<&Credentials>) -> Result<ClientConfig, rustls::Error> {
+pub(super) fn tls_config(verifier: Arc<ControlPlaneVerifier>, credentials: Option<&Credentials>) -> Result<ClientConfig, rustls::Error> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
         .dangerous()

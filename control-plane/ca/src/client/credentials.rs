@@ -7,6 +7,8 @@ use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::server::ParsedCertificate;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, UnixTime};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::error::{BadAnswer, ClientError};
 use crate::fingerprint::Fingerprint;
@@ -28,6 +30,16 @@ pub struct Credentials {
     trust_bundle: Vec<CertificateDer<'static>>,
     not_before: SystemTime,
     not_after: SystemTime,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    version: u32,
+    chain_pem: String,
+    key_pem: Zeroizing<String>,
+    trust_bundle_pem: String,
+    control_plane: SpiffeId,
 }
 
 impl Credentials {
@@ -109,13 +121,60 @@ impl Credentials {
         Ok(Self { identity, control_plane, key, chain_pem, chain, trust_bundle_pem, trust_bundle, not_before: from, not_after: until })
     }
 
+    /// All of it, the private key too, for a file that is its owner's alone.
+    #[must_use]
+    pub fn to_stored(&self) -> Zeroizing<String> {
+        let stored = Stored {
+            version: 1,
+            chain_pem: self.chain_pem.clone(),
+            key_pem: Zeroizing::new(self.key.pem().to_owned()),
+            trust_bundle_pem: self.trust_bundle_pem.clone(),
+            control_plane: self.control_plane.clone(),
+        };
+        // Strings and numbers: there is nothing in it that JSON could not hold.
+        Zeroizing::new(serde_json::to_string(&stored).unwrap_or_default())
+    }
+
+    /// Of [`Credentials::to_stored`], checked as if they came from the control plane now.
+    ///
+    /// # Errors
+    /// [`BadAnswer`]; also when the certificate has ended since.
+    pub fn from_stored(text: &str, now: SystemTime) -> Result<Self, BadAnswer> {
+        let stored: Stored = serde_json::from_str(text).map_err(|_| BadAnswer::Field("stored identity"))?;
+        let chain = certificates("chain_pem", &stored.chain_pem)?;
+        let leaf = chain.first().ok_or(BadAnswer::Field("chain_pem"))?;
+        let identity = peer::leaf_identity(leaf, now).map_err(|error| BadAnswer::Chain(error.to_string()))?;
+        let parsed = peer::parse(leaf).map_err(|error| BadAnswer::Chain(error.to_string()))?;
+        let until = unix_seconds(from_asn1(parsed.validity().not_after));
+        let key = pem::parse(stored.key_pem.as_bytes()).map(|key| Zeroizing::new(key.into_contents()));
+        let key = key.ok().and_then(|der| PrivateKey::from_pkcs8(&der).ok()).ok_or(BadAnswer::Field("key_pem"))?;
+        let answer = proto::Certificates {
+            chain_pem: stored.chain_pem,
+            trust_bundle_pem: stored.trust_bundle_pem,
+            trust_domain: identity.trust_domain().to_string(),
+            identity: identity.to_string(),
+            not_after: i64::try_from(until).unwrap_or(i64::MAX),
+            control_plane_identity: stored.control_plane.to_string(),
+        };
+        if stored.version == 1 { Self::from_answer(answer, key, now) } else { Err(BadAnswer::Field("version")) }
+    }
+
     /// On first contact the bundle must hold the root that the token names, and the control plane be who TLS saw.
     pub(super) fn check_first_contact(&self, root: Fingerprint, seen: Option<&SpiffeId>) -> Result<(), BadAnswer> {
         if !self.trust_bundle.iter().any(|certificate| Fingerprint::of(certificate) == root) {
             return Err(BadAnswer::Bundle);
         }
+        self.check_seen(seen)
+    }
+
+    pub(super) fn check_seen(&self, seen: Option<&SpiffeId>) -> Result<(), BadAnswer> {
         if seen == Some(&self.control_plane) { Ok(()) } else { Err(BadAnswer::Field("control_plane_identity")) }
     }
+}
+
+/// `None` when there is no root in it, or one that is none.
+pub(super) fn roots_of(pem: &str) -> Option<RootCertStore> {
+    root_store(&certificates("trust_bundle_pem", pem).ok()?).ok()
 }
 
 fn certificates(field: &'static str, pem: &str) -> Result<Vec<CertificateDer<'static>>, BadAnswer> {

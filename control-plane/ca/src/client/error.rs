@@ -32,6 +32,8 @@ pub enum ClientError {
     Call { address: String, message: String },
     #[error("the control plane's answer cannot be used: {0}")]
     Answer(#[from] BadAnswer),
+    #[error("the trust bundle given for the first contact has no certificate that can be read")]
+    Bundle,
     #[error(transparent)]
     Key(#[from] KeyError),
 }
@@ -63,12 +65,13 @@ impl ClientError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Timeout { .. } | Self::Tls { .. } | Self::Call { .. } => true,
-            Self::Refused { refusal, .. } => *refusal == Refusal::Internal,
+            Self::Refused { refusal, .. } => matches!(refusal, Refusal::Internal | Refusal::RateLimited),
             Self::Address(_)
             | Self::Fingerprint { .. }
             | Self::NotControlPlane { .. }
             | Self::Expired { .. }
             | Self::Answer(_)
+            | Self::Bundle
             | Self::Key(_) => false,
         }
     }

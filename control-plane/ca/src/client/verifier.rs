@@ -31,7 +31,12 @@ pub(crate) enum NotControlPlane {
 
 enum Trust {
     Fingerprint(Fingerprint),
-    Bundle { roots: RootCertStore, control_plane: SpiffeId },
+    /// Some roots, and whoever is the control plane among what they vouch for.
+    Roots(RootCertStore),
+    Bundle {
+        roots: RootCertStore,
+        control_plane: SpiffeId,
+    },
 }
 
 pub(crate) struct ControlPlaneVerifier {
@@ -43,6 +48,10 @@ pub(crate) struct ControlPlaneVerifier {
 impl ControlPlaneVerifier {
     pub(crate) fn first_contact(root: Fingerprint) -> Self {
         Self { trust: Trust::Fingerprint(root), provider: provider(), seen: OnceLock::new() }
+    }
+
+    pub(crate) fn first_contact_by_roots(roots: RootCertStore) -> Self {
+        Self { trust: Trust::Roots(roots), provider: provider(), seen: OnceLock::new() }
     }
 
     pub(crate) fn known(roots: RootCertStore, control_plane: SpiffeId) -> Self {
@@ -72,17 +81,25 @@ impl ControlPlaneVerifier {
                 let mut roots = RootCertStore::empty();
                 roots.add(root.clone().into_owned())?;
                 verify_server_cert_signed_by_trust_anchor(&parsed, &roots, rest, now, algorithms)?;
-                let id = identity(leaf, now)?;
-                // The authority gives this service account to nobody but the control plane, in any namespace.
-                match id.service_account() {
-                    Some((_, CONTROL_PLANE_SERVICE_ACCOUNT)) => id,
-                    _ => return Err(refuse(NotControlPlane::OtherIdentity(id))),
-                }
+                control_plane(leaf, now)?
+            }
+            Trust::Roots(roots) => {
+                verify_server_cert_signed_by_trust_anchor(&parsed, roots, rest, now, algorithms)?;
+                control_plane(leaf, now)?
             }
         };
         // One handshake per verifier: the first is the only one.
         self.seen.get_or_init(|| id);
         Ok(())
+    }
+}
+
+/// The authority gives this service account to nobody but the control plane, in any namespace.
+fn control_plane(leaf: &CertificateDer<'_>, now: UnixTime) -> Result<SpiffeId, rustls::Error> {
+    let id = identity(leaf, now)?;
+    match id.service_account() {
+        Some((_, CONTROL_PLANE_SERVICE_ACCOUNT)) => Ok(id),
+        _ => Err(refuse(NotControlPlane::OtherIdentity(id))),
     }
 }
 

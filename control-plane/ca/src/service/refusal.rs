@@ -12,6 +12,8 @@ pub enum Refusal {
     TokenUsed,
     TokenExpired,
     TokenOtherMesh,
+    JwtInvalid,
+    RateLimited,
     SigningRequest,
     IdentityNotIssued,
     CertificateRequired,
@@ -22,12 +24,14 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 14] = [
         Self::TokenMalformed,
         Self::TokenUnknown,
         Self::TokenUsed,
         Self::TokenExpired,
         Self::TokenOtherMesh,
+        Self::JwtInvalid,
+        Self::RateLimited,
         Self::SigningRequest,
         Self::IdentityNotIssued,
         Self::CertificateRequired,
@@ -45,6 +49,8 @@ impl Refusal {
             Self::TokenUsed => "token-used",
             Self::TokenExpired => "token-expired",
             Self::TokenOtherMesh => "token-other-mesh",
+            Self::JwtInvalid => "jwt-invalid",
+            Self::RateLimited => "rate-limited",
             Self::SigningRequest => "signing-request",
             Self::IdentityNotIssued => "identity-not-issued",
             Self::CertificateRequired => "certificate-required",
@@ -63,6 +69,8 @@ impl Refusal {
             Self::TokenUnknown | Self::TokenUsed | Self::TokenExpired | Self::TokenOtherMesh => {
                 "make a new one with `meshwright token create` on the control plane's data directory"
             }
+            Self::JwtInvalid => "use a token of the issuer and audience that the control plane was started with",
+            Self::RateLimited => "wait; more than a few restarts a second are unusual",
             Self::SigningRequest => "send a request that asks for no name, or for its own alone",
             Self::IdentityNotIssued => "use a service account of this mesh's own",
             Self::CertificateRequired => "join with a token first",
@@ -80,9 +88,11 @@ impl Refusal {
             | Self::TokenUsed
             | Self::TokenExpired
             | Self::TokenOtherMesh
+            | Self::JwtInvalid
             | Self::CertificateRequired
             | Self::CertificateInvalid => Code::Unauthenticated,
             Self::IdentityNotIssued => Code::PermissionDenied,
+            Self::RateLimited => Code::ResourceExhausted,
             Self::ModuleUnknown => Code::NotFound,
             Self::Internal => Code::Internal,
         }

@@ -3,11 +3,13 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test names what it wants and fails on all else")]
 
 mod data_directory;
+mod inspecting;
 mod issuing;
 mod join_tokens;
 mod key_reports;
 mod peers;
 mod plugged_in;
+mod proofs;
 mod rollover;
 mod served;
 mod service;

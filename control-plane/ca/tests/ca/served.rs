@@ -6,8 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use meshwright_ca::client::{self, Credentials};
-use meshwright_ca::{Authority, Clock, IdentityOptions, JoinToken, Module, Observed, PeerCertificates, ServerCertificate, TokenStore};
-use meshwright_ca::{UnknownKeys, create_join_token, identity_service, key_service, server_tls_config};
+use meshwright_ca::{
+    AuditLog, Authority, Clock, IdentityOptions, JoinToken, Module, Observed, PeerCertificates, ServerCertificate, TokenStore,
+};
+use meshwright_ca::{JwtIssuer, Rate, Rates, UnknownKeys, create_join_token, identity_service, key_service, server_tls_config};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -18,6 +20,10 @@ use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
 use crate::support::{HOUR, mesh};
+
+/// Whose JWTs are proof; the keys are those that a test writes into `issuer.json` of the data directory.
+pub(crate) const ISSUER: &str = "https://kubernetes.example";
+pub(crate) const AUDIENCE: &str = "meshwright/shop.example";
 
 /// A TLS connection that hands its peer's certificates to every request on it.
 struct Accepted(TlsStream<TcpStream>);
@@ -122,9 +128,13 @@ pub(crate) async fn serve_behind(module: Module, behind: Duration) -> Served {
     let server_ahead = Arc::clone(&ahead);
     let clock: Clock = Arc::new(move || SystemTime::now() - behind + *server_ahead.lock().unwrap());
     let tokens = TokenStore::open(dir.path()).unwrap();
+    let jwt = JwtIssuer { issuer: ISSUER.to_owned(), audience: AUDIENCE.to_owned(), keys: dir.path().join("issuer.json") };
+    let rates = Rates { each: Rate { per_second: 1, burst: 150 }, ..Rates::default() };
     let reports = Reports::default();
     let keys = key_service(Arc::clone(&authority), Arc::clone(&clock), reports.clone());
-    let service = identity_service(Arc::clone(&authority), tokens, module, IdentityOptions { certificate_ttl: HOUR, clock });
+    let audit = Some(Arc::new(AuditLog::open(dir.path()).unwrap()));
+    let options = IdentityOptions { audit, jwt: Some(jwt), rates, ..IdentityOptions::new(HOUR, clock) };
+    let service = identity_service(Arc::clone(&authority), tokens, module, options);
     let serving = tokio::spawn(async move {
         let incoming = tokio_stream::wrappers::ReceiverStream::new(incoming);
         tonic::transport::Server::builder().add_service(service).add_service(keys).serve_with_incoming(incoming).await.unwrap();

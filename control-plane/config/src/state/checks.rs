@@ -66,6 +66,7 @@ const STAGES: &[fn(&View<'_>) -> Vec<DocumentError>] = &[
     registry::one_mesh,
     registry::one_service_per_host,
     registry::selectors_outside_root,
+    registry::one_sidecar_per_namespace,
     registry::one_protocol_per_port,
     registry::one_workload_per_port,
     edge::credentials_exist,

@@ -21,6 +21,7 @@ impl State {
             Kind::DestinationRule => state.destination_rules.retain(|rule| others(rule.key())),
             Kind::VirtualService => state.virtual_services.retain(|rule| others(rule.key())),
             Kind::Gateway => state.gateways.retain(|gateway| others(gateway.key())),
+            Kind::Sidecar => state.sidecars.retain(|sidecar| others(sidecar.key())),
             Kind::Secret => state.credentials.retain(|credential| others(credential.key())),
         }
         if let Some(document) = document {
@@ -43,6 +44,7 @@ impl State {
             Content::DestinationRule(_) => self.destination_rules.sort_by(|a, b| a.key().cmp(b.key())),
             Content::VirtualService(_) => self.virtual_services.sort_by(|a, b| a.key().cmp(b.key())),
             Content::Gateway(_) => self.gateways.sort_by(|a, b| a.key().cmp(b.key())),
+            Content::Sidecar(_) => self.sidecars.sort_by(|a, b| a.key().cmp(b.key())),
             Content::Secret(_) => self.credentials.sort_by(|a, b| a.key().cmp(b.key())),
         }
     }

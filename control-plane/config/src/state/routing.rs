@@ -32,14 +32,19 @@ impl<'a> GatewayRoute<'a> {
 }
 
 impl State {
+    /// The DestinationRules that are written in a namespace.
+    #[must_use]
+    pub fn destination_rules_of(&self, namespace: &str) -> &[DestinationRule] {
+        self.destination_rules.get(range_of(&self.destination_rules, DestinationRule::key, namespace)).unwrap_or_default()
+    }
+
     /// The DestinationRule that callers in `client_namespace` follow for a host: one of their own namespace, else one of the service's, else
     /// one of the root namespace; within a namespace the most specific host.
     #[must_use]
     pub fn destination_rule_for(&self, host: &Host, client_namespace: &str) -> Option<&DestinationRule> {
         let service = self.service(host).map(|service| service.key().namespace());
         [Some(client_namespace), service, Some(self.root_namespace())].into_iter().flatten().find_map(|namespace| {
-            let of_namespace = self.destination_rules.get(range_of(&self.destination_rules, DestinationRule::key, namespace));
-            let rules = of_namespace.unwrap_or_default().iter().filter(|rule| rule.host().covers(host));
+            let rules = self.destination_rules_of(namespace).iter().filter(|rule| rule.host().covers(host));
             rules.max_by_key(|rule| specificity(rule.host()))
         })
     }

@@ -1,7 +1,7 @@
 //! Fields of `kind: Mesh`.
 
 use super::{Field, boolean, duration, integer, not_yet, text, word};
-use crate::mesh::{OutboundTrafficPolicy, PathNormalization};
+use crate::mesh::{OutboundTrafficPolicy, PathNormalization, ProxyScope};
 
 pub(super) const MESH: &[Field] = &[
     text("spec.trustDomain"),
@@ -10,6 +10,7 @@ pub(super) const MESH: &[Field] = &[
     word("spec.pathNormalization", PathNormalization::WORDS, &[]),
     word("spec.pathNormalization.normalization", PathNormalization::WORDS, &[]),
     word("spec.outboundTrafficPolicy.mode", OutboundTrafficPolicy::WORDS, &[]),
+    word("spec.proxyScope.mode", ProxyScope::WORDS, &[]),
     text("spec.extensionProviders[].name"),
     text("spec.extensionProviders[].envoyExtAuthzHttp.service"),
     integer("spec.extensionProviders[].envoyExtAuthzHttp.port"),

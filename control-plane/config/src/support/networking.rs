@@ -3,6 +3,7 @@
 use super::{Field, boolean, duration, integer, not_yet, text, word};
 use crate::destination_rule::ClientTlsMode;
 use crate::gateway::GatewayProtocol;
+use crate::mesh::OutboundTrafficPolicy;
 use crate::service::{Location, Protocol, Resolution};
 
 const LOAD_BALANCERS: &[&str] = &["UNSPECIFIED", "LEAST_REQUEST", "ROUND_ROBIN", "RANDOM"];
@@ -26,6 +27,18 @@ pub(super) const SERVICE_ENTRY: &[Field] = &[
     text("spec.workloadSelector.labels{}"),
     not_yet("spec.exportTo"),
     text("spec.subjectAltNames[]"),
+];
+
+pub(super) const SIDECAR: &[Field] = &[
+    text("spec.workloadSelector.labels{}"),
+    not_yet("spec.ingress"),
+    not_yet("spec.egress[].port"),
+    not_yet("spec.egress[].bind"),
+    not_yet("spec.egress[].captureMode"),
+    text("spec.egress[].hosts[]"),
+    not_yet("spec.inboundConnectionPool"),
+    word("spec.outboundTrafficPolicy.mode", OutboundTrafficPolicy::WORDS, &["DYNAMIC_DNS"]),
+    not_yet("spec.outboundTrafficPolicy.egressProxy"),
 ];
 
 pub(super) const WORKLOAD_ENTRY: &[Field] = &[

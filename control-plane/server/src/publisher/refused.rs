@@ -1,13 +1,15 @@
 //! What follows when a proxy refuses something: see [`crate::refusals`].
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard};
 
-use meshwright_translate::{Proxy, translate};
+use meshwright_sources::Loaded;
+use meshwright_translate::{Proxy, Translator, translate};
 use meshwright_xds::{ResourceType, Snapshot};
 
 use super::{Inner, Publisher, Target};
 use crate::receipts::footprint::ResourceKey;
-use crate::refusals::{self, SUSPECTS, Suspect};
+use crate::refusals::{self, Refusals, SUSPECTS, Suspect};
 
 impl Publisher {
     /// A proxy has refused one resource, of which it holds another version: the documents that have changed it since are put back for it.
@@ -46,8 +48,9 @@ impl Publisher {
         inner.refusals.retain(|_, refusals| !refusals.is_empty());
         let refused = inner.refusals.get(node).map(|refusals| refusals.status());
         self.board.set_refused(node, refused);
+        let inner = &mut *inner;
         let Some(target) = inner.targets.get(node) else { return };
-        match inner.snapshot(node, &target.proxy) {
+        match snapshot(&mut inner.translator, &inner.refusals, &inner.loaded, node, &target.proxy) {
             Ok(snapshot) => {
                 self.board.set_target(node, inner.revision, None, Arc::clone(&snapshot));
                 target.send(snapshot);
@@ -57,21 +60,29 @@ impl Publisher {
     }
 }
 
-impl Inner {
-    /// What a proxy is to hold.
-    pub(super) fn snapshot(&self, node: &str, proxy: &Proxy) -> Result<Arc<Snapshot>, String> {
-        let kept = self.refusals.get(node).and_then(|refusals| refusals.state(self.loaded.in_force()));
-        let state = kept.as_ref().unwrap_or(self.loaded.state());
-        let resources = translate(state, proxy, &self.inputs).map_err(|error| error.to_string())?;
-        Ok(Arc::new(Snapshot::build(resources).map_err(|error| error.to_string())?))
-    }
+/// What a proxy is to hold.
+pub(super) fn snapshot(
+    translator: &mut Translator,
+    refusals: &BTreeMap<String, Refusals>,
+    loaded: &Loaded,
+    node: &str,
+    proxy: &Proxy,
+) -> Result<Arc<Snapshot>, String> {
+    let Some(state) = refusals.get(node).filter(|refusals| refusals.keeps_any()).and_then(|refusals| refusals.state(loaded.in_force()))
+    else {
+        return translator.snapshot(proxy).map_err(|error| error.to_string());
+    };
+    let resources = translate(&state, proxy, translator.inputs()).map_err(|error| error.to_string())?;
+    Ok(Arc::new(Snapshot::build(resources).map_err(|error| error.to_string())?))
+}
 
+impl Inner {
     /// Whether the resource would be another without the document's last change.
     fn matters(&self, target: &Target, (kind, name): &ResourceKey, suspect: &Suspect) -> bool {
         let Some(state) = refusals::with(self.loaded.in_force(), std::iter::once(suspect)) else { return false };
-        let Ok(resources) = translate(&state, &target.proxy, &self.inputs) else { return false };
+        let Ok(resources) = translate(&state, &target.proxy, self.translator.inputs()) else { return false };
         let other = resources.iter().find(|resource| resource.kind() == *kind && resource.name() == name);
-        let refused = translate(self.loaded.state(), &target.proxy, &self.inputs).unwrap_or_default();
+        let refused = translate(self.loaded.state(), &target.proxy, self.translator.inputs()).unwrap_or_default();
         let refused = refused.iter().find(|resource| resource.kind() == *kind && resource.name() == name);
         other.map(|other| other.version()) != refused.map(|refused| refused.version())
     }

@@ -1,12 +1,12 @@
 //! What of a proxy depends on a document: found by translating without the document, and with what it was before. So it is true whatever
 //! the translation comes to read, and costs nothing until somebody asks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use meshwright_config::{Document, DocumentKey, Kind, State, Workload};
-use meshwright_translate::{MeshInputs, Proxy, translate};
-use meshwright_xds::{Resource, ResourceType, Snapshot};
+use meshwright_config::{Document, DocumentKey, Kind, ProxyScope, State, Workload};
+use meshwright_translate::{Proxy, Translator};
+use meshwright_xds::{ResourceType, Snapshot};
 
 use super::Found;
 use super::propagation::tells_removal;
@@ -40,31 +40,36 @@ pub(crate) struct Question {
 #[derive(Debug)]
 pub(crate) struct Alternatives {
     key: DocumentKey,
-    /// Now, and then each alternative.
-    states: Vec<State>,
     now: Arc<State>,
-    inputs: MeshInputs,
+    /// One for each alternative, which takes over from what is now what does not depend on the document.
+    translators: Vec<Translator>,
 }
 
 impl Alternatives {
     /// `before`: what the document was before its last change.
-    pub(crate) fn new(now: Arc<State>, inputs: MeshInputs, key: DocumentKey, before: Option<&Document>) -> Self {
-        let mut states = vec![now.with(&key, None)];
-        states.extend(before.map(|before| now.with(&key, Some(before))));
-        Self { key, states, now, inputs }
+    pub(crate) fn new(translator: &Translator, key: DocumentKey, before: Option<&Document>) -> Self {
+        let now = Arc::clone(translator.state());
+        let alternative = |document: Option<&Document>| {
+            let mut translator = translator.clone();
+            translator.change(Arc::new(now.with(&key, document)), translator.inputs().clone());
+            translator
+        };
+        let translators = std::iter::once(None).chain(before.map(Some)).map(alternative).collect();
+        Self { key, now, translators }
     }
 
     /// What depends on the document of what `proxy` should hold now.
-    pub(crate) fn footprint(&self, proxy: &Proxy, target: &Snapshot) -> Footprint {
+    pub(crate) fn footprint(&mut self, proxy: &Proxy, target: &Snapshot) -> Footprint {
         let mut footprint = Footprint::default();
-        for state in &self.states {
-            if !self.may_matter(state, proxy) {
+        let Self { key, now, translators } = self;
+        for translator in translators {
+            if !may_matter(translator.state(), now, key, proxy) {
                 continue;
             }
-            match translate(state, proxy, &self.inputs) {
-                Ok(resources) => footprint.add(target, &resources),
+            match translator.snapshot(proxy) {
+                Ok(alternative) => footprint.add(target, &alternative),
                 // Nothing could be made without it: everything depends on it.
-                Err(_) => footprint.add(target, &[]),
+                Err(_) => footprint.add(target, &Snapshot::default()),
             }
         }
         footprint.present.sort();
@@ -73,20 +78,24 @@ impl Alternatives {
         footprint.absent.dedup();
         footprint
     }
+}
 
-    /// False where it is clear without translating that an alternative is the same for this proxy.
-    fn may_matter(&self, alternative: &State, proxy: &Proxy) -> bool {
-        let metadata = proxy.metadata();
-        let holds = |state: &State| {
-            let Some(workload) = state.workload(&metadata.namespace, &metadata.workload) else { return true };
-            is_for(state, &self.key, workload)
-        };
-        holds(alternative) || holds(&self.now)
-    }
+/// False where it is clear without translating that an alternative is the same for this proxy.
+fn may_matter(alternative: &State, now: &State, key: &DocumentKey, proxy: &Proxy) -> bool {
+    let metadata = proxy.metadata();
+    let holds = |state: &State| {
+        let Some(workload) = state.workload(&metadata.namespace, &metadata.workload) else { return true };
+        is_for(state, key, workload)
+    };
+    holds(alternative) || holds(now)
 }
 
 /// Whether a policy decides for a workload. Of other documents this cannot be told so easily.
 fn is_for(state: &State, key: &DocumentKey, workload: &Workload) -> bool {
+    if state.mesh().is_none_or(|mesh| mesh.proxy_scope() == ProxyScope::Allowed) {
+        // What is decided there is known here: callers are told of what they may call.
+        return true;
+    }
     match key.kind() {
         Kind::AuthorizationPolicy => state.authorization_for(workload).iter().any(|policy| policy.key() == key),
         Kind::RequestAuthentication => state.request_authentication_for(workload).iter().any(|rule| rule.key() == key),
@@ -97,20 +106,29 @@ fn is_for(state: &State, key: &DocumentKey, workload: &Workload) -> bool {
         | Kind::DestinationRule
         | Kind::VirtualService
         | Kind::Gateway
+        | Kind::Sidecar
         | Kind::Secret => true,
     }
 }
 
 impl Footprint {
-    fn add(&mut self, target: &Snapshot, alternative: &[Resource]) {
-        let other: BTreeMap<(ResourceType, &str), &Resource> =
-            alternative.iter().map(|resource| ((resource.kind(), resource.name()), resource)).collect();
+    fn add(&mut self, target: &Snapshot, alternative: &Snapshot) {
         for kind in ResourceType::ALL {
-            let differs =
-                |resource: &&Arc<Resource>| other.get(&(kind, resource.name())).is_none_or(|other| other.version() != resource.version());
-            self.present.extend(target.resources(kind).filter(differs).map(|resource| (kind, resource.name().to_owned())));
+            match alternative.changes_since(target, kind) {
+                Some(names) => names.iter().for_each(|name| self.add_name(target, alternative, kind, name)),
+                None => {
+                    let names = target.resources(kind).chain(alternative.resources(kind)).map(|resource| resource.name());
+                    names.collect::<BTreeSet<_>>().into_iter().for_each(|name| self.add_name(target, alternative, kind, name));
+                }
+            }
         }
-        let gone = other.into_keys().filter(|(kind, name)| tells_removal(*kind) && target.get(*kind, name).is_none());
-        self.absent.extend(gone.map(|(kind, name)| (kind, name.to_owned())));
+    }
+
+    fn add_name(&mut self, target: &Snapshot, alternative: &Snapshot, kind: ResourceType, name: &str) {
+        match (target.get(kind, name), alternative.get(kind, name)) {
+            (Some(now), other) if other.is_none_or(|other| other.version() != now.version()) => self.present.push((kind, name.to_owned())),
+            (None, Some(_)) if tells_removal(kind) => self.absent.push((kind, name.to_owned())),
+            (Some(_) | None, _) => {}
+        }
     }
 }

@@ -131,14 +131,17 @@ impl Propagation {
 fn differences(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
     let mut changes = Vec::new();
     for kind in ResourceType::ALL {
-        for after in new.resources(kind) {
-            let before = old.get(kind, after.name());
-            if before.is_none_or(|before| before.version() != after.version()) {
-                changes.push(Change { of: Arc::clone(after), before: before.cloned(), after: Some(Arc::clone(after)) });
+        let names = new
+            .changes_since(old, kind)
+            .unwrap_or_else(|| old.resources(kind).chain(new.resources(kind)).map(|resource| Arc::clone(resource.shared_name())).collect());
+        for name in names {
+            let (before, after) = (old.get(kind, &name), new.get(kind, &name));
+            let is_told = after.is_some() || tells_removal(kind);
+            let version = |resource: Option<&Arc<Resource>>| resource.map(|resource| Arc::clone(resource.shared_version()));
+            if let Some(of) = after.or(before).filter(|_| is_told && version(before) != version(after)) {
+                changes.push(Change { of: Arc::clone(of), before: before.cloned(), after: after.cloned() });
             }
         }
-        let gone = old.resources(kind).filter(|before| tells_removal(kind) && new.get(kind, before.name()).is_none());
-        changes.extend(gone.map(|before| Change { of: Arc::clone(before), before: Some(Arc::clone(before)), after: None }));
     }
     changes
 }

@@ -11,7 +11,7 @@ use meshwright_identity::SpiffeId;
 use crate::TranslateError;
 use crate::catalog::Service;
 use crate::names;
-use crate::proxy::View;
+use crate::proxy::Callers;
 
 /// Label by which a workload says that no proxy is in front of it; Istio's.
 const TLS_MODE_LABEL: &str = "security.istio.io/tlsMode";
@@ -23,7 +23,7 @@ pub(super) struct Security {
 }
 
 pub(super) fn of(
-    view: &View<'_>,
+    callers: &Callers<'_>,
     service: &Service<'_>,
     port: &ServicePort,
     subset: Option<&str>,
@@ -31,26 +31,35 @@ pub(super) fn of(
 ) -> Result<Security, TranslateError> {
     let Some(rule) = traffic.tls() else {
         return Ok(match service.entry.location() {
-            Location::MeshInternal => Security { tls: UpstreamTls::WhereOffered(mutual(view, service, port, subset, None)?), mutual: true },
+            Location::MeshInternal => {
+                Security { tls: UpstreamTls::WhereOffered(mutual(callers, service, port, subset, None)?), mutual: true }
+            }
             Location::MeshExternal => Security { tls: UpstreamTls::None, mutual: false },
         });
     };
     Ok(match rule.mode() {
         ClientTlsMode::Disable => Security { tls: UpstreamTls::None, mutual: false },
         ClientTlsMode::Simple => Security { tls: UpstreamTls::Always(simple(service, port, rule)), mutual: false },
-        ClientTlsMode::IstioMutual => Security { tls: UpstreamTls::Always(mutual(view, service, port, subset, Some(rule))?), mutual: true },
+        ClientTlsMode::IstioMutual => {
+            Security { tls: UpstreamTls::Always(mutual(callers, service, port, subset, Some(rule))?), mutual: true }
+        }
     })
 }
 
 /// Auto mutual TLS: client and server decide from the same facts, so they never disagree.
-pub(super) fn terminates_mutual_tls(view: &View<'_>, service: &Service<'_>, workload: &Workload, port: u16) -> bool {
+pub(super) fn terminates_mutual_tls(callers: &Callers<'_>, service: &Service<'_>, workload: &Workload, port: u16) -> bool {
     service.entry.location() == Location::MeshInternal
-        && workload.labels().get(TLS_MODE_LABEL).is_none_or(|mode| mode != "disabled")
-        && view.state.peer_authentication_mode(workload, port) != MtlsMode::Disable
+        && is_in_front_of(workload)
+        && callers.state.peer_authentication_mode(workload, port) != MtlsMode::Disable
+}
+
+/// Whether a proxy of the mesh takes what comes for the workload.
+pub(crate) fn is_in_front_of(workload: &Workload) -> bool {
+    workload.labels().get(TLS_MODE_LABEL).is_none_or(|mode| mode != "disabled")
 }
 
 fn mutual(
-    view: &View<'_>,
+    callers: &Callers<'_>,
     service: &Service<'_>,
     port: &ServicePort,
     subset: Option<&str>,
@@ -61,7 +70,7 @@ fn mutual(
             let document = service.rule.map(|rule| rule.key().to_string()).unwrap_or_default();
             spiffe_ids(names, &document)?
         }
-        None => secure_naming(view, service, port)?,
+        None => secure_naming(callers, service, port)?,
     };
     let sni = rule.and_then(ClientTls::sni).map_or_else(|| names::sni(port.number(), subset, service.host()), str::to_owned);
     let servers: Vec<SpiffeId> = servers.into_iter().collect();
@@ -76,11 +85,11 @@ fn mutual(
 
 /// Whoever answers must be one of the service accounts that the service runs as. Of all its instances, not of the subset's alone: a
 /// rollout must not need two rules to be edited in step.
-fn secure_naming(view: &View<'_>, service: &Service<'_>, port: &ServicePort) -> Result<BTreeSet<SpiffeId>, TranslateError> {
+fn secure_naming(callers: &Callers<'_>, service: &Service<'_>, port: &ServicePort) -> Result<BTreeSet<SpiffeId>, TranslateError> {
     let mut servers = spiffe_ids(service.entry.subject_alt_names(), &service.entry.key().to_string())?;
-    for instance in view.state.endpoints(service.entry, port, None) {
+    for instance in callers.state.endpoints(service.entry, port, None) {
         let workload = instance.workload();
-        servers.insert(view.identity(workload.namespace(), workload.service_account())?);
+        servers.insert(callers.identity(workload.namespace(), workload.service_account())?);
     }
     Ok(servers)
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -62,6 +63,14 @@ pub(crate) struct ControlPlane {
     source: Arc<Source>,
     tokens: TokenStore,
     authority: Arc<Authority>,
+    away: Arc<Away>,
+}
+
+/// New connections are closed as they come, and counted.
+#[derive(Default)]
+struct Away {
+    away: AtomicBool,
+    turned: AtomicUsize,
 }
 
 struct Source {
@@ -88,7 +97,7 @@ impl ControlPlane {
         let trust_domain = TrustDomain::parse("shop.local").unwrap();
         let authority = Arc::new(Authority::open(&data, &trust_domain, "mesh", now).unwrap());
         let (tls, _certificate) = server_tls_config(&authority, now).unwrap();
-        let options = IdentityOptions { certificate_ttl, clock: Arc::new(SystemTime::now) };
+        let options = IdentityOptions::new(certificate_ttl, Arc::new(SystemTime::now));
         let identity = identity_service(Arc::clone(&authority), TokenStore::open(&data).unwrap(), modules, options);
         let outbound = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let snapshot = Arc::new(Snapshot::build(vec![outbound_listener(outbound)]).unwrap());
@@ -96,13 +105,19 @@ impl ControlPlane {
         let routes = Routes::new(identity).add_service(AdsService::new(Arc::clone(&source)));
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
+        let away = Arc::new(Away::default());
+        let turning = Arc::clone(&away);
         let acceptor = TlsAcceptor::from(Arc::new(tls));
         tokio::spawn(async move {
             while let Ok((stream, _)) = socket.accept().await {
+                if turning.away.load(Ordering::SeqCst) {
+                    turning.turned.fetch_add(1, Ordering::SeqCst);
+                    continue;
+                }
                 tokio::spawn(connection(stream, acceptor.clone(), routes.clone()));
             }
         });
-        Self { address, outbound, source, tokens: TokenStore::open(&data).unwrap(), authority }
+        Self { address, outbound, source, tokens: TokenStore::open(&data).unwrap(), authority, away }
     }
 
     /// A fresh join token for a service account of the namespace `shop`.
@@ -110,6 +125,14 @@ impl ControlPlane {
         let identity = SpiffeId::for_service_account(self.authority.trust_domain(), "shop", service_account).unwrap();
         let token = self.tokens.create(&identity, TokenStore::DEFAULT_TTL, SystemTime::now(), self.authority.root_fingerprint());
         token.unwrap().reveal().to_owned()
+    }
+
+    pub(crate) fn away(&self, away: bool) {
+        self.away.away.store(away, Ordering::SeqCst);
+    }
+
+    pub(crate) fn turned_away(&self) -> usize {
+        self.away.turned.load(Ordering::SeqCst)
     }
 
     /// The identities that came to ADS.

@@ -32,6 +32,8 @@ fn options(control_plane: &ControlPlane, state_dir: &Path) -> SidecarOptions {
         workload: "shop/cart-v1".parse().unwrap(),
         service_account: "cart".to_owned(),
         join_token: JoinTokenSource::Text(control_plane.token("cart")),
+        trust_bundle: None,
+        keep_identity: false,
         state_dir: state_dir.to_owned(),
         outbound: Some(control_plane.outbound),
         apps: Vec::new(),
@@ -165,4 +167,63 @@ async fn waits_for_a_control_plane_until_told_to_stop() {
     assert_eq!(tokio::time::timeout(LONG, run(nowhere(), signals)).await.unwrap().unwrap(), Ended::Stopped);
     let error = refused(SidecarOptions { startup_timeout: Duration::from_millis(500), ..nowhere() }).await;
     assert!(error.contains(&format!("the control plane at `{closed}` cannot be reached")), "{error}");
+}
+
+#[tokio::test]
+async fn a_kept_identity_outlives_a_restart_and_is_its_owners_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let control_plane = ControlPlane::start(folder.path(), Modules::Right, HOUR).await;
+    let state_dir = folder.path().join("s");
+    let kept = SidecarOptions { keep_identity: true, command: vec!["true".into()], ..options(&control_plane, &state_dir) };
+    let restarted = SidecarOptions { join_token: JoinTokenSource::Absent, ..kept.clone() };
+    let error = refused(restarted.clone()).await;
+    assert!(error.contains("no identity is kept") && error.contains("--token-file"), "{error}");
+    let ended = async |options| {
+        let (_sender, signals) = Signals::by_hand();
+        tokio::time::timeout(LONG, run(options, signals)).await.unwrap().unwrap()
+    };
+    assert_eq!(ended(kept.clone()).await, Ended::App(0));
+    let file = state_dir.join("identity.json");
+    assert_eq!(std::os::unix::fs::MetadataExt::mode(&file.metadata().unwrap()) & 0o777, 0o600);
+    assert_eq!(ended(restarted.clone()).await, Ended::App(0));
+    // Another service account's is not used, and a damaged one is as none.
+    let error = refused(SidecarOptions { service_account: "ledger".to_owned(), ..restarted.clone() }).await;
+    assert!(error.contains("is for `spiffe://shop.local/ns/shop/sa/cart`"), "{error}");
+    std::fs::write(&file, "{}").unwrap();
+    let error = refused(restarted).await;
+    assert!(error.contains("the identity that was kept cannot be used"), "{error}");
+    assert_eq!(ended(SidecarOptions { join_token: JoinTokenSource::Text(control_plane.token("cart")), ..kept }).await, Ended::App(0));
+}
+
+/// Half of a life is five seconds; the control plane is away for longer than that, and no certificate is thrown away meanwhile.
+#[tokio::test]
+async fn survives_a_control_plane_that_is_away_for_longer_than_half_a_life() {
+    let folder = tempfile::tempdir().unwrap();
+    let control_plane = ControlPlane::start(folder.path(), Modules::Right, Duration::from_secs(20)).await;
+    let state_dir = folder.path().join("s");
+    let (sender, signals) = Signals::by_hand();
+    let (options, outbound) = (options(&control_plane, &state_dir), control_plane.outbound);
+    let updates = async || {
+        let stream = UnixStream::connect(state_dir.join("admin.sock")).await.unwrap();
+        let stats = text(stream, "/stats?filter=sds.workload.update_success|total_listeners_draining").await;
+        assert!(stats.contains("total_listeners_draining: 0"), "{stats}");
+        stats.lines().find_map(|line| line.split_once("update_success: ")?.1.trim().parse::<u32>().ok())
+    };
+    let meanwhile = async {
+        assert!(served(outbound).await.starts_with("HTTP/1.1 200"));
+        control_plane.away(true);
+        let before = updates().await;
+        while control_plane.turned_away() < 2 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            assert_eq!(updates().await, before, "the certificate in hand stays");
+        }
+        assert!(served(outbound).await.starts_with("HTTP/1.1 200"));
+        control_plane.away(false);
+        while updates().await == before {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        sender.send(Signal::SIGTERM).await.unwrap();
+    };
+    let (ended, ()) = tokio::time::timeout(LONG * 2, async { tokio::join!(run(options, signals), meanwhile) }).await.unwrap();
+    assert_eq!(ended.unwrap(), Ended::Stopped);
 }

@@ -44,6 +44,12 @@ impl Postings {
         self.suffixes.seal();
     }
 
+    /// Whatever the value is.
+    pub(crate) fn all(&self, visit: &mut dyn FnMut(&Numbers)) {
+        let prefixes = self.prefixes.sorted.iter().chain(&self.suffixes.sorted).map(|prefix| &prefix.numbers);
+        self.exact.values().chain(self.blocks.values()).chain(prefixes).for_each(visit);
+    }
+
     pub(crate) fn find(&self, value: Value<'_>, visit: &mut dyn FnMut(&Numbers)) {
         match value {
             Value::Bytes(bytes) => {

@@ -155,10 +155,12 @@ impl Verifier<'_, '_> {
         if let Some(claims) = self.cache.get(index, bytes, self.now) {
             return Ok(claims);
         }
-        if !self.parsed.iter().any(|(known, _)| known == bytes) {
+        let known = self.parsed.iter().position(|(known, _)| known == bytes);
+        let place = known.unwrap_or_else(|| {
             self.parsed.push((bytes.to_vec(), Token::parse(bytes)));
-        }
-        let parsed = self.parsed.iter().find(|(known, _)| known == bytes).map(|(_, parsed)| parsed);
+            self.parsed.len().saturating_sub(1)
+        });
+        let parsed = self.parsed.get(place).map(|(_, parsed)| parsed);
         let token = parsed.ok_or(JwtError::BadFormat)?.as_ref().map_err(|error| *error)?;
         if token.issuer != rule.issuer() {
             return Err(JwtError::UnknownIssuer);
@@ -167,7 +169,7 @@ impl Verifier<'_, '_> {
         token.check_audience(rule.audiences())?;
         check_signature(rule, token, bytes, self.crypto)?;
         let expires = token.expires.map(|end| end + SKEW);
-        let claims = Claims::new(token.issuer.clone(), token.subject.clone(), token.payload.clone(), rule.space_delimited());
+        let claims = Claims::new(token.issuer.clone(), token.subject.clone(), Arc::clone(&token.payload), rule.space_delimited());
         let claims = Arc::new(claims);
         self.cache.insert(index, bytes, Arc::clone(&claims), expires, self.now);
         Ok(claims)

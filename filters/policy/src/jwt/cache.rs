@@ -121,7 +121,7 @@ mod tests {
 
     fn claims(payload: serde_json::Value) -> Arc<Claims> {
         let serde_json::Value::Object(payload) = payload else { panic!("not an object") };
-        Arc::new(Claims::new("i".to_owned(), None, payload, &[]))
+        Arc::new(Claims::new("i".to_owned(), None, Arc::new(payload), crate::jwt::claims::space_delimited(&[])))
     }
 
     #[test]

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -10,13 +11,20 @@ const SPACE_DELIMITED: [&str; 2] = ["scope", "permission"];
 pub struct Claims {
     issuer: String,
     subject: Option<String>,
-    payload: Map<String, Value>,
-    space_delimited: BTreeSet<String>,
+    payload: Arc<Map<String, Value>>,
+    space_delimited: SpaceDelimited,
+}
+
+/// The claims of whose strings each word is a value; one set for all tokens of a rule.
+pub(super) type SpaceDelimited = Arc<BTreeSet<String>>;
+
+/// Those of any token, and `names`.
+pub(super) fn space_delimited(names: &[String]) -> SpaceDelimited {
+    Arc::new(SPACE_DELIMITED.iter().map(|name| (*name).to_owned()).chain(names.iter().cloned()).collect())
 }
 
 impl Claims {
-    pub(super) fn new(issuer: String, subject: Option<String>, payload: Map<String, Value>, space_delimited: &[String]) -> Self {
-        let space_delimited = SPACE_DELIMITED.iter().map(|name| (*name).to_owned()).chain(space_delimited.iter().cloned()).collect();
+    pub(super) fn new(issuer: String, subject: Option<String>, payload: Arc<Map<String, Value>>, space_delimited: SpaceDelimited) -> Self {
         Self { issuer, subject, payload, space_delimited }
     }
 
@@ -103,7 +111,7 @@ mod tests {
 
     fn claims(payload: Value) -> Claims {
         let Value::Object(payload) = payload else { panic!("not an object") };
-        Claims::new("i".to_owned(), Some(String::new()), payload, &["roles".to_owned()])
+        Claims::new("i".to_owned(), Some(String::new()), Arc::new(payload), space_delimited(&["roles".to_owned()]))
     }
 
     fn holds(claims: &Claims, path: &[&str], wanted: &str) -> bool {

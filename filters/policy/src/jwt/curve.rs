@@ -26,7 +26,7 @@ mod tests {
     fn is_what_the_curve_says() {
         for multiple in 1_u64..40 {
             let point = (ProjectivePoint::GENERATOR * Scalar::from(multiple)).to_encoded_point(false);
-            let (x, y) = (&point.x().unwrap()[..], &point.y().unwrap()[..]);
+            let (x, y): (&[u8], &[u8]) = (point.x().unwrap(), point.y().unwrap());
             assert!(is_on_p384(x, y), "{multiple}");
             for place in [0, 20, 47] {
                 let mut wrong = y.to_vec();

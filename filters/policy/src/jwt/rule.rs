@@ -1,5 +1,6 @@
 //! One JWT rule, compiled: its keys are parsed once.
 
+use super::claims::{self, SpaceDelimited};
 use super::jwks::{self, PublicKey};
 use super::key_url::check_key_url;
 use super::location::{self, Location};
@@ -26,7 +27,7 @@ pub(crate) struct JwtRule {
     output_payload_to_header: Option<String>,
     /// Header, and the path of the claim.
     output_claims: Vec<(String, Vec<String>)>,
-    space_delimited: Vec<String>,
+    space_delimited: SpaceDelimited,
 }
 
 impl JwtRule {
@@ -61,7 +62,7 @@ impl JwtRule {
             KeyOrigin::Inline => inline_keys(rule, path, errors),
             KeyOrigin::Anywhere => checked_keys(rule, path, errors),
         }?;
-        let claims = output_claim_to_headers.iter().flatten();
+        let outputs = output_claim_to_headers.iter().flatten();
         Some(Self {
             issuer: issuer.clone(),
             audiences: audiences.clone().unwrap_or_default(),
@@ -69,8 +70,8 @@ impl JwtRule {
             locations: location::of(rule),
             forward_original_token: forward_original_token.unwrap_or_default(),
             output_payload_to_header: output_payload_to_header.as_ref().map(|header| header.to_ascii_lowercase()),
-            output_claims: claims.map(|output| (output.header.to_ascii_lowercase(), path_of(&output.claim))).collect(),
-            space_delimited: space_delimited_claims.clone().unwrap_or_default(),
+            output_claims: outputs.map(|output| (output.header.to_ascii_lowercase(), path_of(&output.claim))).collect(),
+            space_delimited: claims::space_delimited(space_delimited_claims.as_deref().unwrap_or_default()),
         })
     }
 
@@ -108,8 +109,8 @@ impl JwtRule {
         &self.output_claims
     }
 
-    pub(super) fn space_delimited(&self) -> &[String] {
-        &self.space_delimited
+    pub(super) fn space_delimited(&self) -> SpaceDelimited {
+        SpaceDelimited::clone(&self.space_delimited)
     }
 
     /// Headers that only a verified token may set.

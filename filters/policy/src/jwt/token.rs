@@ -1,5 +1,7 @@
 //! A token taken apart (RFC 7515 section 3.1), and the checks that need no key.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
@@ -23,7 +25,7 @@ pub(super) struct Token {
     audiences: Vec<String>,
     not_before: Option<f64>,
     pub(super) expires: Option<f64>,
-    pub(super) payload: Map<String, Value>,
+    pub(super) payload: Arc<Map<String, Value>>,
     /// How much of the token is signed: header, dot, payload.
     pub(super) message_length: usize,
     pub(super) signature: Vec<u8>,
@@ -52,6 +54,7 @@ impl Token {
         let (not_before, expires) = (time(&payload, "nbf", Time::NOT_BEFORE)?, time(&payload, "exp", Time::EXPIRES)?);
         string(&payload, "jti", JwtError::BadId)?;
         let audiences = audiences(&payload)?;
+        let payload = Arc::new(payload);
         Ok(Self { algorithm, key_id, issuer, subject, audiences, not_before, expires, payload, message_length, signature })
     }
 

@@ -56,7 +56,7 @@ pub(crate) async fn run(bench: &Bench, case: String, algorithm: Algorithm) -> an
     let policies = policies::with_token(&jwks);
     let contenders = [
         bench.start_filters("jwt_authn + rbac", &[filters::jwt_authn(&jwks), filters::rbac(&policies.native)]).await?,
-        bench.start_filters("meshwright", &bench.ours(&policies.ours)).await?,
+        bench.start_ours(&policies.ours).await?,
     ];
     let loads = New { tokens, round, warm_up };
     let measured = alternate(bench, &case, &contenders, &loads, LONGEST).await?;

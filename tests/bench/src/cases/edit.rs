@@ -37,6 +37,8 @@ struct Edited {
 }
 
 /// When an edit was made, and when a request was decided by it.
+const OURS: &str = "meshwright";
+
 #[derive(Clone, Copy)]
 struct Window {
     begun: Instant,
@@ -50,8 +52,8 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Section> {
     let mut idle = Table::new(&["configuration", "worker CPU for one edit, ms", "target", "met"]);
     let mut loaded =
         Table::new(&["configuration", "edit to effect, ms", "requests", "p50, µs", "p99, µs", "slowest, ms", "p99 ÷ p99 before"]);
-    for (name, before, versions) in [("rbac", Vec::new(), native), ("meshwright", vec![filters::peer_state()], ours)] {
-        let mut edited = Edited::start(bench, name, &before, versions).await?;
+    for (name, versions) in [("rbac", native), (OURS, ours)] {
+        let mut edited = Edited::start(bench, name, versions).await?;
         eprintln!("bench: policy-edit: {name}: edits without load");
         let mut worker = Vec::new();
         for _ in 0..EDITS {
@@ -77,14 +79,14 @@ fn only(version: usize) -> String {
 }
 
 impl Edited {
-    async fn start(bench: &Bench, name: &'static str, before: &[Filter], versions: [Option<Filter>; 2]) -> anyhow::Result<Self> {
+    async fn start(bench: &Bench, name: &'static str, versions: [Option<Filter>; 2]) -> anyhow::Result<Self> {
         let file = bench.folder().join(format!("{name}.json"));
         let [Some(first), Some(second)] = versions else { anyhow::bail!("an edit has two versions") };
         let contents = [resource(NAME, 0, &first.typed_config).to_string(), resource(NAME, 1, &second.typed_config).to_string()];
         std::fs::write(&file, &contents[0])?;
-        let mut filters: Vec<_> = before.iter().map(Filter::in_listener).collect();
-        filters.push(discovered(NAME, &file, &first.typed_config));
-        let contender = bench.start(name, &Content { filters, access_log: Vec::new() }).await?;
+        let filters = vec![discovered(NAME, &file, &first.typed_config)];
+        let content = if name == OURS { bench.ours(filters) } else { Content { filters, ..Content::default() } };
+        let contender = bench.start(name, &content).await?;
         let edited = Self { contender, file, contents, edits: 0 };
         edited.effective().await?;
         Ok(edited)

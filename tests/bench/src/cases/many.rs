@@ -13,10 +13,7 @@ const ROUND: Duration = Duration::from_secs(2);
 
 pub(crate) async fn run(bench: &Bench, case: String, count: usize, least: f64) -> anyhow::Result<Section> {
     let policies = policies::many(count, None);
-    let contenders = [
-        bench.start_filters("rbac", &[filters::rbac(&policies.native)]).await?,
-        bench.start_filters("meshwright", &bench.ours(&policies.ours)).await?,
-    ];
+    let contenders = [bench.start_filters("rbac", &[filters::rbac(&policies.native)]).await?, bench.start_ours(&policies.ours).await?];
     let last = count.saturating_sub(1);
     let mut rows = Vec::new();
     let mut tables = Vec::new();

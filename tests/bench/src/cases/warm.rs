@@ -13,7 +13,7 @@ use crate::{filters, policies, tokens};
 const ROUND: Duration = Duration::from_secs(4);
 
 const TEXT: &str = "Each request carries the same ES256 token, which both sides have verified before, and one policy asks for its claim.\n\
-    `jwt_authn` (with its token cache, payload in metadata, token forwarded) and `rbac` against `set_filter_state` and the module: both look the token up,\n\
+    `jwt_authn` (with its token cache, payload in metadata, token forwarded) and `rbac` against `set_filter_state` (of each connection) and the module: both look the token up,\n\
     check its times, match method, path and claim, and forward the token; the module also records the decision for the access log.";
 
 pub(crate) async fn run(bench: &Bench, case: String) -> anyhow::Result<Section> {
@@ -23,7 +23,7 @@ pub(crate) async fn run(bench: &Bench, case: String) -> anyhow::Result<Section> 
     let contenders = [
         bench.start_filters("no filter", &[]).await?,
         bench.start_filters("jwt_authn + rbac", &[filters::jwt_authn(&jwks), filters::rbac(&policies.native)]).await?,
-        bench.start_filters("meshwright", &bench.ours(&policies.ours)).await?,
+        bench.start_ours(&policies.ours).await?,
     ];
     let load = Load {
         connections: CONNECTIONS,

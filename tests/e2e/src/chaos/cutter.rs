@@ -25,6 +25,7 @@ pub struct Cutter {
 struct Shared {
     targets: Vec<SocketAddr>,
     next: AtomicUsize,
+    alternating: AtomicBool,
     cutting: AtomicBool,
     cuts: AtomicU32,
     seed: u64,
@@ -34,7 +35,7 @@ struct Shared {
 }
 
 impl Cutter {
-    /// Relays to each of `targets` in turn; cuts nothing yet.
+    /// Relays to the first of `targets`; cuts nothing yet.
     ///
     /// # Errors
     /// When no port can be listened on.
@@ -44,6 +45,7 @@ impl Cutter {
         let shared = Arc::new(Shared {
             targets,
             next: AtomicUsize::new(0),
+            alternating: AtomicBool::new(false),
             cutting: AtomicBool::new(false),
             cuts: AtomicU32::new(0),
             seed,
@@ -59,12 +61,17 @@ impl Cutter {
         self.address
     }
 
+    /// From now on each connection goes to the target after that of the last one.
+    pub fn alternate(&self) {
+        self.shared.alternating.store(true, Ordering::SeqCst);
+    }
+
     /// Whether each new connection is cut after some bytes: from none to a few thousand in either direction.
     pub fn cut_at_random(&self, cutting: bool) {
         self.shared.cutting.store(cutting, Ordering::SeqCst);
     }
 
-    /// Ends every connection there is; those that follow go to the next target.
+    /// Ends every connection there is.
     pub fn cut_all(&self) {
         self.shared.all.notify_waiters();
     }
@@ -92,7 +99,8 @@ impl Drop for Cutter {
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     while let Ok((from, _)) = listener.accept().await {
         let number = shared.connections.fetch_add(1, Ordering::SeqCst);
-        let next = shared.next.fetch_add(1, Ordering::SeqCst) % shared.targets.len().max(1);
+        let step = usize::from(shared.alternating.load(Ordering::SeqCst));
+        let next = shared.next.fetch_add(step, Ordering::SeqCst) % shared.targets.len().max(1);
         let Some(target) = shared.targets.get(next).copied() else { return };
         tokio::spawn(relay(from, target, number, Arc::clone(&shared)));
     }

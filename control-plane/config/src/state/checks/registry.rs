@@ -51,6 +51,26 @@ pub(super) fn selectors_outside_root(view: &View<'_>) -> Vec<DocumentError> {
     ignored.filter_map(|policy| view.error(policy.key(), "spec.selector", message)).collect()
 }
 
+/// Istio says that of two the effect is undefined.
+pub(super) fn one_sidecar_per_namespace(view: &View<'_>) -> Vec<DocumentError> {
+    let mut owners: BTreeMap<&str, &DocumentKey> = BTreeMap::new();
+    let mut errors = Vec::new();
+    for sidecar in view.state.sidecars() {
+        let key = sidecar.key();
+        if sidecar.selector().is_some() {
+            continue;
+        }
+        let owner = *owners.entry(key.namespace()).or_insert(key);
+        if owner != key {
+            let (earlier, later) = view.in_order(owner, key);
+            let message = format!("the namespace has a Sidecar for all its workloads already, {}, which stays", view.place(earlier));
+            errors.extend(view.error(later, "spec.workloadSelector", message));
+            owners.insert(key.namespace(), earlier);
+        }
+    }
+    errors
+}
+
 /// Two services that share a workload's port speak the same there.
 pub(super) fn one_protocol_per_port(view: &View<'_>) -> Vec<DocumentError> {
     let mut errors = Vec::new();

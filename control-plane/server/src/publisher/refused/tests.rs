@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use envoy_types::pb::google::protobuf::{Struct, Value, value::Kind as Field};
 use envoy_types::pb::google::rpc;
+use meshwright_ca::Authority;
 use meshwright_config::{DocumentKey, Kind};
 use meshwright_identity::TrustDomain;
 use meshwright_jwks::Fetcher;
@@ -20,6 +21,7 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use super::*;
 use crate::board::Board;
 use crate::connections::{self, Lifetimes, Protection};
+use crate::lineage::Lineage;
 use crate::metrics::Metrics;
 use crate::publisher::Facts;
 use crate::receipts::{Receipt, Standing};
@@ -90,17 +92,20 @@ impl Mesh {
         let documents = source.subscribe();
         let loaded = Arc::clone(&documents.borrow());
         let (_fetcher, keys) = Fetcher::open(folder.path(), loaded.state()).unwrap();
-        let board = Arc::new(Board::new(Metrics::new(keys.clone())));
         let mesh = loaded.state().mesh().unwrap();
+        let authority = Authority::open(folder.path(), mesh.trust_domain(), mesh.root_namespace(), SystemTime::now()).unwrap();
+        let board = Arc::new(Board::new(Metrics::new(keys.clone(), Arc::new(authority))));
+        let lineage = Arc::new(Lineage::open(&folder.path().join("states")).unwrap());
         let facts = Facts {
             trust_domain: mesh.trust_domain().to_string(),
             root_namespace: mesh.root_namespace().to_owned(),
             root_expires: String::new(),
+            root_fingerprint: String::new(),
             module_sha256: String::new(),
         };
-        let publisher = Arc::new(Publisher::new(Arc::clone(&board), "roots".to_owned(), keys, facts, documents));
+        let publisher = Arc::new(Publisher::new(Arc::clone(&board), "roots".to_owned(), keys, facts, documents, Arc::clone(&lineage)));
         let trust_domain = TrustDomain::parse("test.local").unwrap();
-        let snapshots = Snapshots { publisher: Arc::clone(&publisher), board: Arc::clone(&board), trust_domain };
+        let snapshots = Snapshots { publisher: Arc::clone(&publisher), board: Arc::clone(&board), trust_domain, lineage };
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);

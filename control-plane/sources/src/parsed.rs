@@ -1,0 +1,110 @@
+//! The documents of each file, parsed again only when the file's bytes are others. No I/O.
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use meshwright_config::{Document, DocumentKey, Rejected, split_file};
+use sha2::{Digest as _, Sha256};
+
+use crate::scan::{Files, Saved};
+use crate::store::version;
+
+/// So many files are shared among all cores; fewer are not worth it.
+const WORTH_SHARING: usize = 64;
+
+/// A document as it was found now.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    pub(crate) file: Arc<str>,
+    pub(crate) line: usize,
+    pub(crate) version: String,
+    pub(crate) saved: SystemTime,
+    pub(crate) parsed: Result<Arc<Document>, Rejected>,
+    /// It stands for a file without documents, which is only wrong if there were some in it.
+    pub(crate) empty: bool,
+}
+
+impl Found {
+    pub(crate) fn key(&self) -> Option<DocumentKey> {
+        match &self.parsed {
+            Ok(document) => Some(document.key().clone()),
+            Err(rejected) => rejected.key(),
+        }
+    }
+}
+
+type FileHash = [u8; 32];
+
+/// What was found in each file, and a hash of its bytes.
+#[derive(Debug, Default)]
+pub(crate) struct Parsed(BTreeMap<String, (FileHash, Vec<Found>)>);
+
+impl Parsed {
+    /// Everything in the files, in their order; `saved`: when each file was.
+    pub(crate) fn find(&mut self, files: &Files, saved: &Saved) -> Vec<Found> {
+        let mut before = std::mem::take(&mut self.0);
+        let mut changed = Vec::new();
+        for (file, bytes) in files {
+            match bytes {
+                Ok(bytes) => {
+                    let hash = FileHash::from(Sha256::digest(bytes));
+                    match before.remove(file).filter(|(known, _)| *known == hash) {
+                        Some(known) => _ = self.0.insert(file.clone(), known),
+                        None => changed.push((file, hash, bytes.as_slice())),
+                    }
+                }
+                // Whatever keeps it from being read may pass without the file being changed.
+                Err(error) => _ = self.0.insert(file.clone(), (FileHash::default(), vec![broken(&file.as_str().into(), error, false)])),
+            }
+        }
+        self.0.extend(parse_all(&changed));
+        let of_file = |(file, (_, found)): (&String, &(FileHash, Vec<Found>))| {
+            let saved = saved.of(file);
+            found.iter().map(|found| Found { saved, ..found.clone() }).collect::<Vec<_>>()
+        };
+        self.0.iter().flat_map(of_file).collect()
+    }
+}
+
+type Changed<'a> = (&'a String, FileHash, &'a [u8]);
+
+/// On all cores when there is much of it: at the start there is.
+fn parse_all(changed: &[Changed<'_>]) -> Vec<(String, (FileHash, Vec<Found>))> {
+    let parse_part = |part: &[Changed<'_>]| -> Vec<_> {
+        part.iter().map(|(file, hash, bytes)| ((*file).clone(), (*hash, parse(&file.as_str().into(), bytes)))).collect()
+    };
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    if cores == 1 || changed.len() < WORTH_SHARING {
+        return parse_part(changed);
+    }
+    std::thread::scope(|scope| {
+        let parts: Vec<_> =
+            changed.chunks(changed.len().div_ceil(cores)).map(|part| (part, scope.spawn(move || parse_part(part)))).collect();
+        // A thread that has died leaves its part to this one.
+        parts.into_iter().flat_map(|(part, thread)| thread.join().unwrap_or_else(|_| parse_part(part))).collect()
+    })
+}
+
+fn parse(file: &Arc<str>, bytes: &[u8]) -> Vec<Found> {
+    let documents = split_file(bytes);
+    // A file that an editor has truncated to write it anew looks like this.
+    if documents.is_empty() {
+        return vec![broken(file, "the file holds no documents: remove the file to remove its documents", true)];
+    }
+    let found = documents.iter().map(|raw| Found {
+        empty: false,
+        file: Arc::clone(file),
+        line: raw.line(),
+        version: version(raw.bytes()),
+        saved: SystemTime::UNIX_EPOCH,
+        parsed: raw.parse(file).map(Arc::new),
+    });
+    found.collect()
+}
+
+fn broken(file: &Arc<str>, message: &str, empty: bool) -> Found {
+    let parsed = Err(Rejected::of_file(file, message));
+    Found { empty, file: Arc::clone(file), line: 1, version: String::new(), saved: SystemTime::UNIX_EPOCH, parsed }
+}

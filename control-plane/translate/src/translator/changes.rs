@@ -1,0 +1,78 @@
+//! What differs between two states, and what that concerns.
+
+use meshwright_config::{ProxyScope, State};
+
+use crate::proxy::{MeshInputs, View};
+
+/// Which parts of a state, or of what goes with it, are not what they were.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Changes {
+    mesh: bool,
+    inputs: bool,
+    services: bool,
+    workloads: bool,
+    authorization: bool,
+    tokens: bool,
+    peer: bool,
+    routes: bool,
+    gateways: bool,
+    sidecars: bool,
+}
+
+impl Changes {
+    pub(super) fn between(old: &State, old_inputs: &MeshInputs, new: &State, new_inputs: &MeshInputs) -> Self {
+        Self {
+            mesh: old.mesh() != new.mesh(),
+            inputs: old_inputs != new_inputs,
+            services: old.services() != new.services(),
+            workloads: old.workloads() != new.workloads(),
+            authorization: old.authorization_policies() != new.authorization_policies(),
+            tokens: old.request_authentications() != new.request_authentications(),
+            peer: old.peer_authentications() != new.peer_authentications(),
+            routes: old.virtual_services() != new.virtual_services(),
+            gateways: old.gateways() != new.gateways(),
+            sidecars: old.sidecars() != new.sidecars(),
+        }
+    }
+
+    /// Whether a proxy's own resources may be others: its listeners, its policy and its app's clusters. They are made of its workload, the
+    /// ports that services give it, the policies and modes that hold for it, the mesh, and for TCP services whether there are such.
+    pub(super) fn concern(&self, old: &State, view: &View<'_>) -> bool {
+        if self.mesh || self.inputs || self.peer || self.gateways || self.sidecars {
+            return true;
+        }
+        let (new, workload) = (view.state, view.workload);
+        let Some(before) = old.workload(workload.namespace(), workload.name()) else { return true };
+        // What a gateway serves is made of routes, rules and credentials too.
+        let serves = || !new.gateways_for(workload).is_empty() || !old.gateways_for(before).is_empty();
+        (self.workloads && before != workload)
+            || (self.services && (!view.metadata.tcp.is_empty() || old.inbound_ports(before) != new.inbound_ports(workload)))
+            || (self.authorization && old.authorization_for(before) != new.authorization_for(workload))
+            || (self.tokens && old.request_authentication_for(before) != new.request_authentication_for(workload))
+            || serves()
+    }
+
+    /// Whether what a proxy is told of may be other: that is made of its labels, the `Sidecar` documents, the mesh, and the hosts and routes of
+    /// all services; and, where only what policy allows is told, of all that decides.
+    pub(super) fn concern_scope(&self, old: &State, view: &View<'_>) -> bool {
+        let decides = self.workloads || self.authorization || self.tokens || self.peer || self.inputs;
+        let before = old.workload(view.workload.namespace(), view.workload.name());
+        self.mesh
+            || self.services
+            || self.routes
+            || self.gateways
+            || self.sidecars
+            || before != Some(view.workload)
+            || (decides && view.mesh.proxy_scope() == ProxyScope::Allowed)
+    }
+
+    /// Whether outbound routes may be others, for the same scope: they are made of all services, all VirtualServices and the mesh.
+    pub(super) fn concern_routes(&self) -> bool {
+        self.mesh || self.services || self.routes
+    }
+
+    /// Whether the clusters of every service may be others: all are made of the mesh and of the modes of its ports.
+    pub(super) fn concern_all_clusters(&self) -> bool {
+        self.mesh || self.peer
+    }
+}

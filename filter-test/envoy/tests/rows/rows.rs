@@ -1,0 +1,34 @@
+//! All rows, one file a part of the tables.
+
+mod buffers;
+mod callbacks;
+mod calls;
+mod headers;
+mod memory;
+mod metrics;
+mod properties;
+mod replies;
+mod root;
+mod shared;
+mod streams;
+mod tcp;
+
+use crate::row::Row;
+
+pub(crate) fn all() -> Vec<Row> {
+    [
+        root::rows(),
+        buffers::rows(),
+        headers::rows(),
+        properties::rows(),
+        streams::rows(),
+        calls::rows(),
+        shared::rows(),
+        metrics::rows(),
+        callbacks::rows(),
+        replies::rows(),
+        tcp::rows(),
+        memory::rows(),
+    ]
+    .concat()
+}

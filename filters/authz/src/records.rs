@@ -1,0 +1,93 @@
+//! The records of late, as JSON: most requests are decided as one before was, and looking for it costs less than writing it again.
+
+use meshwright_policy::AuditRecord;
+
+/// So many are remembered; more would take longer to look through than one takes to write.
+const MOST: usize = 8;
+/// Longer ones are written each time.
+const LONGEST: usize = 1024;
+/// Most records fit, so that writing one allocates once.
+const USUAL: usize = 512;
+
+/// What was written lately, oldest replaced first.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    written: Vec<(AuditRecord<'static>, Vec<u8>)>,
+    next: usize,
+}
+
+impl Records {
+    /// The record as JSON.
+    pub(crate) fn json(&mut self, record: &AuditRecord<'_>) -> Vec<u8> {
+        // What differs most often is looked at first.
+        let is_same = |known: &AuditRecord<'_>| known.jwt_subject == record.jwt_subject && known.rule == record.rule && known == record;
+        if let Some((_, json)) = self.written.iter().find(|(known, _)| is_same(known)) {
+            return json.clone();
+        }
+        let json = write(record);
+        if json.len() <= LONGEST {
+            self.remember(record.clone().into_owned(), json.clone());
+        }
+        json
+    }
+
+    fn remember(&mut self, record: AuditRecord<'static>, json: Vec<u8>) {
+        match self.written.get_mut(self.next) {
+            Some(oldest) => *oldest = (record, json),
+            None => self.written.push((record, json)),
+        }
+        self.next = self.next.saturating_add(1) % MOST;
+    }
+}
+
+fn write(record: &AuditRecord<'_>) -> Vec<u8> {
+    let mut json = Vec::with_capacity(USUAL);
+    match serde_json::to_writer(&mut json, record) {
+        Ok(()) => json,
+        // Never: there is nothing in it that JSON cannot say.
+        Err(_) => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(subject: &str, rule: u32) -> AuditRecord<'_> {
+        AuditRecord { verdict: "ALLOW".into(), rule: Some(rule), jwt_subject: Some(subject.into()), ..AuditRecord::default() }
+    }
+
+    #[test]
+    fn each_record_is_what_it_would_be_without_memory() {
+        let mut records = Records::default();
+        let long = "x".repeat(LONGEST);
+        let subjects: Vec<String> = (0..2 * MOST).map(|number| format!("s{number}")).chain([long]).collect();
+        for _ in 0..3 {
+            for subject in &subjects {
+                for rule in [0, 1] {
+                    // Asked twice: once written, once remembered.
+                    for _ in 0..2 {
+                        assert_eq!(records.json(&of(subject, rule)), write(&of(subject, rule)));
+                    }
+                }
+            }
+        }
+        assert_eq!(records.written.len(), MOST);
+        assert!(records.written.iter().all(|(_, json)| json.len() <= LONGEST));
+    }
+
+    #[test]
+    fn records_that_differ_in_anything_are_apart() {
+        let mut records = Records::default();
+        let all = [
+            of("s", 0),
+            AuditRecord { jwt_issuer: Some("i".into()), ..of("s", 0) },
+            AuditRecord { principal: Some("p".into()), ..of("s", 0) },
+            AuditRecord { verdict: "DENY".into(), ..of("s", 0) },
+            AuditRecord { version: "v".into(), ..of("s", 0) },
+        ];
+        for record in all.iter().chain(&all) {
+            assert_eq!(records.json(record), write(record));
+        }
+    }
+}
