@@ -17,6 +17,7 @@ use crate::board::held::Held;
 use crate::metrics::Metrics;
 use crate::receipts::footprint::ResourceKey;
 use crate::receipts::{Footprint, OnProxy, Propagation, Question, Receipt, Waiting, label};
+use crate::refusals::Refused;
 
 /// The secret that holds the roots.
 const TRUST_BUNDLE: &str = "trust-bundle";
@@ -44,6 +45,8 @@ pub(crate) struct ProxyStatus {
     pub(crate) types: BTreeMap<&'static str, TypeStatus>,
     /// Why its newest target could not be made; the one before stays.
     pub(crate) error: Option<String>,
+    /// Documents that it does not take: its target has their last good versions.
+    pub(crate) refused: Vec<Refused>,
 }
 
 /// One resource type of one proxy.
@@ -97,6 +100,9 @@ struct Entry {
     held: Held,
     nacks: BTreeMap<ResourceType, Vec<Nack>>,
     error: Option<String>,
+    refused: Vec<Refused>,
+    /// What it takes is to be told to whoever finds out what it refuses.
+    refuses: bool,
     propagation: Propagation,
 }
 
@@ -140,6 +146,31 @@ impl Board {
     pub(crate) fn set_error(&self, node: &str, error: String) {
         self.lock().proxies.entry(node.to_owned()).or_default().error = Some(error);
         self.changed.send_replace(());
+    }
+
+    /// The documents that a proxy does not take; none when all that was refused has been settled.
+    pub(crate) fn set_refused(&self, node: &str, refused: Option<Vec<Refused>>) {
+        let mut inner = self.lock();
+        let entry = inner.proxies.entry(node.to_owned()).or_default();
+        entry.refuses = refused.is_some();
+        entry.refused = refused.unwrap_or_default();
+        drop(inner);
+        self.changed.send_replace(());
+    }
+
+    /// Whether what the proxy holds of a resource is older than `revision`; not so when it holds nothing.
+    pub(crate) fn changed_since_held(&self, node: &str, (kind, name): &ResourceKey, revision: u64) -> bool {
+        let inner = self.lock();
+        let held = inner.proxies.get(node).and_then(|entry| Some((entry, entry.version_of(*kind, name)?)));
+        held.is_some_and(|(entry, held)| !entry.propagation.was_target_since(revision, *kind, name, Some(held)))
+    }
+
+    /// The proxy of a stream, if it refuses something.
+    pub(crate) fn refusing(&self, stream: StreamId) -> Option<String> {
+        let inner = self.lock();
+        let node = inner.streams.get(&stream)?;
+        inner.proxies.get(node).filter(|entry| entry.refuses)?;
+        Some(node.clone())
     }
 
     /// Who a proxy has shown to be.
@@ -191,7 +222,10 @@ impl Board {
     /// How far a document has come, now.
     pub(crate) fn receipt(&self, question: &Question) -> Receipt {
         let inner = self.lock();
-        let proxies = question.footprints.iter().map(|(node, footprint)| match inner.proxies.get(node) {
+        let document = &question.found.document;
+        let refusing = inner.proxies.iter().filter_map(|(node, entry)| entry.refuses(node, document));
+        let others = question.footprints.iter().filter(|(node, _)| inner.proxies.get(*node).is_none_or(|entry| !entry.keeps(document)));
+        let proxies = others.map(|(node, footprint)| match inner.proxies.get(node) {
             Some(entry) => entry.enforces(node, question.found.revision, footprint),
             None => OnProxy::Waiting(Waiting {
                 node: node.clone(),
@@ -201,7 +235,7 @@ impl Board {
                 refused: false,
             }),
         });
-        Receipt::new(question.found.clone(), proxies.collect())
+        Receipt::new(question.found.clone(), proxies.chain(refusing).collect())
     }
 
     /// The receipt as soon as waiting longer cannot change it, or when `timeout` has passed.
@@ -289,6 +323,9 @@ impl Inner {
 impl Entry {
     /// A type that the proxy has not asked for yet counts as not acknowledged.
     fn in_sync(&self) -> bool {
+        if !self.refused.is_empty() {
+            return false;
+        }
         let Some(target) = &self.target else { return false };
         self.held.is_complete(target)
     }
@@ -318,6 +355,18 @@ impl Entry {
             return OnProxy::Enforced(self.propagation.latency(revision));
         }
         OnProxy::Waiting(self.waiting(node, lacking))
+    }
+
+    /// The proxy's target has an earlier version of the document.
+    fn keeps(&self, document: &str) -> bool {
+        self.refused.iter().any(|refused| refused.document == document)
+    }
+
+    fn refuses(&self, node: &str, document: &str) -> Option<OnProxy> {
+        let refused = self.refused.iter().find(|refused| refused.document == document)?;
+        let reason = format!("refused {}: {}", refused.resource, refused.message);
+        let (node, resources) = (node.to_owned(), vec![refused.resource.clone()]);
+        Some(OnProxy::Waiting(Waiting { node, connected: self.streams > 0, resources, reason, refused: true }))
     }
 
     fn waiting(&self, node: &str, lacking: Vec<ResourceKey>) -> Waiting {
@@ -355,6 +404,7 @@ impl Entry {
             bytes: self.target.iter().flat_map(|target| ResourceType::ALL.map(|kind| bytes(target, kind))).sum(),
             types,
             error: self.error.clone(),
+            refused: self.refused.clone(),
         }
     }
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use meshwright_ca::PeerCertificates;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tonic::service::Routes;
 use tower::ServiceExt as _;
@@ -23,6 +23,41 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Connections held at once; more wait in the listen queue.
 const CONNECTIONS: usize = 20_000;
+
+/// Streams that one connection may have at once: a proxy has a few, and one for each cluster where it asks without ADS.
+const STREAMS: u32 = 1_000;
+
+/// How connections end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lifetimes {
+    /// A connection is told to go when it is so old, ± a tenth: replicas that came later get their share of proxies.
+    pub(crate) age: Duration,
+    /// What is under way may take so long to end; discovery streams, which have no end, are cut off after it and open elsewhere.
+    pub(crate) grace: Duration,
+    /// At a shutdown connections are told to go one after the other, each so long after the one before, all within [`Self::window`]: those
+    /// who have to take the proxies over are not called all at once.
+    pub(crate) between: Duration,
+    pub(crate) window: Duration,
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self { age: seconds(1_800), grace: seconds(1), between: Duration::from_millis(10), window: seconds(10) }
+    }
+}
+
+impl Lifetimes {
+    /// `luck` is from 0 to 1.
+    fn age_with(self, luck: f64) -> Duration {
+        self.age.mul_f64(0.2_f64.mul_add(luck.clamp(0.0, 1.0), 0.9))
+    }
+
+    /// The time over which the end of so many connections is spread.
+    fn spread(self, connections: usize) -> Duration {
+        self.between.saturating_mul(u32::try_from(connections).unwrap_or(u32::MAX)).min(self.window)
+    }
+}
 
 /// Marks requests that came over the plaintext port, whose peer nobody has authenticated.
 #[derive(Debug, Clone, Copy)]
@@ -38,20 +73,23 @@ pub(crate) enum Protection {
     Plaintext,
 }
 
-/// Serves until `shutdown` turns true, then lets running streams end for at most `drain`.
+/// Serves until `shutdown` turns true, then tells connections to go, spread over a time that their number decides.
 pub(crate) async fn serve(
     listener: TcpListener,
     protection: Protection,
     routes: Routes,
     mut shutdown: watch::Receiver<bool>,
-    drain: Duration,
+    lifetimes: Lifetimes,
 ) {
-    let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let ending = watch::Sender::new(None);
+    let mut connections = JoinSet::new();
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
+            // Forgotten here, so that they do not pile up.
+            Some(_ended) = connections.join_next() => continue,
             () = stopped(&mut shutdown) => break,
         };
         let stream = match accepted {
@@ -63,17 +101,43 @@ pub(crate) async fn serve(
                 continue;
             }
         };
-        let (protection, routes, watcher) = (protection.clone(), routes.clone(), graceful.watcher());
-        tokio::spawn(async move {
-            if let Err(error) = connection(stream, protection, routes, watcher).await {
+        let (protection, routes, ending) = (protection.clone(), routes.clone(), ending.subscribe());
+        connections.spawn(async move {
+            if let Err(error) = connection(stream, protection, routes, Ending { lifetimes, ending }).await {
                 tracing::debug!(error = %format!("{error:#}"), "a connection ended early");
             }
             drop(place);
         });
     }
     drop(listener);
-    if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
-        tracing::info!("connections still open after the drain time are closed");
+    let window = lifetimes.spread(connections.len());
+    ending.send_replace(Some(window));
+    tracing::info!(connections = connections.len(), window_ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX), "connections end");
+    while connections.join_next().await.is_some() {}
+}
+
+/// When one connection ends.
+struct Ending {
+    lifetimes: Lifetimes,
+    /// At a shutdown: the time over which all end.
+    ending: watch::Receiver<Option<Duration>>,
+}
+
+impl Ending {
+    async fn due(&mut self) {
+        let luck: f64 = rand::random();
+        let told = async {
+            match self.ending.wait_for(Option::is_some).await {
+                Ok(window) => window.unwrap_or_default(),
+                // Whoever would say so is gone: that is the end as well.
+                Err(_) => Duration::ZERO,
+            }
+        };
+        let window = tokio::select! {
+            () = tokio::time::sleep(self.lifetimes.age_with(luck)) => return,
+            window = told => window,
+        };
+        tokio::time::sleep(window.mul_f64(luck)).await;
     }
 }
 
@@ -82,19 +146,14 @@ async fn stopped(shutdown: &mut watch::Receiver<bool>) {
     let _end = shutdown.wait_for(|stop| *stop).await;
 }
 
-async fn connection(
-    stream: TcpStream,
-    protection: Protection,
-    routes: Routes,
-    watcher: hyper_util::server::graceful::Watcher,
-) -> anyhow::Result<()> {
+async fn connection(stream: TcpStream, protection: Protection, routes: Routes, ending: Ending) -> anyhow::Result<()> {
     stream.set_nodelay(true)?;
     match protection {
-        Protection::Plaintext => http(stream, routes, Unauthenticated, true, watcher).await,
+        Protection::Plaintext => http(stream, routes, Unauthenticated, true, ending).await,
         Protection::Tls(ref acceptor) | Protection::AnyHttp(ref acceptor) => {
             let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await??;
             let chain = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
-            http(stream, routes, PeerCertificates(chain), matches!(protection, Protection::Tls(_)), watcher).await
+            http(stream, routes, PeerCertificates(chain), matches!(protection, Protection::Tls(_)), ending).await
         }
     }
 }
@@ -104,7 +163,7 @@ async fn http<T: Clone + Send + Sync + 'static>(
     routes: Routes,
     peer: T,
     http2_only: bool,
-    watcher: hyper_util::server::graceful::Watcher,
+    mut ending: Ending,
 ) -> anyhow::Result<()> {
     let service = routes.prepare().map_request(move |mut request: http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(peer.clone());
@@ -113,6 +172,20 @@ async fn http<T: Clone + Send + Sync + 'static>(
     let builder = Builder::new(TokioExecutor::new());
     let mut builder = if http2_only { builder.http2_only() } else { builder };
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(KEEPALIVE_INTERVAL).keep_alive_timeout(KEEPALIVE_TIMEOUT);
-    let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned();
-    watcher.watch(served).await.map_err(|error| anyhow::anyhow!(error))
+    builder.http2().max_concurrent_streams(STREAMS);
+    let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned());
+    tokio::select! {
+        ended = served.as_mut() => return ended.map_err(|error| anyhow::anyhow!(error)),
+        () = ending.due() => {}
+    }
+    // GOAWAY: the peer opens nothing more here.
+    served.as_mut().graceful_shutdown();
+    match tokio::time::timeout(ending.lifetimes.grace, served).await {
+        Ok(ended) => ended.map_err(|error| anyhow::anyhow!(error)),
+        // What is left are streams without an end.
+        Err(_) => Ok(()),
+    }
 }
+
+#[cfg(test)]
+mod tests;

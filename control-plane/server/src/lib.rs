@@ -11,6 +11,7 @@ mod module;
 mod options;
 mod publisher;
 mod receipts;
+mod refusals;
 mod run;
 mod service;
 mod trust;

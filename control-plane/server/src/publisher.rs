@@ -2,6 +2,8 @@
 //! that one.
 //! A proxy whose snapshot cannot be made keeps the one before, and the board says why.
 
+mod refused;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -19,6 +21,7 @@ use crate::key_sources;
 use crate::lineage::Lineage;
 use crate::receipts::footprint::Alternatives;
 use crate::receipts::{Found, Ledger, Question};
+use crate::refusals::Refusals;
 
 /// So long a proxy that has gone is reckoned with: it may go on with what it has.
 const REMEMBERED: Duration = Duration::from_secs(600);
@@ -69,6 +72,8 @@ struct Inner {
     problem: Option<String>,
     revision: u64,
     targets: BTreeMap<String, Target>,
+    /// What proxies have refused.
+    refusals: BTreeMap<String, Refusals>,
 }
 
 /// One proxy and what it is to hold. Streams of the same node share it.
@@ -80,6 +85,15 @@ struct Target {
 }
 
 impl Target {
+    /// What is the same must not wake the stream.
+    fn send(&self, snapshot: Arc<Snapshot>) {
+        self.snapshot.send_if_modified(|current| {
+            let changed = !Arc::ptr_eq(current, &snapshot) && **current != *snapshot;
+            *current = snapshot;
+            changed
+        });
+    }
+
     /// False for what has gone together with its workload.
     fn is_of_the_mesh(&self, state: &State) -> bool {
         let metadata = self.proxy.metadata();
@@ -142,7 +156,8 @@ impl Publisher {
         let inputs = MeshInputs { trust_bundle_pem, key_sets: Arc::clone(&keys.key_sets().borrow()) };
         let translator = Translator::new(Arc::clone(loaded.state()), inputs);
         let offered = Arc::clone(&loaded);
-        let inner = Inner { offered, loaded, ledger, translator, problem: None, revision: 1, targets: BTreeMap::new() };
+        let (problem, revision, targets, refusals) = (None, 1, BTreeMap::new(), BTreeMap::new());
+        let inner = Inner { offered, loaded, ledger, translator, problem, revision, targets, refusals };
         Self { board, keys, facts, documents, lineage, inner: Mutex::new(inner) }
     }
 
@@ -152,8 +167,9 @@ impl Publisher {
     /// Why its first snapshot cannot be made.
     pub(crate) fn subscribe(&self, proxy: Proxy) -> Result<watch::Receiver<Arc<Snapshot>>, String> {
         let mut inner = self.lock();
-        let snapshot = inner.translator.snapshot(&proxy).map_err(|error| error.to_string())?;
         let node = proxy.node_id().to_owned();
+        let inner = &mut *inner;
+        let snapshot = refused::snapshot(&mut inner.translator, &inner.refusals, &inner.loaded, &node, &proxy)?;
         self.board.set_target(&node, inner.revision, None, Arc::clone(&snapshot));
         match inner.targets.get_mut(&node) {
             Some(target) => {
@@ -190,6 +206,9 @@ impl Publisher {
         let Inner { ledger, loaded, .. } = &mut *inner;
         let saved = ledger.update(revision, last.in_force(), loaded.in_force(), now);
         let saved = saved.and_then(|saved| Instant::now().checked_sub(now.duration_since(saved).unwrap_or_default()));
+        for (node, refused) in inner.forgive_changed() {
+            self.board.set_refused(&node, refused);
+        }
         let inputs = inner.translator.inputs().clone();
         self.send(inner, inputs, saved);
     }
@@ -221,15 +240,10 @@ impl Publisher {
         inner.targets.retain(|_, target| !target.is_forgotten(now));
         let revision = inner.revision;
         for (node, target) in inner.targets.iter().filter(|(_, target)| target.gone.is_none()) {
-            match inner.translator.snapshot(&target.proxy) {
+            match refused::snapshot(&mut inner.translator, &inner.refusals, &inner.loaded, node, &target.proxy) {
                 Ok(snapshot) => {
                     self.board.set_target(node, revision, saved, Arc::clone(&snapshot));
-                    // What is the same must not wake the stream.
-                    target.snapshot.send_if_modified(|current| {
-                        let changed = !Arc::ptr_eq(current, &snapshot) && **current != *snapshot;
-                        *current = snapshot;
-                        changed
-                    });
+                    target.send(snapshot);
                 }
                 Err(error) => {
                     let error = error.to_string();

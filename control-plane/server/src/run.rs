@@ -1,7 +1,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use anyhow::Context as _;
 use axum::Router;
@@ -21,7 +21,7 @@ use tonic::service::Routes;
 
 use crate::admin::{self, Access, Admin};
 use crate::board::Board;
-use crate::connections::{self, Protection};
+use crate::connections::{self, Lifetimes, Protection};
 use crate::lineage::Lineage;
 use crate::metrics::Metrics;
 use crate::module::Module;
@@ -30,8 +30,6 @@ use crate::publisher::{Facts, Publisher};
 use crate::service::Snapshots;
 use crate::trust::{self, Trust};
 
-/// How long streams may take to end after the termination signal. Proxies reconnect by themselves.
-const DRAIN: Duration = Duration::from_secs(2);
 /// In the data directory.
 const LAST_GOOD: &str = "documents.jsonl";
 /// In the data directory.
@@ -83,10 +81,10 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     let routes = discovery.clone().add_service(service).add_service(reports);
     let acceptor = TlsAcceptor::from(Arc::new(tls));
     let protection = Protection::Tls(acceptor.clone());
-    parts.spawn(connections::serve(xds, protection, routes, stopped.clone(), DRAIN));
+    parts.spawn(connections::serve(xds, protection, routes, stopped.clone(), Lifetimes::default()));
     if let Some(listener) = plaintext {
         tracing::warn!(address = ?options.insecure_plaintext_xds, "ADS is also served without TLS, to anybody on this machine");
-        parts.spawn(connections::serve(listener, Protection::Plaintext, discovery, stopped.clone(), DRAIN));
+        parts.spawn(connections::serve(listener, Protection::Plaintext, discovery, stopped.clone(), Lifetimes::default()));
     }
     let trust = Trust { authority, board: Arc::clone(&board) };
     let admin_api =
@@ -177,7 +175,7 @@ fn admin_access(options: &ServerOptions) -> anyhow::Result<Access> {
 /// In plaintext to this machine alone.
 async fn serve_admin(listener: TcpListener, address: SocketAddr, routes: Router, tls: TlsAcceptor, stopped: watch::Receiver<bool>) {
     if !address.ip().is_loopback() {
-        return connections::serve(listener, Protection::AnyHttp(tls), Routes::from(routes), stopped, DRAIN).await;
+        return connections::serve(listener, Protection::AnyHttp(tls), Routes::from(routes), stopped, Lifetimes::default()).await;
     }
     let served = async {
         if let Err(error) = axum::serve(listener, routes).await {

@@ -43,10 +43,26 @@ impl SnapshotSource for Snapshots {
     }
 
     fn observe(&self, event: StreamEvent) {
-        if let StreamEvent::Nacked { node_id, resource_type, names, message, .. } = &event {
-            tracing::error!(node = node_id, r#type = resource_type.short_name(), ?names, message, "a proxy refuses its configuration");
+        match &event {
+            StreamEvent::Nacked { node_id, resource_type, names, message, .. } => {
+                tracing::error!(node = node_id, r#type = resource_type.short_name(), ?names, message, "a proxy refuses its configuration");
+                let (node, kind, names, message) = (node_id.clone(), *resource_type, names.clone(), message.clone());
+                self.board.observe(event);
+                // Several that were refused together are tried in parts.
+                if let [name] = names.as_slice() {
+                    self.publisher.refused(&node, &(kind, name.clone()), &message);
+                }
+            }
+            StreamEvent::Acked { stream, resource_type, versions, .. } => {
+                let refusing = self.board.refusing(*stream);
+                let (kind, versions) = (*resource_type, refusing.as_ref().map(|_| versions.clone()));
+                self.board.observe(event);
+                if let (Some(node), Some(versions)) = (refusing, versions) {
+                    self.publisher.taken(&node, kind, versions.iter().map(|(name, _)| &**name));
+                }
+            }
+            StreamEvent::Connected { .. } | StreamEvent::Sent { .. } | StreamEvent::Disconnected { .. } => self.board.observe(event),
         }
-        self.board.observe(event);
     }
 
     fn state(&self) -> Option<Arc<str>> {

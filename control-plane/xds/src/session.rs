@@ -3,6 +3,7 @@
 mod interest;
 mod message;
 mod open;
+mod sorted;
 mod subscription;
 
 #[cfg(test)]

@@ -10,6 +10,9 @@ use meshwright_sources::InForce;
 /// Removed documents that are remembered.
 const MOST_REMOVED: usize = 1_000;
 
+/// Of the documents of this revision it is not known what they were before.
+const FIRST: u64 = 1;
+
 /// One document's last change; it may have been its removal.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
@@ -58,6 +61,13 @@ impl Ledger {
             }
         }
         saved.into_iter().min()
+    }
+
+    /// What has changed since the beginning, newest first.
+    pub(crate) fn changed(&self) -> impl Iterator<Item = (&DocumentKey, &Entry)> {
+        let mut changed: Vec<_> = self.entries.iter().filter(|(_, entry)| entry.revision > FIRST).collect();
+        changed.sort_by_key(|(_, entry)| std::cmp::Reverse(entry.revision));
+        changed.into_iter()
     }
 
     pub(crate) fn get(&self, key: &DocumentKey) -> Option<&Entry> {

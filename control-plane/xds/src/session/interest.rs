@@ -1,6 +1,6 @@
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::sorted::Sorted;
 use crate::ResourceType;
 
 const WILDCARD: &str = "*";
@@ -14,13 +14,13 @@ pub(super) struct Interest {
     /// It has named something on this stream: naming nothing is no wildcard any more.
     named: bool,
     explicit_wildcard: bool,
-    names: BTreeSet<Arc<str>>,
+    names: Sorted<()>,
 }
 
 impl Interest {
     pub(super) fn new(kind: ResourceType) -> Self {
         let allows_legacy_wildcard = kind.has_legacy_wildcard();
-        Self { allows_legacy_wildcard, requested: false, named: false, explicit_wildcard: false, names: BTreeSet::new() }
+        Self { allows_legacy_wildcard, requested: false, named: false, explicit_wildcard: false, names: Sorted::default() }
     }
 
     /// A request of this type has come.
@@ -46,15 +46,15 @@ impl Interest {
         self.requested = true;
     }
 
-    /// False for the wildcard, which is not a name.
-    pub(super) fn subscribe(&mut self, name: &str) -> bool {
-        self.named = true;
-        if name == WILDCARD {
-            self.explicit_wildcard = true;
-            return false;
+    /// Returns the names among them: the wildcard is none.
+    pub(super) fn subscribe(&mut self, mut names: Vec<Arc<str>>) -> Vec<Arc<str>> {
+        self.named |= !names.is_empty();
+        self.explicit_wildcard |= names.iter().any(|name| &**name == WILDCARD);
+        names.retain(|name| &**name != WILDCARD);
+        if !names.is_empty() {
+            self.names.extend(names.iter().map(|name| (Arc::clone(name), ())));
         }
-        self.names.insert(name.into());
-        true
+        names
     }
 
     /// False for the wildcard. Names stay when it goes.
@@ -72,10 +72,12 @@ impl Interest {
     pub(super) fn replace(&mut self, names: Vec<String>) -> bool {
         self.requested = true;
         self.named |= !names.is_empty();
-        let mut names: BTreeSet<Arc<str>> = names.into_iter().map(Arc::from).collect();
-        self.explicit_wildcard = names.remove(WILDCARD);
-        let widened = names.iter().any(|name| !self.names.contains(name));
-        self.names = names;
+        let mut replaced = Sorted::default();
+        replaced.extend(names.into_iter().map(|name| (Arc::from(name), ())));
+        self.explicit_wildcard = replaced.contains(WILDCARD);
+        replaced.remove(WILDCARD);
+        let widened = replaced.keys().any(|name| !self.names.contains(name));
+        self.names = replaced;
         widened
     }
 }

@@ -30,3 +30,9 @@ pub(super) fn shared(kind: ResourceType, (name, version): (String, String), snap
         None => (name.into(), version.into()),
     }
 }
+
+/// What a client names, as the snapshot has it.
+pub(super) fn shared_name(kind: ResourceType, name: &str, snapshot: Option<&Snapshot>) -> Arc<str> {
+    let resource = snapshot.and_then(|snapshot| snapshot.get(kind, name));
+    resource.map_or_else(|| name.into(), |resource| Arc::clone(resource.shared_name()))
+}

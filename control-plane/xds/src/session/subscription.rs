@@ -3,7 +3,8 @@ use std::sync::Arc;
 
 use super::interest::Interest;
 use super::message::{Action, Protocol, Response};
-use super::open::{Open, shared};
+use super::open::{Open, shared, shared_name};
+use super::sorted::Sorted;
 use crate::{Resource, ResourceType, Snapshot};
 
 /// The version of what a client may or may not hold: it differs from every version there is.
@@ -16,7 +17,7 @@ pub(super) struct Subscription {
     protocol: Protocol,
     interest: Interest,
     /// Name → version, as sent or as the client said it holds, of what it is interested in.
-    known: BTreeMap<Arc<str>, Arc<str>>,
+    known: Sorted<Arc<str>>,
     /// Names that may have to be sent or removed. Of all others it is certain that the client has them as the snapshot does.
     open: Open,
     /// To be sent whatever the client holds: it asked anew, or waits for them after a change of what refers to them.
@@ -59,7 +60,7 @@ impl Subscription {
             kind,
             protocol,
             interest: Interest::new(kind),
-            known: BTreeMap::new(),
+            known: Sorted::default(),
             open: Open::All,
             again: BTreeSet::new(),
             asked: BTreeSet::new(),
@@ -90,7 +91,7 @@ impl Subscription {
             for (name, _) in &versions {
                 let was_refused = self.refused.remove(name).is_some();
                 // Dropped and asked for anew while on its way, it may be held or not.
-                let is_uncertain = self.interest.contains(name) && !self.known.contains_key(name);
+                let is_uncertain = self.interest.contains(name) && !self.known.contains(name);
                 if is_uncertain {
                     self.known.insert(Arc::clone(name), UNCERTAIN.into());
                 }
@@ -140,22 +141,20 @@ impl Subscription {
             self.known.extend(initial_versions.into_iter().map(|held| shared(self.kind, held, snapshot)));
             self.open = Open::All;
         }
-        for name in subscribe {
-            if self.interest.subscribe(name) {
-                let name = Arc::from(name.as_str());
-                self.open.add(&name);
-                // Subscribing to what is subscribed already means that the client has lost it.
-                if !first {
-                    self.again.insert(Arc::clone(&name));
-                }
-                self.asked.insert(name);
+        let names = subscribe.iter().map(|name| shared_name(self.kind, name, snapshot)).collect();
+        for name in self.interest.subscribe(names) {
+            self.open.add(&name);
+            // Subscribing to what is subscribed already means that the client has lost it.
+            if !first {
+                self.again.insert(Arc::clone(&name));
             }
+            self.asked.insert(name);
         }
         self.after_change(wildcard, first);
         // What it holds from an earlier stream it need not acknowledge again.
         let held = first && !self.known.is_empty();
         held.then(|| {
-            let versions = self.known.iter().map(|(name, version)| (Arc::clone(name), Arc::clone(version))).collect();
+            let versions = self.known.iter().cloned().collect();
             Action::Acked { kind: self.kind, versions, removed: Vec::new() }
         })
     }
@@ -196,7 +195,7 @@ impl Subscription {
     /// has seen it missing.
     pub(super) fn forget_unnamed(&mut self, names: &[String]) {
         if !self.interest.is_wildcard() {
-            self.known.retain(|name, _| names.iter().any(|named| **named == **name));
+            self.known.retain(|name| names.iter().any(|named| **named == **name));
             self.open = Open::All;
         }
     }
@@ -212,7 +211,7 @@ impl Subscription {
         } else if !may_want_less {
             return;
         }
-        self.known.retain(|name, _| interest.contains(name));
+        self.known.retain(|name| interest.contains(name));
         self.again.retain(|name| interest.contains(name));
         self.asked.retain(|name| interest.contains(name));
         self.refused.retain(|name, _| interest.contains(name));
@@ -275,7 +274,7 @@ impl Subscription {
     fn gone<'a>(&'a self, snapshot: &'a Snapshot) -> impl Iterator<Item = &'a Arc<str>> {
         let (all, named) = match &self.open {
             Open::All => (Some(self.known.keys()), None),
-            Open::Names(names) => (None, Some(names.iter().filter(|name| self.known.contains_key(*name)))),
+            Open::Names(names) => (None, Some(names.iter().filter(|name| self.known.contains(name)))),
         };
         let candidates = all.into_iter().flatten().chain(named.into_iter().flatten());
         candidates.filter(|name| self.tells_removals() && snapshot.get(self.kind, name).is_none())
@@ -330,6 +329,7 @@ impl Subscription {
             self.asked.remove(resource.name());
             self.known.insert(Arc::clone(resource.shared_name()), Arc::clone(resource.shared_version()));
         }
+        self.known.shrink();
         for group in &mut self.suspects {
             group.retain(|(name, _)| resources.iter().all(|resource| resource.name() != &**name));
         }
@@ -375,7 +375,7 @@ impl Subscription {
             asked.clear();
         }
         let known = &self.known;
-        let missing = asked.into_iter().filter(|name| snapshot.get(self.kind, name).is_none() && !known.contains_key(name));
+        let missing = asked.into_iter().filter(|name| snapshot.get(self.kind, name).is_none() && !known.contains(name));
         gone.into_iter().chain(missing.map(|name| name.to_string())).collect::<BTreeSet<_>>().into_iter().collect()
     }
 

@@ -10,6 +10,7 @@ use envoy_types::pb::envoy::config::endpoint::v3::{
 use envoy_types::pb::envoy::config::route::v3::{
     Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost, route, route_action, route_match,
 };
+use envoy_types::pb::envoy::r#type::matcher::v3::RegexMatcher;
 use envoy_types::pb::google::protobuf::{Any, Duration};
 use meshwright_xds::{Resource, ResourceType};
 use prost::Message;
@@ -25,6 +26,8 @@ pub(crate) struct Website {
     /// Whether its cluster has endpoints, and whether there are any among these.
     pub(crate) endpoints: Endpoints,
     pub(crate) prefix: &'static str,
+    /// In place of the prefix.
+    pub(crate) regex: Option<&'static str>,
     /// Whether its routes exist; where they do not, it is not said either that the listener needs them.
     pub(crate) has_routes: bool,
     pub(crate) listeners: &'static [&'static str],
@@ -49,6 +52,7 @@ impl Website {
             connect_timeout: 5,
             endpoints: Endpoints::Present,
             prefix: "/",
+            regex: None,
             has_routes: true,
             listeners: &["web"],
             listening,
@@ -96,7 +100,9 @@ impl Website {
     }
 
     fn routes(&self) -> RouteConfiguration {
-        let path = route_match::PathSpecifier::Prefix(self.prefix.to_owned());
+        let regex = self.regex.map(|regex| RegexMatcher { regex: regex.to_owned(), ..Default::default() });
+        let prefix = route_match::PathSpecifier::Prefix(self.prefix.to_owned());
+        let path = regex.map_or(prefix, route_match::PathSpecifier::SafeRegex);
         let action =
             RouteAction { cluster_specifier: Some(route_action::ClusterSpecifier::Cluster("shop".to_owned())), ..Default::default() };
         let route = Route {

@@ -68,6 +68,27 @@ async fn a_refused_listener_is_known_by_its_name_and_holds_up_nothing() {
 }
 
 #[tokio::test]
+async fn a_regex_that_only_envoy_refuses_leaves_the_routes_as_they_were_and_the_rest_moves_on() {
+    let (old, new) = (Website::at(upstream("old").await), upstream("new").await);
+    let (mut serving, envoy) = serve(Website { regex: Some("/a{10}|/"), ..old }).await;
+    let web = envoy.listener("web").await;
+    envoy.answers(web, "/", "old").await;
+    serving.unread();
+    // More than RE2 repeats.
+    let refused = Website { regex: Some("/a{1001}|/"), ..old };
+    serving.publish(refused.resources());
+    let events = serving.told_until("nacked").await;
+    let nack = events.last().unwrap();
+    assert!(nack.starts_with("nacked RDS by envoy: routes: ") && nack.contains("repetition"), "{events:?}");
+    serving.publish(Website { upstream: new, ..refused }.resources());
+    assert_eq!(serving.told_until("acked").await, ["sent EDS 1", "acked EDS +shop"], "and not what was refused");
+    envoy.answers(web, "/", "new").await;
+    serving.publish(Website { upstream: new, prefix: "/books", ..old }.resources());
+    assert_eq!(serving.told_until("acked").await, ["sent RDS 1", "acked RDS +routes"]);
+    envoy.answers(web, "/books", "new").await;
+}
+
+#[tokio::test]
 async fn what_is_removed_goes_from_the_listener_down() {
     let (mut serving, envoy) = serve(Website::at(upstream("shop").await)).await;
     envoy.listener("web").await;
