@@ -8,6 +8,10 @@ const AFTER: &str = "($get_header_map_pairs #2 #0 #4) ($hex) ($get_header_map_va
 const DETAILS: &str = "($get_property {response\0code_details} #0 #4) ($out)";
 
 pub(crate) fn rows() -> Vec<Row> {
+    [first_part(), second_part()].concat()
+}
+
+fn first_part() -> Vec<Row> {
     let more = map(&[("X-More", "1"), ("content-type", "text/html")]);
     let many = map(&[("set-cookie", "a"), ("set-cookie", "b"), (":status", "299")]);
     let broken = map(&[("x", "a\r\nb: c")]);
@@ -70,6 +74,11 @@ pub(crate) fn rows() -> Vec<Row> {
         )
         .upstream(ok(&[], &["secret"], &[])),
         row("replies: from a root are nothing", on("proxy_on_configure", &format!("{DENY} #1"))),
+    ]
+}
+
+fn second_part() -> Vec<Row> {
+    vec![
         row(
             "replies: to gRPC",
             on("proxy_on_request_headers", "($send_local_response #403 #0 #0 {50% no} #0 #0 #-1) #1")

@@ -4,6 +4,10 @@ use crate::probe::{Probe, on};
 use crate::row::{Row, row};
 
 pub(crate) fn rows() -> Vec<Row> {
+    [first_part(), second_part()].concat()
+}
+
+fn first_part() -> Vec<Row> {
     vec![
         row(
             "log: levels, and beyond",
@@ -60,16 +64,25 @@ pub(crate) fn rows() -> Vec<Row> {
                 .and("proxy_on_memory_allocate", "($say {allocate}) #131072")
                 .and("proxy_on_request_headers", "($get_header_map_value #0 {:path} #0 #4) ($out) #0"),
         ),
+    ]
+}
+
+fn second_part() -> Vec<Row> {
+    vec![
         row(
             "root: malloc goes before proxy_on_memory_allocate",
-            on("proxy_on_memory_allocate", "($say {allocate}) #131072").and("proxy_on_request_headers", "($get_header_map_value #0 {:path} #0 #4) ($out) #0"),
+            on("proxy_on_memory_allocate", "($say {allocate}) #131072")
+                .and("proxy_on_request_headers", "($get_header_map_value #0 {:path} #0 #4) ($out) #0"),
         ),
         row(
             "abi 0.1.0: its own functions and shorter callbacks",
             Probe::new("0_1_0")
                 .and("proxy_on_vm_start", "($get_configuration #0 #4) ($out) #1")
                 .and("proxy_on_configure", "($get_configuration #0 #4) ($out) #1")
-                .and("proxy_on_request_headers", "($get_header_map_value #0 {none} #0 #4) ($u32) ($clear_route_cache) ($continue_request) #1")
+                .and(
+                    "proxy_on_request_headers",
+                    "($get_header_map_value #0 {none} #0 #4) ($u32) ($clear_route_cache) ($continue_request) #1",
+                )
                 .and("proxy_on_response_headers", "($continue_response) #1")
                 .and("proxy_on_log", "($get_configuration #0 #4) ($out)"),
         )

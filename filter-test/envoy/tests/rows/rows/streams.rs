@@ -4,7 +4,42 @@ use crate::probe::{Probe, on};
 use crate::row::{Row, ok, row};
 
 pub(crate) fn rows() -> Vec<Row> {
-    let mut rows = vec![
+    let mut rows = [first_part(), second_part(), third_part()].concat();
+    for (name, action) in [
+        ("streams: action 3 in headers", 3),
+        ("streams: action 4 in headers", 4),
+        ("streams: action 5 in headers", 5),
+        ("streams: action 9 in headers", 9),
+        ("streams: action -1 in headers", -1),
+    ] {
+        rows.push(row(name, on("proxy_on_request_headers", &format!("#{action}")).and("proxy_on_request_body", "#0")).hangs());
+    }
+    for (name, action) in [("streams: action 4 in data", 4), ("streams: action 9 in data", 9)] {
+        rows.push(row(name, on("proxy_on_request_body", &format!("#{action}"))).request("POST", "/", &[], &["abc"]).hangs());
+    }
+    rows
+}
+
+/// Continues everywhere.
+fn order(name: &'static str) -> Row {
+    let probe = Probe::new("0_2_1")
+        .and("proxy_on_context_create", "")
+        .and("proxy_on_vm_start", "#1")
+        .and("proxy_on_configure", "#1")
+        .and("proxy_on_request_headers", "#0")
+        .and("proxy_on_request_body", "#0")
+        .and("proxy_on_request_trailers", "#0")
+        .and("proxy_on_response_headers", "($get_header_map_value #2 {:status} #0 #4) ($out) #0")
+        .and("proxy_on_response_body", "#0")
+        .and("proxy_on_response_trailers", "#0")
+        .and("proxy_on_log", "($get_property {response\0code_details} #0 #4) ($out)")
+        .and("proxy_on_done", "#0")
+        .and("proxy_on_delete", "");
+    row(name, probe)
+}
+
+fn first_part() -> Vec<Row> {
+    vec![
         row(
             "streams: numbers that are none",
             on(
@@ -58,6 +93,11 @@ pub(crate) fn rows() -> Vec<Row> {
         .hangs(),
         row("continue_stream: of the response that has no body", on("proxy_on_response_headers", "($continue_stream #1) #1")),
         row("continue_stream: of the response in headers that go on", on("proxy_on_response_headers", "($continue_stream #1) #0")).alone(),
+    ]
+}
+
+fn second_part() -> Vec<Row> {
+    vec![
         row(
             "continue_stream: of the response in headers that go on with a body",
             on("proxy_on_response_headers", "($continue_stream #1) #0"),
@@ -115,6 +155,11 @@ pub(crate) fn rows() -> Vec<Row> {
             on("proxy_on_request_headers", "#1").and("proxy_on_request_body", "(i32.eqz (local.get 2))"),
         )
         .request("POST", "/", &[], &["abc", "def"]),
+    ]
+}
+
+fn third_part() -> Vec<Row> {
+    vec![
         order("streams: order of all callbacks").request("POST", "/", &[], &["abc"]).trailers(&[("t", "1")]).upstream(ok(
             &[],
             &["def"],
@@ -137,36 +182,5 @@ pub(crate) fn rows() -> Vec<Row> {
         .hangs(),
         row("continue_stream: response in the request ends Envoy", on("proxy_on_request_headers", "($continue_stream #1) #0")).alone(),
         row("send_local_response: in log ends Envoy", on("proxy_on_log", "($send_local_response #403 #0 #0 #0 #0 #0 #0 #-1)")).alone(),
-    ];
-    for (name, action) in [
-        ("streams: action 3 in headers", 3),
-        ("streams: action 4 in headers", 4),
-        ("streams: action 5 in headers", 5),
-        ("streams: action 9 in headers", 9),
-        ("streams: action -1 in headers", -1),
-    ] {
-        rows.push(row(name, on("proxy_on_request_headers", &format!("#{action}")).and("proxy_on_request_body", "#0")).hangs());
-    }
-    for (name, action) in [("streams: action 4 in data", 4), ("streams: action 9 in data", 9)] {
-        rows.push(row(name, on("proxy_on_request_body", &format!("#{action}"))).request("POST", "/", &[], &["abc"]).hangs());
-    }
-    rows
-}
-
-/// Continues everywhere.
-fn order(name: &'static str) -> Row {
-    let probe = Probe::new("0_2_1")
-        .and("proxy_on_context_create", "")
-        .and("proxy_on_vm_start", "#1")
-        .and("proxy_on_configure", "#1")
-        .and("proxy_on_request_headers", "#0")
-        .and("proxy_on_request_body", "#0")
-        .and("proxy_on_request_trailers", "#0")
-        .and("proxy_on_response_headers", "($get_header_map_value #2 {:status} #0 #4) ($out) #0")
-        .and("proxy_on_response_body", "#0")
-        .and("proxy_on_response_trailers", "#0")
-        .and("proxy_on_log", "($get_property {response\0code_details} #0 #4) ($out)")
-        .and("proxy_on_done", "#0")
-        .and("proxy_on_delete", "");
-    row(name, probe)
+    ]
 }
