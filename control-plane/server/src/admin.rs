@@ -58,6 +58,10 @@ pub(crate) fn router(admin: Admin, access: Access) -> Router {
 async fn status(State(admin): State<Admin>) -> Json<Value> {
     let mut status = admin.publisher.status(&admin.board.proxies());
     if let Some(fields) = status.as_object_mut() {
+        // A rollover changes them while this process runs.
+        let authority = &admin.trust.authority;
+        fields.insert("root_expires".to_owned(), meshwright_ca::utc(authority.expiries().0).into());
+        fields.insert("root_fingerprint".to_owned(), authority.root_fingerprint().to_string().into());
         fields.insert("ca".to_owned(), admin.trust.status());
     }
     Json(status)

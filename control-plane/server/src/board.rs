@@ -2,6 +2,7 @@
 //! read by the admin API. Holds no configuration and makes no decision.
 
 mod held;
+mod refused;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +14,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
+use self::refused::Nack;
 use crate::board::held::Held;
 use crate::metrics::Metrics;
 use crate::receipts::footprint::ResourceKey;
@@ -21,6 +23,8 @@ use crate::refusals::Refused;
 
 /// The secret that holds the roots.
 const TRUST_BUNDLE: &str = "trust-bundle";
+/// So long news is gathered before a receipt is made of it.
+const COALESCE: Duration = Duration::from_millis(5);
 
 /// Name → version.
 pub(crate) type Versions = BTreeMap<Arc<str>, Arc<str>>;
@@ -57,13 +61,6 @@ pub(crate) struct TypeStatus {
     /// A hash of names and versions, the same for proxies that hold the same.
     pub(crate) version: String,
     pub(crate) nacks: Vec<Nack>,
-}
-
-/// A response that the proxy refused, with Envoy's own words.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Nack {
-    pub(crate) resources: Vec<String>,
-    pub(crate) message: String,
 }
 
 /// What is known of one proxy's resources.
@@ -146,31 +143,6 @@ impl Board {
         self.changed.send_replace(());
     }
 
-    /// The documents that a proxy does not take; none when all that was refused has been settled.
-    pub(crate) fn set_refused(&self, node: &str, refused: Option<Vec<Refused>>) {
-        let mut inner = self.lock();
-        let entry = inner.proxies.entry(node.to_owned()).or_default();
-        entry.refuses = refused.is_some();
-        entry.refused = refused.unwrap_or_default();
-        drop(inner);
-        self.changed.send_replace(());
-    }
-
-    /// Whether what the proxy holds of a resource is older than `revision`; not so when it holds nothing.
-    pub(crate) fn changed_since_held(&self, node: &str, (kind, name): &ResourceKey, revision: u64) -> bool {
-        let inner = self.lock();
-        let held = inner.proxies.get(node).and_then(|entry| Some((entry, entry.version_of(*kind, name)?)));
-        held.is_some_and(|(entry, held)| !entry.propagation.was_target_since(revision, *kind, name, Some(held)))
-    }
-
-    /// The proxy of a stream, if it refuses something.
-    pub(crate) fn refusing(&self, stream: StreamId) -> Option<String> {
-        let inner = self.lock();
-        let node = inner.streams.get(&stream)?;
-        inner.proxies.get(node).filter(|entry| entry.refuses)?;
-        Some(node.clone())
-    }
-
     /// Who a proxy has shown to be.
     pub(crate) fn set_peer(&self, node: &str, identity: String, certificate_expires: Option<String>) {
         let mut inner = self.lock();
@@ -243,6 +215,8 @@ impl Board {
             while self.receipt(question).is_open() {
                 // The sender lives as long as the board.
                 let _still_open = changed.changed().await;
+                // Thousands of proxies acknowledge at about the same time: looked at one by one, each would cost a look at all.
+                tokio::time::sleep(COALESCE).await;
             }
         };
         // Whichever came first, the receipt says it.
@@ -353,18 +327,6 @@ impl Entry {
         OnProxy::Waiting(self.waiting(node, lacking))
     }
 
-    /// The proxy's target has an earlier version of the document.
-    fn keeps(&self, document: &str) -> bool {
-        self.refused.iter().any(|refused| refused.document == document)
-    }
-
-    fn refuses(&self, node: &str, document: &str) -> Option<OnProxy> {
-        let refused = self.refused.iter().find(|refused| refused.document == document)?;
-        let reason = format!("refused {}: {}", refused.resource, refused.message);
-        let (node, resources) = (node.to_owned(), vec![refused.resource.clone()]);
-        Some(OnProxy::Waiting(Waiting { node, connected: self.streams > 0, resources, reason, refused: true }))
-    }
-
     fn waiting(&self, node: &str, lacking: Vec<ResourceKey>) -> Waiting {
         // What was refused together is tried again in parts: the fewest names are nearest to the cause.
         let refusals = lacking.iter().flat_map(|(kind, name)| {
@@ -405,12 +367,10 @@ impl Entry {
     }
 
     fn observed(&self, node: &str) -> ObservedProxy {
-        let bundle = |target: &Arc<Snapshot>| {
-            let wanted = target.get(ResourceType::Secret, TRUST_BUNDLE).map(|secret| secret.version());
-            wanted.is_some() && self.version_of(ResourceType::Secret, TRUST_BUNDLE) == wanted
-        };
         // What could not be made is not what it should hold.
-        let holds = self.error.is_none() && self.target.as_ref().is_some_and(bundle);
+        let wanted = self.target.as_ref().and_then(|target| target.get(ResourceType::Secret, TRUST_BUNDLE));
+        let held = self.version_of(ResourceType::Secret, TRUST_BUNDLE);
+        let holds = self.error.is_none() && wanted.is_some_and(|bundle| held == Some(bundle.version()));
         ObservedProxy { name: node.to_owned(), identity: self.identity.clone(), holds, away_since: self.away_since }
     }
 

@@ -50,14 +50,8 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     let module = Module::read(&options.module)?;
     let now = SystemTime::now();
     let mesh = loaded.state().mesh().context("the configuration has no Mesh document")?;
-    let kept = AuthorityOptions {
-        passphrase: options.passphrase,
-        algorithm: options.ca_key_algorithm,
-        leaf_ttl: options.certificate_ttl.clamp(MIN_LEAF_TTL, MAX_LEAF_TTL),
-    };
-    let authority = Authority::open_with(&options.data_dir, mesh.trust_domain(), mesh.root_namespace(), kept, now)?;
-    let authority = Arc::new(authority);
-    let audit = AuditLog::open(&options.data_dir).context("the audit log in the data directory cannot be written")?;
+    let kept = authority_options(&options);
+    let authority = Arc::new(Authority::open_with(&options.data_dir, mesh.trust_domain(), mesh.root_namespace(), kept, now)?);
     let tokens = TokenStore::open(&options.data_dir)?;
     let (tls, certificate) = server_tls_config(&authority, now)?;
 
@@ -79,13 +73,7 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
         Snapshots { publisher: Arc::clone(&publisher), board: Arc::clone(&board), trust_domain: authority.trust_domain().clone(), lineage };
     let discovery = discovery_routes(&Arc::new(snapshots), Limits::default());
     let module = meshwright_ca::Module { sha256: module.sha256().to_owned(), bytes: module.bytes().clone() };
-    let identity = IdentityOptions {
-        jwt: options.jwt,
-        rates: options.rates,
-        audit: Some(Arc::new(audit)),
-        ..IdentityOptions::new(options.certificate_ttl, Arc::new(SystemTime::now))
-    };
-    let service = identity_service(Arc::clone(&authority), tokens.clone(), module, identity);
+    let service = identity_service(Arc::clone(&authority), tokens.clone(), module, identity_options(&options)?);
 
     let (stopping, stopped) = watch::channel(false);
     let mut parts = JoinSet::new();
@@ -116,6 +104,24 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     stopping.send_replace(true);
     while parts.join_next().await.is_some() {}
     outcome
+}
+
+fn authority_options(options: &ServerOptions) -> AuthorityOptions {
+    AuthorityOptions {
+        passphrase: options.passphrase.clone(),
+        algorithm: options.ca_key_algorithm,
+        leaf_ttl: options.certificate_ttl.clamp(MIN_LEAF_TTL, MAX_LEAF_TTL),
+    }
+}
+
+fn identity_options(options: &ServerOptions) -> anyhow::Result<IdentityOptions> {
+    let audit = AuditLog::open(&options.data_dir).context("the audit log in the data directory cannot be written")?;
+    Ok(IdentityOptions {
+        jwt: options.jwt.clone(),
+        rates: options.rates,
+        audit: Some(Arc::new(audit)),
+        ..IdentityOptions::new(options.certificate_ttl, Arc::new(SystemTime::now))
+    })
 }
 
 fn facts(authority: &Authority, root_namespace: &str, module: &Module) -> Facts {

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use meshwright_config::{Address, Location, MtlsMode, ProxyScope, Resolution, ServiceEntry, State, Workload};
 use meshwright_identity::SpiffeId;
 use meshwright_policy::{
-    Attribute, Authentication, Connection, Headers, HttpRequest, Knowledge, Partially, Peer, Policy, Request, Verdict, decide_partially, wire,
+    Attribute, Authentication, Connection, Headers, HttpRequest, Knowledge, Partially, Peer, Policy, Request, Verdict, decide_partially,
+    wire,
 };
 
 use crate::clusters::is_in_front_of;

@@ -1,5 +1,5 @@
 //! After any edit the translator's snapshots are what `translate` makes from nothing, and what an edit does not concern is not made again.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;

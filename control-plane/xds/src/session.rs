@@ -2,6 +2,7 @@
 
 mod interest;
 mod message;
+mod open;
 mod sorted;
 mod subscription;
 

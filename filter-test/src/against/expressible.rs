@@ -11,7 +11,7 @@ use crate::scenario::Scenario;
 use crate::wire::{AnswerWire, ProfileWire};
 
 /// How long a client waits that is to be answered, and one that is not.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(4);
 const IMPATIENCE: Duration = Duration::from_secs(1);
 /// Services that take longer are not waited for.
 const SLOWEST: Duration = Duration::from_secs(2);

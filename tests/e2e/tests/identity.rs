@@ -140,6 +140,8 @@ async fn rotations_and_a_rollover_fail_no_handshake() -> anyhow::Result<()> {
     assert_eq!(phases, ["publish", "sign", "stable"]);
     let after = ca_status(&mesh).await?;
     assert_ne!(at(&before, "/roots/0/fingerprint"), at(&after, "/roots/0/fingerprint"));
+    let status = mesh.control_plane.status().await?;
+    assert_eq!(at(&status, "/root_fingerprint"), at(&after, "/roots/0/fingerprint"), "status shows the new root");
     assert_eq!(failed, 0, "of {} handshakes", made.load(Ordering::SeqCst));
     assert!(made.load(Ordering::SeqCst) > 200, "{made:?}");
 

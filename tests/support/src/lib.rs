@@ -38,7 +38,7 @@ pub fn envoy() -> anyhow::Result<PathBuf> {
 pub fn envoy_version() -> anyhow::Result<(u32, u32)> {
     let output = std::process::Command::new(envoy()?).arg("--version").output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let numbers = text.split('/').nth(1).and_then(|version| {
+    let numbers = text.split("version: ").nth(1).and_then(|version| version.split('/').nth(1)).and_then(|version| {
         let mut numbers = version.split('.').map(|number| number.parse().ok());
         Some((numbers.next()??, numbers.next()??))
     });

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use meshwright_filter_test::{
     CaseResult, Compile, EnvoyOptions, LogLevel, Scenario, failed, find_envoy, human, json, junit, load, load_module, read_module,
     run_against, run_all,

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use super::interest::Interest;
 use super::message::{Action, Protocol, Response};
+use super::open::{Open, shared, shared_name};
 use super::sorted::Sorted;
 use crate::{Resource, ResourceType, Snapshot};
 
@@ -35,23 +36,6 @@ pub(super) struct Subscription {
     owes_answer: bool,
     /// Something has been sent.
     answered: bool,
-}
-
-/// See [`Subscription::open`].
-#[derive(Debug)]
-enum Open {
-    All,
-    Names(BTreeSet<Arc<str>>),
-}
-
-impl Open {
-    fn add(&mut self, name: &Arc<str>) {
-        if let Self::Names(names) = self
-            && !names.contains(name)
-        {
-            names.insert(Arc::clone(name));
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -154,7 +138,7 @@ impl Subscription {
         if first {
             // A client that comes back is told at least that it is heard: its ACK is when removals may begin.
             self.owes_answer |= self.kind.has_legacy_wildcard() && !initial_versions.is_empty();
-            self.known.extend(initial_versions.into_iter().map(|held| self::shared(self.kind, held, snapshot)));
+            self.known.extend(initial_versions.into_iter().map(|held| shared(self.kind, held, snapshot)));
             self.open = Open::All;
         }
         let names = subscribe.iter().map(|name| shared_name(self.kind, name, snapshot)).collect();
@@ -402,20 +386,5 @@ impl Subscription {
         let current = snapshot.resources(self.kind).filter(|resource| interest.contains(resource.name())).cloned();
         let leaving = self.held.values().filter(|held| !may_remove && snapshot.get(self.kind, held.name()).is_none());
         current.chain(leaving.filter(|held| interest.contains(held.name())).cloned()).collect()
-    }
-}
-
-/// What a client names, as the snapshot has it.
-fn shared_name(kind: ResourceType, name: &str, snapshot: Option<&Snapshot>) -> Arc<str> {
-    let resource = snapshot.and_then(|snapshot| snapshot.get(kind, name));
-    resource.map_or_else(|| name.into(), |resource| Arc::clone(resource.shared_name()))
-}
-
-/// What a client says that it holds, without copies of what the snapshot has.
-fn shared(kind: ResourceType, (name, version): (String, String), snapshot: Option<&Snapshot>) -> (Arc<str>, Arc<str>) {
-    match snapshot.and_then(|snapshot| snapshot.get(kind, &name)) {
-        Some(resource) if resource.version() == version => (Arc::clone(resource.shared_name()), Arc::clone(resource.shared_version())),
-        Some(resource) => (Arc::clone(resource.shared_name()), version.into()),
-        None => (name.into(), version.into()),
     }
 }

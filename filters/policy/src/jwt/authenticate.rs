@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::cache::TokenCache;
 use super::changes::{self, HeaderChange};
-use super::claims::Claims;
+use super::claims::{Claims, space_delimited};
 use super::crypto::Crypto;
 use super::error::JwtError;
 use super::jwks::PublicKey;
@@ -51,7 +51,7 @@ impl Authentication {
     pub fn recorded(issuer: &str, subject: Option<&str>) -> Self {
         let known = [("iss", Some(issuer)), ("sub", subject)];
         let payload = known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))).collect();
-        let claims = Claims::new(issuer.to_owned(), subject.map(str::to_owned), payload, &[]);
+        let claims = Claims::new(issuer.to_owned(), subject.map(str::to_owned), Arc::new(payload), space_delimited(&[]));
         Self::Token(Verified { claims: Arc::new(claims), changes: Vec::new() })
     }
 
