@@ -50,7 +50,7 @@ pub fn envoy_version() -> anyhow::Result<(u32, u32)> {
 /// # Errors
 /// When there is none.
 pub fn module() -> anyhow::Result<PathBuf> {
-    found("MESHWRIGHT_FILTERS_WASM", "target/wasm32-wasip1/filter/meshwright_filters.wasm", "run `make module`")
+    found("MESHWRIGHT_FILTERS_WASM", "target/meshwright_filters.wasm", "run `make module`")
 }
 
 /// `$MESHWRIGHT_BIN`, else the debug build.
