@@ -36,6 +36,7 @@ pub struct ServerCertificate {
 struct Current {
     phase: Phase,
     certified: Arc<CertifiedKey>,
+    issued_at: SystemTime,
     renew_at: SystemTime,
     not_after: SystemTime,
 }
@@ -68,7 +69,8 @@ impl ServerCertificate {
     /// [`TlsError`] when the authority cannot issue.
     pub fn renew_if_due(&self, authority: &Authority, now: SystemTime) -> Result<bool, TlsError> {
         let changed = self.current.load().phase != authority.phase();
-        if now < self.current.load().renew_at && !changed {
+        // A clock that was ahead and is right again leaves a certificate behind that nobody takes before its time comes.
+        if (self.current.load().issued_at..self.current.load().renew_at).contains(&now) && !changed {
             return Ok(false);
         }
         if changed {
@@ -93,7 +95,7 @@ impl Current {
         let identity = authority.server_identity(now)?;
         let certified = CertifiedKey::from_der(identity.chain, identity.key.to_der(), &provider())?;
         let life = identity.not_after.duration_since(now).unwrap_or(Duration::ZERO);
-        Ok(Self { phase, certified: Arc::new(certified), renew_at: now + life / 2, not_after: identity.not_after })
+        Ok(Self { phase, certified: Arc::new(certified), issued_at: now, renew_at: now + life / 2, not_after: identity.not_after })
     }
 }
 

@@ -1,5 +1,6 @@
 //! What tests of outages share: traffic that keeps account of every answer while things break, and the mesh that it goes through.
 
+mod clock;
 mod cutter;
 mod small_disk;
 mod traffic;
@@ -11,6 +12,7 @@ use anyhow::Context as _;
 use meshwright_demo::bookshop::Network;
 use meshwright_demo::launcher::Environment;
 
+pub use clock::Clock;
 pub use cutter::Cutter;
 pub use small_disk::SmallDisk;
 pub use traffic::{Account, Traffic};

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use meshwright_demo::launcher::{ControlPlane, ControlPlaneSpec, Environment};
-use meshwright_e2e::chaos::{Account, CONVERGED, Cutter, SmallDisk, Traffic, documents, save, save_in};
+use meshwright_e2e::chaos::{Account, CONVERGED, Clock, Cutter, SmallDisk, Traffic, documents, save, save_in};
 use meshwright_e2e::pair::Pair;
 use meshwright_test_support as support;
 use nix::sys::signal::Signal;
@@ -256,6 +256,40 @@ async fn a_replica_that_lags_behind() -> anyhow::Result<()> {
     account.clean()?;
     mesh.stop().await?;
     behind.into_process().stop().await.map(|_| ())
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps() -> anyhow::Result<()> {
+    const HOUR: i64 = 3600;
+    let (_folder, environment) = support::environment()?;
+    let network = support::network();
+    let (clock, by_the_clock) = Clock::start(&environment)?;
+    save(&environment, network, 0)?;
+    let control_plane = ControlPlane::start(&by_the_clock, meshwright_e2e::any_ports()).await?;
+    let xds = control_plane.xds();
+    let mut mesh = Pair::behind(environment.clone(), network, control_plane, xds).await?;
+    let traffic = Traffic::start(&mesh.calls()?, 0);
+    let spec = same_ports(&mesh);
+    let mut turn = 0;
+    for wrong_by in [HOUR, -HOUR, 20 * HOUR, -20 * HOUR, 400 * 24 * HOUR] {
+        clock.is_wrong_by(wrong_by)?;
+        turn += 1;
+        traffic.may_see(turn);
+        save(&environment, network, turn)?;
+        traffic.sees(turn, CONVERGED).await?;
+        if wrong_by == 20 * HOUR {
+            // It issues its own certificate for tomorrow, which nobody takes today; the clock being right again, it must not go on with that.
+            mesh.control_plane.process().kill().await?;
+            mesh.control_plane = ControlPlane::start(&by_the_clock, spec).await?;
+        }
+        clock.is_wrong_by(0)?;
+        turn += 1;
+        traffic.may_see(turn);
+        save(&environment, network, turn)?;
+        traffic.sees(turn, CONVERGED).await?;
+    }
+    converged("5 jumps of the control plane's clock, and back", &mesh, traffic, turn).await?;
+    mesh.stop().await
 }
 
 /// A data directory as a second replica gets it, with its modes.

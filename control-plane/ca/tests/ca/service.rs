@@ -264,6 +264,10 @@ async fn the_servers_certificate_is_replaced_at_half_of_its_life_in_the_running_
     assert!(certificate.renew_if_due(&authority, start() + 13 * HOUR).unwrap());
     assert_ne!(shown(&config).await, first);
     assert_eq!(certificate.not_after(), start() + 13 * HOUR + DAY);
+    // The clock goes back: the certificate is not valid yet.
+    assert!(certificate.renew_if_due(&authority, start() + 12 * HOUR).unwrap());
+    assert_eq!(certificate.not_after(), start() + 12 * HOUR + DAY);
+    assert!(!certificate.renew_if_due(&authority, start() + 12 * HOUR).unwrap());
 }
 
 static LOGGED: OnceLock<Arc<Mutex<Vec<u8>>>> = OnceLock::new();
