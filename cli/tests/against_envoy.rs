@@ -22,21 +22,9 @@ fn against_envoy(arguments: &[&str]) -> Output {
 }
 
 /// Resumes a response in its headers and lets them go on: Envoy sends them twice, which our host only tells.
-const TWICE: &str = r#"(module
-  (import "env" "proxy_continue_stream" (func $resume (param i32) (result i32)))
-  (memory (export "memory") 1)
-  (func (export "proxy_abi_version_0_2_1"))
-  (func (export "malloc") (param i32) (result i32) (i32.const 1024))
-  (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32) (drop (call $resume (i32.const 1))) (i32.const 0)))"#;
+const TWICE: &str = include_str!("../../filter-test/tests/against_envoy/twice.wat");
 
-const SCENARIOS: &str = r"
-request: {path: /}
-upstream: {body: x}
-matrix:
-  twice: {}
-  a clock: {world: {now: '2026-01-01T00:00:00Z'}}
-  by hand: {request: {properties: {connection.mtls: true}}}
-";
+const SCENARIOS: &str = include_str!("../../filter-test/tests/against_envoy/twice.yaml");
 
 #[test]
 fn the_examples_are_the_same_in_envoy() {

@@ -8,21 +8,9 @@ use std::time::Duration;
 use meshwright_filter_test::{CaseResult, Compile, EnvoyOptions, LogLevel, Scenario, human, load, load_module, read_module, run_against};
 
 /// Resumes a response in its headers and lets them go on: Envoy sends them twice, which our host only tells.
-const TWICE: &str = r#"(module
-  (import "env" "proxy_continue_stream" (func $resume (param i32) (result i32)))
-  (memory (export "memory") 1)
-  (func (export "proxy_abi_version_0_2_1"))
-  (func (export "malloc") (param i32) (result i32) (i32.const 1024))
-  (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32) (drop (call $resume (i32.const 1))) (i32.const 0)))"#;
+const TWICE: &str = include_str!("against_envoy/twice.wat");
 
-const SCENARIOS: &str = r"
-request: {path: /}
-upstream: {body: x}
-matrix:
-  twice: {}
-  a clock: {world: {now: '2026-01-01T00:00:00Z'}}
-  by hand: {request: {properties: {connection.mtls: true}}}
-";
+const SCENARIOS: &str = include_str!("against_envoy/twice.yaml");
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

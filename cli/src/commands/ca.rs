@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use anyhow::Context as _;
 use clap::Subcommand;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use meshwright_ca::{AuthorityOptions, Imported, KeyAlgorithm, NewRoot, Passphrase, Phase, TakenRoot};
 use serde_json::{Value, json};
 
@@ -99,8 +100,13 @@ pub(crate) struct Keys {
     #[arg(long, value_name = "FILE")]
     ca_passphrase_file: Option<PathBuf>,
     /// What new roots and intermediates are made with.
-    #[arg(long, value_name = "ALGORITHM", default_value = "p256", value_parser = KeyAlgorithm::NAMES)]
-    ca_key_algorithm: String,
+    #[arg(long, value_name = "ALGORITHM", default_value = "p256", value_parser = algorithm())]
+    ca_key_algorithm: KeyAlgorithm,
+}
+
+/// Only names of algorithms.
+fn algorithm() -> impl TypedValueParser<Value = KeyAlgorithm> {
+    PossibleValuesParser::new(KeyAlgorithm::NAMES).try_map(|name| KeyAlgorithm::named(&name).ok_or("no such algorithm"))
 }
 
 impl Keys {
@@ -115,8 +121,7 @@ impl Keys {
     }
 
     pub(crate) fn algorithm(&self) -> KeyAlgorithm {
-        // The parser takes only names of algorithms.
-        KeyAlgorithm::named(&self.ca_key_algorithm).unwrap_or_default()
+        self.ca_key_algorithm
     }
 
     fn options(&self) -> anyhow::Result<AuthorityOptions> {
