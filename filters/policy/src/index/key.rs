@@ -10,9 +10,9 @@ use crate::check::{Check, Test};
 use crate::matcher::text::TextMatch;
 use crate::rule::Rule;
 
-/// What of a request a key is about.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Attribute {
+/// What of a request a key is about: `N` is a header's name, `P` the path to a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum AttributeOf<N, P> {
     Path,
     Host,
     Method,
@@ -26,29 +26,13 @@ pub(crate) enum Attribute {
     Sni,
     Issuer,
     Subject,
-    Header(String),
-    Claim(Vec<String>),
+    Header(N),
+    Claim(P),
 }
 
-/// The same, borrowed: a rule has more keys than it is filed under.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum AttributeRef<'r> {
-    Path,
-    Host,
-    Method,
-    PeerName,
-    Namespace,
-    Account,
-    DirectIp,
-    RemoteIp,
-    DestinationIp,
-    DestinationPort,
-    Sni,
-    Issuer,
-    Subject,
-    Header(&'r str),
-    Claim(&'r [String]),
-}
+pub(crate) type Attribute = AttributeOf<String, Vec<String>>;
+/// Borrowed: a rule has more keys than it is filed under.
+pub(crate) type AttributeRef<'r> = AttributeOf<&'r str, &'r [String]>;
 
 impl From<AttributeRef<'_>> for Attribute {
     fn from(attribute: AttributeRef<'_>) -> Self {
