@@ -1,15 +1,12 @@
 //! The wire form of responses, written piece by piece as the transport takes it: encoded resources go in as they are, never decoded or encoded
 //! again per client, and a response takes no memory beyond the piece that is on its way, however large it is.
 
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 use sha2::{Digest as _, Sha256};
 use tonic::Status;
-use tonic::codec::{DecodeBuf, Decoder};
 
 use crate::session::{Protocol, Response};
 use crate::{Resource, lineage};
@@ -212,30 +209,12 @@ fn field_len(field: u32, content: usize) -> usize {
     key_len(field).saturating_add(varint).saturating_add(content)
 }
 
-/// Decodes requests with prost.
-#[derive(Debug)]
-pub(crate) struct RequestDecoder<Request>(PhantomData<fn() -> Request>);
-
-impl<Request> Default for RequestDecoder<Request> {
-    fn default() -> Self {
-        Self(PhantomData)
-    }
-}
-
-impl<Request: Message + Default> Decoder for RequestDecoder<Request> {
-    type Item = Request;
-    type Error = Status;
-
-    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Self::Error> {
-        Request::decode(source).map(Some).map_err(|error| Status::invalid_argument(format!("not a discovery request: {error}")))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryResponse, DiscoveryResponse};
+    use prost::Message as _;
 
     use super::*;
     use crate::session::{Action, DeltaRequest, Limits, Session, SotwRequest};

@@ -10,6 +10,7 @@ mod event;
 mod lineage;
 mod node;
 mod rate;
+mod requests;
 mod resource;
 mod resource_type;
 mod service;

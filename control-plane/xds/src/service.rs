@@ -6,16 +6,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 use http_body::Body;
 use tokio::sync::watch;
 use tonic::metadata::GRPC_CONTENT_TYPE;
 use tonic::server::NamedService;
 use tonic::service::Routes;
-use tonic::{Extensions, Status, Streaming};
+use tonic::{Extensions, Status};
 use tower::Service;
 
-use crate::codec::RequestDecoder;
+use crate::requests::Requests;
 use crate::stream::{self, Incoming, Serving};
 use crate::{Limits, Node, ResourceType, Snapshot, StreamEvent};
 
@@ -83,7 +84,7 @@ macro_rules! discovery_service {
         impl<S, B> Service<http::Request<B>> for $service<S>
         where
             S: SnapshotSource,
-            B: Body + Send + 'static,
+            B: Body<Data = Bytes> + Send + 'static,
             B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
         {
             type Response = http::Response<tonic::body::Body>;
@@ -165,11 +166,11 @@ async fn answer<S, M, B>(serving: Serving<S>, request: http::Request<B>) -> Resu
 where
     S: SnapshotSource,
     M: Incoming,
-    B: Body + Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
 {
     let (parts, body) = request.into_parts();
-    let requests = Streaming::new_request(RequestDecoder::<M>::default(), body, None, Some(serving.limits.request_bytes));
+    let requests = Requests::<M>::new(tonic::body::Body::new(body), serving.limits.request_bytes);
     let mut response = http::Response::new(tonic::body::Body::new(stream::start(serving, parts.extensions, requests)));
     response.headers_mut().insert(http::header::CONTENT_TYPE, GRPC_CONTENT_TYPE);
     Ok(response)

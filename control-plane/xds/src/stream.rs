@@ -5,11 +5,12 @@ use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use tonic::{Extensions, Status, Streaming};
+use tonic::{Extensions, Status};
 
 use crate::body::Answer;
 use crate::codec::Outgoing;
 use crate::rate::Rate;
+use crate::requests::Requests;
 use crate::service::SnapshotSource;
 use crate::session::{Action, DeltaRequest, Limits, Protocol, Refused, Session, SotwRequest};
 use crate::{Node, ResourceType, Snapshot, StreamEvent, StreamId, lineage};
@@ -105,7 +106,7 @@ pub(crate) struct Serving<S> {
 }
 
 /// A stream, which runs until either side ends it.
-pub(crate) fn start<S: SnapshotSource, M: Incoming>(serving: Serving<S>, peer: Extensions, requests: Streaming<M>) -> Answer {
+pub(crate) fn start<S: SnapshotSource, M: Incoming>(serving: Serving<S>, peer: Extensions, requests: Requests<M>) -> Answer {
     let (sender, responses) = mpsc::channel(PLACES);
     Answer::new(run(serving, peer, requests, sender), responses)
 }
@@ -113,7 +114,7 @@ pub(crate) fn start<S: SnapshotSource, M: Incoming>(serving: Serving<S>, peer: E
 async fn run<S: SnapshotSource, M: Incoming>(
     serving: Serving<S>,
     peer: Extensions,
-    mut requests: Streaming<M>,
+    mut requests: Requests<M>,
     responses: mpsc::Sender<Outgoing>,
 ) -> Result<(), Status> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
