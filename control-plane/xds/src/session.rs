@@ -50,7 +50,7 @@ impl Session {
         let last = self.snapshot.replace(Arc::clone(snapshot));
         for kind in ResourceType::ALL {
             let changes = last.as_ref().and_then(|last| snapshot.changes_since(last, kind));
-            self.subscription(kind).snapshot_changed(changes);
+            self.subscription(kind).snapshot_changed(changes.as_deref());
         }
         self.flush()
     }

@@ -167,9 +167,9 @@ impl Subscription {
     }
 
     /// Another snapshot is to be served; `changes` are the names in which it may differ from the one before, none when all may.
-    pub(super) fn snapshot_changed(&mut self, changes: Option<BTreeSet<Arc<str>>>) {
+    pub(super) fn snapshot_changed(&mut self, changes: Option<&[Arc<str>]>) {
         match (&mut self.open, changes) {
-            (Open::Names(names), Some(changes)) => names.extend(changes),
+            (Open::Names(names), Some(changes)) => names.extend(changes.iter().cloned()),
             (open, None) => *open = Open::All,
             (Open::All, Some(_)) => {}
         }
