@@ -135,7 +135,10 @@ async fn run<S: SnapshotSource, M: Incoming>(
     let mut half_closed = false;
     loop {
         if let Some(request) = next.take().and_then(|request| of_type(request, only)) {
-            tokio::time::sleep(rate.wait(began.elapsed())).await;
+            let wait = rate.wait(began.elapsed());
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
             if let Some(snapshot) = caught_up(&request, source.as_ref(), &node, &mut snapshots).await? {
                 connected.act(session.on_snapshot(&snapshot)).await?;
             }

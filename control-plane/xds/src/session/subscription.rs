@@ -212,11 +212,10 @@ impl Subscription {
 
     /// What refers to it has been sent: the client waits for it. A client that comes back may subscribe to it only afterwards, and say that it
     /// holds it.
-    pub(super) fn send_again(&mut self, name: &str) {
+    pub(super) fn send_again(&mut self, name: &Arc<str>) {
         if self.interest.contains(name) || !self.interest.is_requested() {
-            let name = Arc::from(name);
-            self.open.add(&name);
-            self.again.insert(name);
+            self.open.add(name);
+            self.again.insert(Arc::clone(name));
         }
     }
 
@@ -291,7 +290,7 @@ impl Subscription {
     }
 
     /// The next response, when there is something to say and nothing is in flight. It counts as held by the client from now on.
-    pub(super) fn take(&mut self, snapshot: &Snapshot, may_remove: bool, nonce: String) -> Option<Taken> {
+    pub(super) fn take(&mut self, snapshot: &Snapshot, may_remove: bool, nonce: u64) -> Option<Taken> {
         // Content that is not served any more may be served again: what was refused with it, or what refused it, may be another then.
         self.refused.retain(|name, version| snapshot.get(self.kind, name).is_some_and(|resource| *resource.version() == **version));
         if !self.interest.is_requested() || self.in_flight.is_some() {
@@ -311,7 +310,8 @@ impl Subscription {
             // Absence says nothing here, and there is no other way to say that something is gone.
             Protocol::StateOfTheWorld => (changed.clone(), Vec::new()),
         };
-        let response = (!resources.is_empty() || !removed.is_empty() || self.owes_answer).then(|| self.sent(resources, removed, nonce));
+        let response =
+            (!resources.is_empty() || !removed.is_empty() || self.owes_answer).then(|| self.sent(resources, removed, nonce.to_string()));
         // Whatever was due is sent: open is what may not be removed yet.
         self.open = Open::Names(self.gone(snapshot).cloned().collect());
         Some(Taken { response: response?, changed })
