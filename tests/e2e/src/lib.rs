@@ -1,5 +1,6 @@
 //! End-to-end tests: whole meshes of real processes and the real Envoy. The tests are in `tests/`; here is what they share.
 
+pub mod asking;
 pub mod authorizer;
 pub mod cases;
 pub mod chaos;
