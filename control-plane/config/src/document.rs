@@ -71,6 +71,13 @@ impl Document {
         &self.content
     }
 
+    /// Why it would be no good to replace what is in force by it at `now`: a certificate that has ended, or has not begun.
+    #[must_use]
+    pub fn untimely(&self, now: OffsetDateTime) -> Option<DocumentError> {
+        let Content::Secret(credential) = &self.content else { return None };
+        credential.untimely(now).map(|(field, why)| self.error(field, why))
+    }
+
     /// An error of this document, at the field `path`.
     pub(crate) fn error(&self, path: &str, message: impl Into<String>) -> DocumentError {
         let report = Report::default();

@@ -28,7 +28,7 @@ mod topology;
 
 pub use enforcement::{Enforcements, RuleOnPort};
 pub use report::RuleStatus;
-pub use routing::GatewayRoute;
+pub use routing::{GatewayRoute, PassthroughRoute};
 pub use topology::{Endpoint, InboundPort};
 
 /// What holds for the mesh. Each list is in the order of the documents' keys.

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use meshwright_config::{Host, MtlsMode, State, parse_file};
+use meshwright_config::{Host, MtlsMode, ServerCertificate, State, parse_file};
 
 fn bookshop() -> State {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/bookshop");
@@ -48,7 +48,8 @@ fn bookshop_is_right() {
     let served = state.gateways_for(gateway);
     let [edge] = served.as_slice() else { panic!("one gateway") };
     let [server] = edge.servers() else { panic!("one server") };
-    assert!(state.credential("bookshop", server.credential_name().unwrap()).is_some());
+    let ServerCertificate::Secret(name) = server.termination().unwrap().certificate() else { panic!("a Secret") };
+    assert!(state.credential("bookshop", name).is_some());
     assert_eq!(state.gateway_routes(edge, server).len(), 1);
     let catalog = Host::parse("catalog.bookshop.mesh").unwrap();
     let route = state.virtual_service_for(&catalog).unwrap().http().first().unwrap();

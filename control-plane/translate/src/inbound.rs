@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use meshwright_config::{Address, MtlsMode, Protocol};
+use meshwright_config::{Address, MtlsMode, PolicyPort, Protocol};
 use meshwright_envoy_config::cluster::{Cluster, Discovery, HttpOptions, HttpVersion};
 use meshwright_envoy_config::endpoint::{Endpoint, EndpointLocality, load_assignment};
 use meshwright_envoy_config::ext_authz::ExtAuthz;
-use meshwright_envoy_config::filter;
+use meshwright_envoy_config::filter::{self, Peers};
 use meshwright_envoy_config::hcm::{HttpConnectionManager, Position, Routes};
 use meshwright_envoy_config::listener::{ChainMatch, Direction, FilterChain, Inspection, Listener};
 use meshwright_envoy_config::names::MESH_ALPN;
@@ -144,7 +144,7 @@ fn http_filters(view: &View<'_>, plugins: &Plugins, port: u16, host: Option<&str
     let name = format!("inbound|http|{port}");
     let every = VirtualHost { name: name.clone(), domains: vec!["*".to_owned()], routes: vec![route], https_only: false };
     let access_log = vec![plugins.access_log(wire::Direction::Inbound, wire::Protocol::Http, host)?];
-    Ok(policed(view, |filters| HttpConnectionManager {
+    Ok(policed(view, Peers::OfMesh, |filters| HttpConnectionManager {
         stat_prefix: format!("inbound_{port}"),
         position: Position::Inbound,
         path_normalization: path_normalization(view),
@@ -155,33 +155,39 @@ fn http_filters(view: &View<'_>, plugins: &Plugins, port: u16, host: Option<&str
 }
 
 fn tcp_filters(view: &View<'_>, plugins: &Plugins, port: u16, host: Option<&str>) -> Result<Vec<Filter>, TranslateError> {
-    let authorizers = authorizers::of_connections(view, view.state.policy_port(view.workload, port, false));
     let proxy = TcpProxy {
         stat_prefix: format!("inbound_{port}"),
         clusters: vec![(names::inbound_cluster(port), 1)],
         access_log: vec![plugins.access_log(wire::Direction::Inbound, wire::Protocol::Tcp, host)?],
-        // Authorizers are asked at the client's first bytes: until then the app must not speak either.
-        connect: if authorizers.is_empty() { Connect::AfterHandshake } else { Connect::AfterFirstData },
+        connect: Connect::AfterHandshake,
     };
+    Ok(policed_connections(view, view.state.policy_port(view.workload, port, false), Peers::OfMesh, proxy))
+}
+
+/// The filters of every listener that decides about connections.
+pub(crate) fn policed_connections(view: &View<'_>, port: PolicyPort, peers: Peers, proxy: TcpProxy) -> Vec<Filter> {
+    let authorizers = authorizers::of_connections(view, port);
+    // Authorizers are asked at the client's first bytes: until then the app must not speak either.
+    let connect = if authorizers.is_empty() { Connect::AfterHandshake } else { Connect::AfterFirstData };
     let mut filters =
-        vec![filter::set_peer_state_of_connection(&authorizers::names(&authorizers)), filter::discovered_network(names::TCP_POLICY)];
+        vec![filter::set_peer_state_of_connection(peers, &authorizers::names(&authorizers)), filter::discovered_network(names::TCP_POLICY)];
     filters.extend(authorizers.iter().flat_map(ExtAuthz::network_filters));
-    filters.push(proxy.build());
-    Ok(filters)
+    filters.push(TcpProxy { connect, ..proxy }.build());
+    filters
 }
 
 /// The filters of every listener that decides about requests; `manager` is given those of HTTP. External authorizers come last: they may
 /// believe what the policy filter has verified, and are not asked about what it denies.
-pub(crate) fn policed(view: &View<'_>, manager: impl FnOnce(Vec<HttpFilter>) -> HttpConnectionManager) -> Vec<Filter> {
+pub(crate) fn policed(view: &View<'_>, peers: Peers, manager: impl FnOnce(Vec<HttpFilter>) -> HttpConnectionManager) -> Vec<Filter> {
     let authorizers = authorizers::of_requests(view);
     let names_of_authorizers = authorizers::names(&authorizers);
     let mut of_connections = Vec::new();
     let mut of_requests = Vec::new();
     // Who the peer is does not change from request to request, and costs as much as a tenth of one to write down.
     if view.metadata.is_told_of_handshakes() {
-        of_connections.push(filter::set_peer_state_of_connection(&names_of_authorizers));
+        of_connections.push(filter::set_peer_state_of_connection(peers, &names_of_authorizers));
     } else {
-        of_requests.push(filter::set_peer_state(&names_of_authorizers));
+        of_requests.push(filter::set_peer_state(peers, &names_of_authorizers));
     }
     of_requests.push(filter::discovered_http(names::HTTP_POLICY));
     of_requests.extend(authorizers.iter().map(ExtAuthz::http_filter));
