@@ -25,6 +25,7 @@ mod report;
 mod routing;
 mod scoping;
 mod topology;
+mod warnings;
 
 pub use enforcement::{Enforcements, RuleOnPort};
 pub use report::RuleStatus;

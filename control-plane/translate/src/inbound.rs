@@ -83,7 +83,7 @@ fn add_listener(
     let filters = if http { http_filters(view, plugins, port, host)? } else { tcp_filters(view, plugins, port, host)? };
     let policy = if http { names::HTTP_POLICY } else { names::TCP_POLICY };
     let mut dependencies = Dependencies::from([(ResourceType::ExtensionConfig, policy.to_owned())]);
-    if mode != MtlsMode::Disable {
+    if http || mode != MtlsMode::Disable {
         dependencies.insert(needs_trust_bundle());
     }
     let listener = Listener {
@@ -91,9 +91,9 @@ fn add_listener(
         address: SocketAddr::new(bind_address(view)?, port),
         direction: Direction::Inbound,
         inspection: match (mode, http) {
-            (MtlsMode::Disable, _) => Inspection::None,
+            (MtlsMode::Disable, false) => Inspection::None,
             (MtlsMode::Permissive, false) => Inspection::TlsOrSilent(SILENCE),
-            (MtlsMode::Permissive, true) | (MtlsMode::Strict, _) => Inspection::Tls,
+            (MtlsMode::Disable | MtlsMode::Permissive, true) | (MtlsMode::Strict, _) => Inspection::Tls,
         },
         filter_chains: chains(view, mode, http, &filters),
     };
@@ -122,6 +122,11 @@ fn chains(view: &View<'_>, mode: MtlsMode, http: bool, filters: &[Filter]) -> Ve
     let mutual = |matches| FilterChain { transport_socket: Some(tls::downstream_mutual(&peers, alpn)), ..chain("mutual-tls", matches) };
     match mode {
         MtlsMode::Strict => vec![mutual(ChainMatch::Tls)],
+        // A caller that has not heard of the mode yet, or has heard of the next one already, comes with mutual TLS and is not refused. Other
+        // ports cannot have this: to look for TLS is to wait for the client, and there the server may speak first.
+        MtlsMode::Disable if http => {
+            vec![mutual(ChainMatch::TlsWithAlpn(MESH_ALPN.to_owned())), chain("plaintext", ChainMatch::Any)]
+        }
         MtlsMode::Disable => vec![chain("plaintext", ChainMatch::Any)],
         MtlsMode::Permissive => {
             let mut chains = vec![mutual(ChainMatch::TlsWithAlpn(MESH_ALPN.to_owned())), chain("plaintext", ChainMatch::Plaintext)];

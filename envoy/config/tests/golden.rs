@@ -18,7 +18,7 @@ use meshwright_envoy_config::hcm::{HttpConnectionManager, PathNormalization, Pos
 use meshwright_envoy_config::listener::{ChainMatch, Direction, FilterChain, Inspection, Listener};
 use meshwright_envoy_config::route::route_configuration;
 use meshwright_envoy_config::tcp::{Connect, TcpProxy};
-use meshwright_envoy_config::tls::{self, Roots, San, UpstreamSimple};
+use meshwright_envoy_config::tls::{self, Clients, Edge, Roots, San, UpstreamSimple, Version};
 use meshwright_envoy_config::wasm::{Plugin, Role};
 use meshwright_envoy_config::{Admin, BootstrapParams, ControlPlaneAddress, NodeMetadata, bootstrap, filter, names, secret};
 use prost::{Message, Name};

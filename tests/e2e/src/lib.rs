@@ -2,8 +2,11 @@
 
 pub mod authorizer;
 pub mod cases;
+pub mod certificates;
 pub mod chaos;
+pub mod edge;
 pub mod pair;
+pub mod stats;
 
 use std::path::Path;
 use std::time::Duration;

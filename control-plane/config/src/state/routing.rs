@@ -90,12 +90,13 @@ impl State {
         self.gateways.iter().filter(|gateway| is_subset(gateway.selector(), workload.labels())).collect()
     }
 
-    /// What a server of a gateway routes, most specific host first.
+    /// What a server of a gateway routes, most specific host first: by requests, or by TLS where that passes through.
     #[must_use]
     pub fn gateway_routes(&self, gateway: &Gateway, server: &GatewayServer) -> Vec<GatewayRoute<'_>> {
         let own = GatewayRef::Gateway { namespace: gateway.key().namespace().to_owned(), name: gateway.key().name().to_owned() };
+        let has_routes = |rule: &&VirtualService| if server.passes_through() { !rule.tls().is_empty() } else { !rule.http().is_empty() };
         let mut routes = Vec::new();
-        for virtual_service in self.virtual_services.iter().filter(|rule| rule.gateways().contains(&own)) {
+        for virtual_service in self.virtual_services.iter().filter(|rule| rule.gateways().contains(&own)).filter(has_routes) {
             for host in virtual_service.hosts() {
                 let takes = |taken: &&GatewayHost| may_route(taken, gateway, virtual_service) && taken.host().overlaps(host);
                 for taken in server.hosts().iter().filter(takes) {

@@ -32,7 +32,7 @@ pub(super) fn virtual_hosts(
     for server in servers {
         for route in view.state.gateway_routes(server.gateway, server.server) {
             let service = route.virtual_service();
-            if !service.http().is_empty() && !is_of_another(route.host(), &own, &others) {
+            if !is_of_another(route.host(), &own, &others) {
                 by_host.entry(route.host().to_string()).or_default().insert(service.key().to_string(), service);
             }
         }
