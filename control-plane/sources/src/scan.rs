@@ -131,6 +131,11 @@ impl Saved {
         Self { files: times.filter(|(_, time)| (last_look..=seen).contains(time)).collect(), seen }
     }
 
+    /// When the directory was looked at.
+    pub(crate) fn seen(&self) -> SystemTime {
+        self.seen
+    }
+
     pub(crate) fn of(&self, file: &str) -> SystemTime {
         self.files.get(file).copied().unwrap_or(self.seen)
     }

@@ -3,8 +3,11 @@
 pub mod asking;
 pub mod authorizer;
 pub mod cases;
+pub mod certificates;
 pub mod chaos;
+pub mod edge;
 pub mod pair;
+pub mod stats;
 
 use std::path::Path;
 use std::time::Duration;
