@@ -29,6 +29,7 @@ mod signals;
 mod state_dir;
 mod supervise;
 mod unknown_keys;
+mod workload_api;
 
 pub use held::held_secrets;
 pub use options::{
@@ -36,3 +37,4 @@ pub use options::{
 };
 pub use run::{Ended, run};
 pub use signals::Signals;
+pub use workload_api::WorkloadApiOptions;

@@ -12,6 +12,7 @@ use crate::signals::Signals;
 use crate::state_dir::{StateDir, write_atomically};
 use crate::supervise::{Tasks, supervise};
 use crate::unknown_keys::{UnknownKey, UnknownKeys};
+use crate::workload_api::{self, Feed};
 use crate::{identity, ports, unknown_keys};
 
 /// How a sidecar ended when nothing went wrong.
@@ -63,8 +64,13 @@ async fn prepare(
     unknown_keys: mpsc::Receiver<UnknownKey>,
     tasks: &mut Tasks,
 ) -> anyhow::Result<()> {
+    let feed = Feed::new();
+    if let Some(workload_api) = &options.workload_api {
+        tasks.spawn(workload_api::serve(workload_api, &feed).await?);
+    }
     let kept = options.keep_identity.then(|| state.identity());
     let credentials = Arc::new(identity::obtain(options, kept.as_deref()).await?);
+    feed.publish(&credentials)?;
     let (module_sha256, _path) = identity::module(options, &credentials, state.modules()).await?;
     let metadata = node_metadata(options, &state.modules(), module_sha256, binary.version.to_string())?;
     let bootstrap = bootstrap(&BootstrapParams {
@@ -87,6 +93,7 @@ async fn prepare(
         if let Some(path) = &kept {
             identity::keep(path, renewed);
         }
+        feed.publish(renewed)?;
         secrets.publish(renewed)
     }));
     Ok(())

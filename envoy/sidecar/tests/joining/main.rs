@@ -44,6 +44,7 @@ fn options(control_plane: &ControlPlane, state_dir: &Path) -> SidecarOptions {
         envoy_log_level: "info".to_owned(),
         startup_timeout: LONG,
         drain_timeout: Duration::from_secs(5),
+        workload_api: None,
         command: Vec::new(),
     }
 }
