@@ -96,6 +96,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn it_finds_the_workload_api() {
+        let options = WorkloadApiOptions { socket: "/run/orders/workload.sock".into(), uids: Vec::new() };
+        let script = "test \"$SPIFFE_ENDPOINT_SOCKET\" = unix:///run/orders/workload.sock";
+        let mut app = App::start(&["sh".into(), "-c".into(), script.into()], Some(&options)).unwrap();
+        assert_eq!(app.ended().await.unwrap(), 0);
+    }
+
+    #[tokio::test]
     async fn the_signal_is_passed_on() {
         let folder = tempfile::tempdir().unwrap();
         let ready = folder.path().join("ready");

@@ -166,11 +166,16 @@ pub(crate) async fn keep_renewed(
     loop {
         // From now, not from `notBefore`, which lies in the past to allow for clocks that differ.
         let life = Life { from: SystemTime::now(), until: current.not_after() };
-        sleep_until(life.renew_at(RandomState::new().hash_one(()))).await;
+        sleep_until(life.renew_at(random())).await;
         current = Arc::new(renew(&options, &current, life).await);
         publish(&current)?;
         tracing::info!(valid_for = ?current.not_after().duration_since(SystemTime::now()).unwrap_or_default(), "certificate renewed");
     }
+}
+
+/// Each process, and each call, another.
+pub(crate) fn random() -> u64 {
+    RandomState::new().hash_one(())
 }
 
 async fn renew(options: &SidecarOptions, current: &Credentials, life: Life) -> Credentials {

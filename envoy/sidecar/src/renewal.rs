@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 /// Shares of a certificate's life, in thousandths.
-const HALF: u32 = 500;
-const JITTER: u32 = 50;
+const EARLIEST: u32 = 450;
+const LATEST: u32 = 550;
 const WHOLE: u32 = 1000;
 
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -29,10 +29,14 @@ pub(crate) enum Urgency {
 }
 
 impl Life {
-    /// Half of the life, give or take a tenth of that, so that certificates that were made together are not renewed together.
+    /// Half of the life, give or take a tenth of that, so that certificates that were made together are not renewed together. Any moment of
+    /// that time is as likely as another: with steps, thousands of them would be renewed at the same one.
     pub(crate) fn renew_at(&self, random: u64) -> SystemTime {
-        let jitter = u32::try_from(random % u64::from(2 * JITTER + 1)).unwrap_or(JITTER);
-        self.at(HALF - JITTER + jitter)
+        let (from, until) = (self.at(EARLIEST), self.at(LATEST));
+        let window = until.duration_since(from).unwrap_or_default().as_nanos();
+        let offset = (window >> 32).saturating_mul(u128::from(random)) >> 32;
+        let offset = offset.saturating_add(((window & 0xffff_ffff) * u128::from(random)) >> 64);
+        from + Duration::from_nanos(u64::try_from(offset).unwrap_or(u64::MAX))
     }
 
     /// How long to wait after `failures` failures in a row: twice as long each time, and often enough to have ten tries left.
@@ -73,11 +77,35 @@ mod tests {
 
     #[test]
     fn renewal_is_at_half_of_the_life_give_or_take_a_tenth() {
-        let times: Vec<SystemTime> = (0..1000).map(|random| life().renew_at(random)).collect();
-        assert_eq!(times.iter().min(), Some(&second(LIFE * 45 / 100)));
-        assert_eq!(times.iter().max(), Some(&second(LIFE * 55 / 100)));
-        assert_eq!(life().renew_at(50), second(LIFE / 2));
-        assert_eq!(life().renew_at(u64::MAX), life().renew_at(u64::MAX % 101));
+        assert_eq!(life().renew_at(0), second(LIFE * 45 / 100));
+        assert_eq!(life().renew_at(1 << 63), second(LIFE / 2));
+        let last = life().renew_at(u64::MAX);
+        assert!(last <= second(LIFE * 55 / 100) && last > second(LIFE * 55 / 100 - 1), "{last:?}");
+        let decades = Life { until: second(30 * 365 * 86_400), ..life() };
+        assert_eq!(decades.renew_at(1 << 63), second(15 * 365 * 86_400));
+    }
+
+    /// By the Kolmogorov-Smirnov distance from an even spread, and by the busiest minute.
+    #[test]
+    fn ten_thousand_certificates_of_one_moment_are_renewed_evenly() {
+        const COUNT: u64 = 10_000;
+        let window = LIFE / 10;
+        let mut offsets: Vec<Duration> =
+            (0..COUNT).map(|_| life().renew_at(crate::identity::random()).duration_since(second(LIFE * 45 / 100)).unwrap()).collect();
+        offsets.sort_unstable();
+        let distance = |(rank, offset): (usize, &Duration)| {
+            let share = offset.as_secs_f64() / Duration::from_secs(window).as_secs_f64();
+            (share - f64::from(u32::try_from(rank).unwrap()) / 10_000.0).abs()
+        };
+        let worst = offsets.iter().enumerate().map(distance).fold(0.0, f64::max);
+        // Exceeded once in a hundred million runs: sqrt(ln(2e8) / 2 / 10000).
+        assert!(worst < 0.031, "{worst}");
+        let mut minutes = vec![0_u64; usize::try_from(window / 60 + 1).unwrap()];
+        for offset in offsets {
+            *minutes.get_mut(usize::try_from(offset.as_secs() / 60).unwrap()).unwrap() += 1;
+        }
+        let mean = COUNT * 60 / window;
+        assert!(minutes.iter().all(|&count| count < 3 * mean), "{minutes:?}");
     }
 
     #[test]

@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use meshwright_envoy_config::{Admin, BootstrapParams, ControlPlaneAddress, bootstrap, names};
+use meshwright_envoy_config::{self as envoy_config, BootstrapParams, ControlPlaneAddress, bootstrap, names};
 use tokio::sync::{mpsc, watch};
 
+use crate::admin::Admin;
 use crate::envoy_binary::{self, EnvoyBinary};
 use crate::metadata::{node_metadata, utf8};
 use crate::options::SidecarOptions;
@@ -67,6 +68,7 @@ async fn prepare(
     let feed = Feed::new();
     if let Some(workload_api) = &options.workload_api {
         tasks.spawn(workload_api::serve(workload_api, &feed).await?);
+        tasks.spawn(workload_api::follow(Admin::new(state.admin_socket()), feed.clone()));
     }
     let kept = options.keep_identity.then(|| state.identity());
     let credentials = Arc::new(identity::obtain(options, kept.as_deref()).await?);
@@ -79,7 +81,7 @@ async fn prepare(
         control_plane: ControlPlaneAddress { host: options.control_plane.host().to_owned(), port: options.control_plane.port() },
         control_plane_identity: credentials.control_plane_identity().clone(),
         sds_socket: utf8(&state.sds_socket())?,
-        admin: Admin::UnixSocket(utf8(&state.admin_socket())?),
+        admin: envoy_config::Admin::UnixSocket(utf8(&state.admin_socket())?),
     });
     let path = state.bootstrap();
     write_atomically(&path, format!("{bootstrap:#}\n").as_bytes()).with_context(|| format!("`{}` cannot be written", path.display()))?;

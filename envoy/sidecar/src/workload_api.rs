@@ -4,6 +4,7 @@
 //! Who is served is decided by the socket's folder and by the user that connects; nothing is read from the app but that it asks. Tokens
 //! (JWT-SVIDs) are not issued in this mesh, and calls for them say so.
 
+mod bundles;
 mod callers;
 mod connections;
 mod feed;
@@ -16,6 +17,7 @@ use anyhow::Context as _;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 
+pub(crate) use self::bundles::follow;
 use self::callers::Callers;
 pub(crate) use self::feed::Feed;
 use self::proto::spiffe_workload_api_server::SpiffeWorkloadApiServer;

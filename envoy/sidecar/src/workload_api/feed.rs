@@ -1,28 +1,26 @@
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::Context as _;
 use meshwright_ca::client::Credentials;
 use meshwright_identity::TrustDomain;
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject as _;
 use tokio::sync::watch;
 use tonic::Status;
 
+use super::bundles::{Bundles, choose, der};
 use super::proto::{X509BundlesResponse, X509svid, X509svidResponse};
-
-/// Whom to believe: roots by trust domain, DER, one after the other. They are never merged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Bundles {
-    pub(crate) own: Vec<u8>,
-    pub(crate) federated: BTreeMap<TrustDomain, Vec<u8>>,
-}
 
 /// What the app can be told now.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
     credentials: Arc<Credentials>,
+    /// What came with this certificate.
+    with: Arc<Bundles>,
+    /// What came with the one before.
+    before: Arc<Bundles>,
+    /// What Envoy holds.
+    held: Vec<Arc<Bundles>>,
+    /// Of all these, what is told.
     bundles: Arc<Bundles>,
 }
 
@@ -38,10 +36,33 @@ impl Feed {
     }
 
     pub(crate) fn publish(&self, credentials: &Arc<Credentials>) -> anyhow::Result<()> {
-        let own = der(credentials.trust_bundle_pem()).context("the trust bundle")?;
-        let bundles = Arc::new(Bundles { own, federated: BTreeMap::new() });
-        self.known.send_replace(Some(Known { credentials: Arc::clone(credentials), bundles }));
+        let with = Arc::new(Bundles::of(credentials.trust_bundle_pem()).context("the trust bundle")?);
+        self.known.send_modify(|known| {
+            let (before, held) = match known.take() {
+                Some(known) => (known.with, known.held),
+                None => (Arc::clone(&with), Vec::new()),
+            };
+            let bundles = choose(&with, &before, &held);
+            *known = Some(Known { credentials: Arc::clone(credentials), with, before, held, bundles });
+        });
         Ok(())
+    }
+
+    /// What Envoy holds now.
+    pub(super) fn held(&self, held: Vec<Arc<Bundles>>) {
+        self.known.send_if_modified(|known| {
+            let Some(known) = known else { return false };
+            known.held = held;
+            let bundles = choose(&known.with, &known.before, &known.held);
+            let changed = known.bundles != bundles;
+            known.bundles = bundles;
+            changed
+        });
+    }
+
+    /// Whose bundle is the own one; none, until the workload has a certificate.
+    pub(super) fn trust_domain(&self) -> Option<TrustDomain> {
+        self.known.borrow().as_ref().map(|known| known.credentials.trust_domain().clone())
     }
 
     pub(super) fn subscribe(&self) -> watch::Receiver<Option<Known>> {
@@ -83,14 +104,4 @@ impl Known {
 
 fn named((trust_domain, bundle): (&TrustDomain, &Vec<u8>)) -> (String, Vec<u8>) {
     (format!("spiffe://{trust_domain}"), bundle.clone())
-}
-
-/// The certificates of a PEM text, one after the other.
-fn der(pem: &str) -> anyhow::Result<Vec<u8>> {
-    let mut all = Vec::new();
-    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-        all.extend_from_slice(&certificate.context("a certificate is not one")?);
-    }
-    anyhow::ensure!(!all.is_empty(), "there is no certificate");
-    Ok(all)
 }

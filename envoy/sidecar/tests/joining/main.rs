@@ -2,6 +2,7 @@
 //! Whole sidecars with the real Envoy, against a control plane that serves real certificates and one listener.
 
 mod control_plane;
+mod workload_api;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
