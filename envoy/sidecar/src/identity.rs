@@ -172,6 +172,11 @@ pub(crate) async fn keep_renewed(
     }
 }
 
+/// Each process, and each call, another.
+pub(crate) fn random() -> u64 {
+    RandomState::new().hash_one(())
+}
+
 async fn renew(options: &SidecarOptions, current: &Credentials, life: Life) -> Credentials {
     let address = options.control_plane.to_string();
     let ask = || async {
@@ -191,7 +196,7 @@ async fn rejoin(options: &SidecarOptions, address: &str) -> anyhow::Result<Crede
     Ok(joined)
 }
 
-async fn sleep_until(time: SystemTime) {
+pub(crate) async fn sleep_until(time: SystemTime) {
     while let Ok(left) = time.duration_since(SystemTime::now())
         && !left.is_zero()
     {
