@@ -3,6 +3,7 @@
 pub mod authorizer;
 pub mod cases;
 pub mod chaos;
+pub mod load;
 pub mod pair;
 
 use std::path::Path;
