@@ -65,17 +65,19 @@ fn built_in(state: &mut State, name: &str, argument: &[u8]) -> Result<Vec<u8>, S
         Builtin::Compress => foreign::compress(argument),
         Builtin::Uncompress => foreign::uncompress(argument, state.settings.limits.memory),
         Builtin::DeclareProperty => {
-            let (name, readonly) = foreign::property_argument(argument)?;
+            let (name, declared) = foreign::property_argument(argument)?;
             let context = state.context();
             match state.declared_properties.entry(context).or_default().entry(name.into_bytes()) {
                 Entry::Vacant(entry) => {
-                    entry.insert(readonly);
+                    entry.insert(declared);
                     Ok(Vec::new())
                 }
                 // The first declaration stays.
                 Entry::Occupied(_) => Err(Status::BadArgument),
             }
         }
-        Builtin::NotBuilt => Err(Status::Unimplemented),
+        Builtin::ExprCreate => foreign::create(state, argument),
+        Builtin::ExprEvaluate => foreign::evaluate(state, argument),
+        Builtin::ExprDelete => foreign::delete(state, argument),
     }
 }
