@@ -1,6 +1,6 @@
 //! The resolver of names that a filter asks with `envoy_resolve_dns`: what a test says it answers, and the form in which the filter gets it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::abi::length;
@@ -46,6 +46,15 @@ impl Dns {
     pub const fn after(mut self, latency: Duration) -> Self {
         self.latency = latency;
         self
+    }
+
+    /// What is known without asking: addresses, the machine itself, and what cannot be a name.
+    pub(crate) fn without_a_server(name: &str) -> Option<Self> {
+        if name == "localhost" {
+            return Some(Self::addresses([IpAddr::V6(Ipv6Addr::LOCALHOST)]));
+        }
+        let is_name = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+        name.parse().map(|address| Self::addresses([address])).ok().or((!is_name).then_some(Self::failure()))
     }
 
     /// The number of addresses, a time to live in seconds for each, then the addresses, with a port of 0, each with a zero byte behind it.

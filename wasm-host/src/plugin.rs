@@ -130,7 +130,7 @@ impl Plugin {
         self
     }
 
-    /// What the resolver answers to a name. Addresses are known by themselves; any other name has no answer.
+    /// What the resolver answers to a name. Addresses and `localhost` are known by themselves; any other name has no answer.
     #[must_use]
     pub fn dns(mut self, name: impl Into<String>, answer: Dns) -> Self {
         self.settings.dns.insert(name.into(), answer);

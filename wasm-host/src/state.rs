@@ -52,7 +52,7 @@ pub(crate) struct State {
     pub(crate) metrics: Metrics,
     pub(crate) calls: Calls,
     pub(crate) grpc: GrpcCalls,
-    /// How many names were asked for.
+    /// The last token of a name that was asked for. There is no first.
     pub(crate) dns_tokens: u32,
     /// By `declare_property`, for each context. Only what roots declare has an effect.
     pub(crate) declared_properties: BTreeMap<u32, BTreeMap<Vec<u8>, Declared>>,
@@ -100,7 +100,7 @@ impl State {
             metrics: Metrics::default(),
             calls: Calls::default(),
             grpc: GrpcCalls::default(),
-            dns_tokens: 0,
+            dns_tokens: 1,
             declared_properties: BTreeMap::new(),
             expressions: BTreeMap::new(),
             recorder: Recorder::default(),

@@ -124,7 +124,8 @@ fn rfc2253(name: &X509Name<'_>) -> String {
 
 fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
     let oid = attribute.attr_type();
-    let kind = x509_parser::objects::oid2abbrev(oid, x509_parser::objects::oid_registry()).map_or_else(|_| oid.to_id_string(), str::to_owned);
+    let kind =
+        x509_parser::objects::oid2abbrev(oid, x509_parser::objects::oid_registry()).map_or_else(|_| oid.to_id_string(), str::to_owned);
     format!("{kind}={}", attribute.as_str().map(escaped).unwrap_or_default())
 }
 

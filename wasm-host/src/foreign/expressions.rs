@@ -1,15 +1,17 @@
 //! `expr_create`, `expr_evaluate`, `expr_delete`: expressions in CEL about the attributes of the current context, kept for each root by token.
 
 mod attributes;
+mod functions;
 mod parse;
 mod value;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
+use cel::Context;
+use cel::common::types::Kind;
 use cel::parser::Expression;
-use cel::{Context, Env};
 
 use crate::abi::Status;
 use crate::state::State;
@@ -19,8 +21,6 @@ use attributes::Activation;
 const MOST_ITERATIONS: u32 = 10_000;
 /// Parser and evaluator recurse, in more of the stack than a guest's caller may have left.
 const STACK: usize = 64 << 20;
-
-static FUNCTIONS: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib().with_optional_support(false)));
 
 /// The expressions of one root.
 #[derive(Debug, Default)]
@@ -77,9 +77,12 @@ fn of_root(state: &mut State) -> &mut Expressions {
 
 fn resolve(state: &State, expression: &Expression) -> Result<Vec<u8>, Status> {
     let activation = Activation::new(state, MOST_ITERATIONS);
-    let mut context = Context::with_env(Arc::clone(&FUNCTIONS));
+    let mut context = Context::with_env(functions::all());
     context.set_variable_resolver(&activation);
     let value = cel::Value::resolve_val(expression, &context).map_err(|_| Status::InternalFailure)?;
+    if value.get_type().kind() == Kind::Type {
+        return Err(Status::SerializationFailure);
+    }
     let value = cel::Value::try_from(value.as_ref()).map_err(|_| Status::SerializationFailure)?;
     value::from_cel(&value)?.encode()
 }

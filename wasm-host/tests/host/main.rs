@@ -10,6 +10,7 @@ mod capabilities;
 mod chain;
 mod cost;
 mod documentation;
+mod expressions;
 mod failure;
 mod floods;
 mod fuzz;

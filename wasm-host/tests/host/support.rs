@@ -123,4 +123,5 @@ pub(crate) const OK: u32 = Status::Ok.code();
 pub(crate) const NOT_FOUND: u32 = Status::NotFound.code();
 pub(crate) const BAD_ARGUMENT: u32 = Status::BadArgument.code();
 pub(crate) const INVALID_MEMORY_ACCESS: u32 = Status::InvalidMemoryAccess.code();
+pub(crate) const INTERNAL_FAILURE: u32 = Status::InternalFailure.code();
 pub(crate) const UNIMPLEMENTED: u32 = Status::Unimplemented.code();

@@ -17,8 +17,8 @@ use crate::state::State;
 use crate::value::Value;
 
 /// Trees that are there only in a stream.
-const OF_STREAM: [&str; 8] =
-    ["request", "response", "connection", "upstream", "source", "destination", "filter_state", "upstream_filter_state"];
+const OF_STREAM: [&str; 9] =
+    ["request", "response", "connection", "upstream", "source", "destination", "metadata", "filter_state", "upstream_filter_state"];
 
 /// What the names of an expression are.
 pub(super) struct Activation<'a> {
@@ -118,12 +118,9 @@ impl<'a> Tree<'a> {
             ("request", "time", Value::Integer(number)) => timestamp(number),
             ("request", "duration", Value::Integer(number))
             | ("response", "backend_latency", Value::Integer(number))
-            | ("upstream", "cx_pool_ready_duration", Value::Integer(number)) => {
-                cel::Value::Duration(chrono::Duration::nanoseconds(number))
-            }
-            ("connection", "id", Value::Integer(number)) | ("upstream", "request_attempt_count" | "num_endpoints", Value::Integer(number)) => {
-                cel::Value::UInt(number.cast_unsigned())
-            }
+            | ("upstream", "cx_pool_ready_duration", Value::Integer(number)) => cel::Value::Duration(chrono::Duration::nanoseconds(number)),
+            ("connection", "id", Value::Integer(number))
+            | ("upstream", "request_attempt_count" | "num_endpoints", Value::Integer(number)) => cel::Value::UInt(number.cast_unsigned()),
             ("filter_state" | "upstream_filter_state", _, Value::Bytes(bytes)) => {
                 set_by_guest(self.state, key.strip_prefix("wasm.").unwrap_or_default(), bytes)
             }
@@ -173,6 +170,15 @@ impl Val for Tree<'_> {
 
     fn as_sizer(&self) -> Option<&dyn Sizer> {
         Some(self)
+    }
+
+    /// By what can be listed, which is nothing of most.
+    fn equals(&self, other: &dyn Val) -> bool {
+        let same = |name: &CelString<'static>| {
+            let theirs = other.as_indexer().and_then(|other| other.get(name).ok());
+            self.member(name).zip(theirs).is_some_and(|(mine, theirs)| mine.equals(theirs.as_ref()))
+        };
+        *other.get_type() == MAP_TYPE && other.as_sizer().map(Sizer::size) == Some(self.size()) && self.names.iter().all(same)
     }
 
     fn clone_as_boxed<'v>(&self) -> Box<dyn Val + 'v>

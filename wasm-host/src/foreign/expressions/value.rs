@@ -42,15 +42,20 @@ pub(super) fn from_cel(value: &cel::Value) -> Result<Value, Status> {
         cel::Value::Bool(value) => Value::Bool(*value),
         cel::Value::Duration(duration) => Value::Integer(duration.num_nanoseconds().unwrap_or(edge(duration.num_seconds()))),
         cel::Value::Timestamp(time) => Value::Integer(time.timestamp_nanos_opt().unwrap_or(edge(time.timestamp()))),
-        cel::Value::List(list) => Value::List(list.iter().map(from_cel).collect::<Result<_, _>>()?),
+        cel::Value::List(list) => Value::List(list.iter().map(member).collect::<Result<_, _>>()?),
         cel::Value::Map(map) => {
-            let pairs = map.map.iter().map(|(key, value)| Ok((from_key(key), from_cel(value)?)));
+            let pairs = map.map.iter().map(|(key, value)| Ok((from_key(key), member(value)?)));
             Value::Map(pairs.collect::<Result<BTreeMap<_, _>, Status>>()?)
         }
         cel::Value::Null | cel::Value::Function(..) | cel::Value::Opaque(_) | cel::Value::Struct(_) => {
             return Err(Status::SerializationFailure);
         }
     })
+}
+
+/// A list or map in another is in there in its own form.
+fn member(value: &cel::Value) -> Result<Value, Status> {
+    Ok(Value::Bytes(from_cel(value)?.encode()?))
 }
 
 /// What nanoseconds cannot say is the least or the most that they can.

@@ -16,7 +16,16 @@ pub(crate) fn rows() -> Vec<Row> {
         row("names: an address of IPv6", asks("::1")),
         row("names: no name", asks("")),
         row("names: no name at all", asks("not a name")),
-        row("names: what nobody hears", on("proxy_on_request_headers", "($envoy_resolve_dns {localhost} #0) ($u32) ($envoy_resolve_dns {localhost} #0) ($u32) #0")),
-        row("names: beyond the memory", on("proxy_on_request_headers", "($envoy_resolve_dns #1000000 #1 #0) ($envoy_resolve_dns {localhost} #1000000) ($envoy_resolve_dns {localhost} #0) ($u32) #0")),
+        row(
+            "names: what nobody hears",
+            on("proxy_on_request_headers", "($envoy_resolve_dns {localhost} #0) ($u32) ($envoy_resolve_dns {localhost} #0) ($u32) #0"),
+        ),
+        row(
+            "names: beyond the memory",
+            on(
+                "proxy_on_request_headers",
+                "($envoy_resolve_dns #1000000 #1 #0) ($envoy_resolve_dns {localhost} #1000000) ($envoy_resolve_dns {localhost} #0) ($u32) #0",
+            ),
+        ),
     ]
 }
