@@ -172,11 +172,6 @@ pub(crate) async fn keep_renewed(
     }
 }
 
-/// Each process, and each call, another.
-pub(crate) fn random() -> u64 {
-    RandomState::new().hash_one(())
-}
-
 async fn renew(options: &SidecarOptions, current: &Credentials, life: Life) -> Credentials {
     let address = options.control_plane.to_string();
     let ask = || async {
