@@ -89,7 +89,7 @@ impl InForce {
 impl PartialEq for InForce {
     /// The version stands for the content.
     fn eq(&self, other: &Self) -> bool {
-        self.version == other.version && self.document.origin() == other.document.origin()
+        Arc::ptr_eq(&self.document, &other.document) || self.version == other.version && self.document.origin() == other.document.origin()
     }
 }
 
