@@ -39,7 +39,9 @@ fn mode(namespace: &str, mode: &str) -> String {
 }
 
 fn rule(namespace: &str, spec: &str) -> String {
-    format!("apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: cart, namespace: {namespace}}}\nspec:\n  host: cart.shop.mesh\n{spec}---\n")
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: cart, namespace: {namespace}}}\nspec:\n  host: cart.shop.mesh\n{spec}---\n"
+    )
 }
 
 fn tls(mode: &str) -> String {
@@ -59,7 +61,7 @@ fn a_rule_that_a_server_does_not_take_is_named_with_its_field() {
     let strict = "which serves `cart.shop.mesh`, takes only mutual TLS of the mesh (PeerAuthentication `STRICT`)";
     for sent in ["DISABLE", "SIMPLE"] {
         let found = warnings(&[mode("shop", "STRICT"), tls(sent)]);
-        let at = "mesh.yaml:41:24: document 6 (DestinationRule shop/cart): spec.trafficPolicy.tls.mode";
+        let at = "mesh.yaml:37:25: document 6 (DestinationRule shop/cart): spec.trafficPolicy.tls.mode";
         assert_eq!(found, [format!("{at}: {sent} breaks calls: port 8080 of shop/cart-1, {strict}")]);
     }
     let disabled = "which serves `cart.shop.mesh`, takes no mutual TLS of the mesh (PeerAuthentication `DISABLE`)";
@@ -69,9 +71,13 @@ fn a_rule_that_a_server_does_not_take_is_named_with_its_field() {
 
 #[test]
 fn what_fits_is_not_warned_of() {
-    for (server, client) in
-        [("STRICT", "ISTIO_MUTUAL"), ("PERMISSIVE", "ISTIO_MUTUAL"), ("PERMISSIVE", "DISABLE"), ("DISABLE", "DISABLE"), ("DISABLE", "SIMPLE")]
-    {
+    for (server, client) in [
+        ("STRICT", "ISTIO_MUTUAL"),
+        ("PERMISSIVE", "ISTIO_MUTUAL"),
+        ("PERMISSIVE", "DISABLE"),
+        ("DISABLE", "DISABLE"),
+        ("DISABLE", "SIMPLE"),
+    ] {
         assert_eq!(warnings(&[mode("shop", server), tls(client)]), [""; 0], "{server} {client}");
     }
     assert_eq!(warnings(&[mode("elsewhere", "STRICT"), tls("DISABLE")]), [""; 0]);
