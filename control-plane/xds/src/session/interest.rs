@@ -36,6 +36,12 @@ impl Interest {
         self.is_wildcard() || self.names.contains(name)
     }
 
+    /// As [`Interest::contains`], for many names, each of which comes after the one before.
+    pub(super) fn ascending(&self) -> impl FnMut(&Arc<str>) -> bool {
+        let (wildcard, mut names) = (self.is_wildcard(), self.names.ascending());
+        move |name| wildcard || names.get(name).is_some()
+    }
+
     /// How many names it holds.
     pub(super) fn len(&self) -> usize {
         self.names.len()

@@ -75,7 +75,12 @@ impl<T: Named> Sorted<T> {
         }
     }
 
-    pub(super) fn retain(&mut self, keeps: impl Fn(&Arc<str>) -> bool) {
+    /// For looking up many names, each of which comes after the one before.
+    pub(super) fn ascending(&self) -> Ascending<'_, T> {
+        Ascending(&self.0)
+    }
+
+    pub(super) fn retain(&mut self, mut keeps: impl FnMut(&Arc<str>) -> bool) {
         self.0.retain(|entry| keeps(entry.name()));
         self.shrink();
     }
@@ -100,6 +105,24 @@ impl<T: Named> Sorted<T> {
     }
 }
 
+/// See [`Sorted::ascending`]. Where the names are those of the list, one after the other and shared, no text is compared.
+#[derive(Debug)]
+pub(super) struct Ascending<'a, T>(&'a [T]);
+
+impl<'a, T: Named> Ascending<'a, T> {
+    pub(super) fn get(&mut self, name: &Arc<str>) -> Option<&'a T> {
+        if let Some((first, rest)) = self.0.split_first().filter(|(first, _)| Arc::ptr_eq(first.name(), name)) {
+            self.0 = rest;
+            return Some(first);
+        }
+        let at = self.0.partition_point(|entry| entry.name() < name);
+        self.0 = self.0.get(at..).unwrap_or_default();
+        let (first, rest) = self.0.split_first().filter(|(first, _)| first.name() == name)?;
+        self.0 = rest;
+        Some(first)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,5 +143,19 @@ mod tests {
         sorted.retain(|name| &**name != "c");
         assert_eq!((entries(&sorted).as_str(), sorted.len(), sorted.contains("b"), sorted.contains("a")), ("b6", 1, true, false));
         assert_eq!(sorted.get("b"), Some(&entry("b", 6)));
+    }
+
+    #[test]
+    fn many_are_looked_up_in_their_order() {
+        let mut sorted = Sorted::default();
+        sorted.extend(["b", "d", "e", "h"].map(|name| entry(name, 1)));
+        let found = |names: &[Arc<str>]| {
+            let mut ascending = sorted.ascending();
+            names.iter().map(|name| ascending.get(name).map_or("-", |found| &*found.name)).collect::<String>()
+        };
+        let own: Vec<Arc<str>> = sorted.keys().map(Arc::clone).collect();
+        assert_eq!(found(&own), "bdeh");
+        assert_eq!(found(&["a", "b", "c", "e", "f", "g", "h", "i"].map(Arc::from)), "-b-e--h-");
+        assert_eq!(found(&[Arc::clone(&own[1]), "e".into(), Arc::clone(&own[3])]), "deh");
     }
 }

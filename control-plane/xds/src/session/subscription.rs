@@ -10,7 +10,7 @@ use super::sorted::Sorted;
 use crate::resource::Identity;
 use crate::{Resource, ResourceType, Snapshot};
 
-/// Names that are put in their places one by one.
+/// Less than such a part of what is held is put in its place one by one.
 const FEW: usize = 8;
 
 /// One type on one stream: what the client asked for, what it holds, what is on its way.
@@ -48,6 +48,8 @@ struct InFlight {
     removed: Vec<String>,
     /// Something in it is not known to the client for sure.
     brings_new: bool,
+    /// Some of it may have been dropped meanwhile.
+    forgotten: bool,
 }
 
 /// What [`Subscription::take`] gives.
@@ -89,9 +91,10 @@ impl Subscription {
 
     /// The ACK or NACK of what is in flight, when the nonce says that it is one. Only `error` makes it a NACK.
     pub(super) fn resolve(&mut self, nonce: &str, error: Option<String>) -> Option<Action> {
-        let InFlight { versions, removed, .. } = self.in_flight.take_if(|sent| sent.nonce == nonce)?;
+        let InFlight { versions, removed, forgotten, .. } = self.in_flight.take_if(|sent| sent.nonce == nonce)?;
         let Some(message) = error else {
-            for Identity { name, .. } in versions.iter().map(AsRef::as_ref) {
+            let is_simple = self.refused.is_empty() && !forgotten;
+            for Identity { name, .. } in versions.iter().map(AsRef::as_ref).filter(|_| !is_simple) {
                 let was_refused = self.refused.remove(name).is_some();
                 // Dropped and asked for anew while on its way, it may be held or not.
                 let is_uncertain = self.interest.contains(name) && !self.known.contains(name);
@@ -190,6 +193,9 @@ impl Subscription {
         if !self.interest.is_wildcard() {
             self.known.retain(|name| names.iter().any(|named| **named == **name));
             self.open = Open::All;
+            if let Some(sent) = &mut self.in_flight {
+                sent.forgotten = true;
+            }
         }
     }
 
@@ -204,10 +210,15 @@ impl Subscription {
         } else if !may_want_less {
             return;
         }
-        self.known.retain(|name| interest.contains(name));
-        self.again.retain(|name| interest.contains(name));
-        self.asked.retain(|name| interest.contains(name));
+        self.known.retain(interest.ascending());
+        let mut wants = interest.ascending();
+        self.again.retain(|name| wants(name));
+        let mut wants = interest.ascending();
+        self.asked.retain(|name| wants(name));
         self.refused.retain(|name, _| interest.contains(name));
+        if let Some(sent) = &mut self.in_flight {
+            sent.forgotten = true;
+        }
     }
 
     /// What refers to it has been sent: the client waits for it. A client that comes back may subscribe to it only afterwards, and say that it
@@ -240,29 +251,24 @@ impl Subscription {
         self.refused.get(resource.name()).is_some_and(|refused| **refused == *resource.version())
     }
 
-    fn differs(&self, resource: &Resource) -> bool {
-        self.known
-            .get(resource.name())
-            .is_none_or(|known| !Arc::ptr_eq(known, resource.identity()) && *known.version != *resource.version())
-    }
-
     fn is_new(&self, resource: &Resource) -> bool {
         self.known.get(resource.name()).is_none_or(|known| &*known.version == UNCERTAIN)
     }
 
-    /// Differs from what the client holds, or must be repeated; and is not what it refused.
-    fn is_due(&self, resource: &Resource) -> bool {
-        let wanted = self.interest.contains(resource.name()) && !self.is_refused(resource);
-        wanted && (self.differs(resource) || self.again.contains(resource.name()))
-    }
-
+    /// What differs from what the client holds, or must be repeated; and is not what it refused.
     fn due<'a>(&'a self, snapshot: &'a Snapshot) -> impl Iterator<Item = &'a Arc<Resource>> {
         let (all, named) = match &self.open {
             _ if !self.interest.is_requested() => (None, None),
             Open::All => (Some(snapshot.resources(self.kind)), None),
             Open::Names(names) => (None, Some(names.iter().filter_map(|name| snapshot.get(self.kind, name)))),
         };
-        all.into_iter().flatten().chain(named.into_iter().flatten()).filter(|resource| self.is_due(resource))
+        // Either is in the order of names.
+        let (mut wants, mut known) = (self.interest.ascending(), self.known.ascending());
+        all.into_iter().flatten().chain(named.into_iter().flatten()).filter(move |resource| {
+            let held = known.get(resource.shared_name());
+            let differs = held.is_none_or(|held| !Arc::ptr_eq(held, resource.identity()) && *held.version != *resource.version());
+            wants(resource.shared_name()) && !self.is_refused(resource) && (differs || self.again.contains(resource.name()))
+        })
     }
 
     fn gone<'a>(&'a self, snapshot: &'a Snapshot) -> impl Iterator<Item = &'a Arc<str>> {
@@ -333,15 +339,15 @@ impl Subscription {
         let versions = resources.iter().map(|resource| Arc::clone(resource.identity())).collect();
         (self.owes_answer, self.answered) = (false, true);
         self.last_nonce.clone_from(&nonce);
-        self.in_flight = Some(InFlight { nonce: nonce.clone(), versions, removed: removed.clone(), brings_new });
+        self.in_flight = Some(InFlight { nonce: nonce.clone(), versions, removed: removed.clone(), brings_new, forgotten: false });
         Response { kind: self.kind, nonce, resources, removed }
     }
 
     /// What is sent is held from now on.
     fn knows(&mut self, resources: &[Arc<Resource>]) {
         let sent = resources.iter().map(|resource| Arc::clone(resource.identity()));
-        // One after the other, many would move all that come after them each time.
-        if resources.len() > FEW {
+        // Many are put in order together; of few each is looked up, which costs less than a look at all.
+        if resources.len() > self.known.len() / FEW {
             self.known.extend(sent);
         } else {
             sent.for_each(|identity| self.known.insert(identity));
