@@ -4,8 +4,7 @@
 //! A stream is given as data ([`Request`], [`Tcp`], [`StreamInfo`]) and comes back as data ([`Outcome`], [`TcpOutcome`], [`Report`]). Nothing
 //! is global: tests run in parallel, time is virtual, randomness is seeded.
 //!
-//! It does not open sockets, answers UNIMPLEMENTED for Envoy's foreign functions that are not built, and knows one plugin per VM; several
-//! plugins of a stream are a [`Chain`].
+//! It does not open sockets, and knows one plugin per VM; several plugins of a stream are a [`Chain`].
 //!
 //! ```
 //! # let wasm = wat::parse_file("doc/tour.wat")?;
@@ -42,6 +41,7 @@ mod call;
 mod callbacks;
 mod calls;
 mod chain;
+mod dns;
 mod engine;
 mod error;
 mod exports;
@@ -71,6 +71,7 @@ mod state;
 mod stream;
 mod tcp;
 mod timeline;
+mod tls;
 mod upstream;
 mod value;
 mod vm;
@@ -80,6 +81,7 @@ mod worker;
 pub use abi::{AbiVersion, LogLevel, MetricType, Status};
 pub use attributes::AttributePath;
 pub use chain::{Chain, ChainOutcome};
+pub use dns::Dns;
 pub use engine::Engine;
 pub use error::{LoadError, StartError};
 pub use fault::{Fault, FaultError};
@@ -95,6 +97,7 @@ pub use profile::Profile;
 pub use report::{Cost, Ended, GrpcCall, HttpCall, LocalReply, LogLine, Metric, Outcome, Report, TcpOutcome, TraceEvent, Trap, TrapKind};
 pub use script::{StreamInfo, Tcp};
 pub use shared::Shared;
+pub use tls::{Certificate, CertificateError, Tls};
 pub use upstream::{Answer, Upstream};
 pub use value::Value;
 pub use worker::Worker;

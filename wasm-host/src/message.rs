@@ -2,6 +2,7 @@
 
 use crate::attributes::{AttributePath, Attributes};
 use crate::headers::Headers;
+use crate::tls::Tls;
 use crate::value::Value;
 
 /// An HTTP message as one side saw it.
@@ -129,6 +130,24 @@ impl Request {
     #[must_use]
     pub fn property(mut self, path: impl Into<AttributePath>, value: impl Into<Value>) -> Self {
         self.attributes.insert(&path.into(), value.into());
+        self
+    }
+
+    /// The client's connection is TLS: what Envoy knows of it are attributes under `connection`.
+    #[must_use]
+    pub fn tls(mut self, tls: &Tls) -> Self {
+        for (name, value) in tls.of_client() {
+            self.attributes.insert(&["connection", name].into(), value);
+        }
+        self
+    }
+
+    /// The upstream's connection is TLS: attributes under `upstream`, from the response on.
+    #[must_use]
+    pub fn upstream_tls(mut self, tls: &Tls) -> Self {
+        for (name, value) in tls.of_either() {
+            self.attributes.insert(&["upstream", name].into(), value);
+        }
         self
     }
 

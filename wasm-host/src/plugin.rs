@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::abi::{LogLevel, Status};
 use crate::attributes::{AttributePath, Attributes};
+use crate::dns::Dns;
 use crate::error::StartError;
 use crate::fault::Fault;
 use crate::foreign::ForeignFunction;
@@ -34,6 +35,7 @@ pub(crate) struct Settings {
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) attributes: Attributes,
     pub(crate) upstreams: BTreeMap<String, Upstream>,
+    pub(crate) dns: BTreeMap<String, Dns>,
     pub(crate) foreign_functions: BTreeMap<String, ForeignFunction>,
     pub(crate) shared: Shared,
     pub(crate) log_level: LogLevel,
@@ -58,6 +60,7 @@ impl Default for Settings {
             environment: BTreeMap::new(),
             attributes: Attributes::default(),
             upstreams: BTreeMap::new(),
+            dns: BTreeMap::new(),
             foreign_functions: BTreeMap::new(),
             shared: Shared::new(),
             log_level: LogLevel::Trace,
@@ -150,6 +153,13 @@ impl Plugin {
     #[must_use]
     pub fn upstream(mut self, cluster: impl Into<String>, upstream: Upstream) -> Self {
         self.settings.upstreams.insert(cluster.into(), upstream);
+        self
+    }
+
+    /// What the resolver answers to a name. Addresses and `localhost` are known by themselves; any other name has no answer.
+    #[must_use]
+    pub fn dns(mut self, name: impl Into<String>, answer: Dns) -> Self {
+        self.settings.dns.insert(name.into(), answer);
         self
     }
 

@@ -2,6 +2,7 @@
 
 use crate::attributes::{AttributePath, Attributes};
 use crate::headers::Headers;
+use crate::tls::Tls;
 use crate::value::Value;
 
 /// A TCP connection: what its two ends do, in order.
@@ -71,6 +72,15 @@ impl Tcp {
     #[must_use]
     pub fn property(mut self, path: impl Into<AttributePath>, value: impl Into<Value>) -> Self {
         self.attributes.insert(&path.into(), value.into());
+        self
+    }
+
+    /// The client's connection is TLS: what Envoy knows of it are attributes under `connection`.
+    #[must_use]
+    pub fn tls(mut self, tls: &Tls) -> Self {
+        for (name, value) in tls.of_client() {
+            self.attributes.insert(&["connection", name].into(), value);
+        }
         self
     }
 

@@ -114,6 +114,8 @@ fn io_error(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Stor
 
 #[cfg(test)]
 mod tests {
+    use meshwright_durable::faults::{self, Fault};
+
     use super::*;
     use crate::key_set::tests::{jwks, set};
 
@@ -134,6 +136,24 @@ mod tests {
         assert_eq!(store.load(&issuer).unwrap(), None);
         fs::rename(store.path(&uri), store.path(&issuer)).unwrap();
         assert!(store.load(&issuer).unwrap_err().to_string().contains("it is that of `https://a`"));
+    }
+
+    #[test]
+    fn killed_or_full_at_every_instant_it_is_the_old_set_or_the_new() {
+        let source = KeySource::Uri("https://a".into());
+        for fault in [Fault::Killed, Fault::Full] {
+            faults::everywhere(|steps| {
+                let data = tempfile::tempdir().unwrap();
+                let store = Store::open(data.path()).unwrap();
+                store.save(&source, &set("a")).unwrap();
+                let (saved, struck) = faults::with(steps, fault, || store.save(&source, &set("b")));
+                let kept = Store::open(data.path()).unwrap().load(&source).unwrap().unwrap();
+                assert_eq!(saved.is_err(), struck, "{fault:?} {steps}");
+                assert!(kept.jwks() == set("b").jwks() || (struck && kept.jwks() == set("a").jwks()), "{fault:?} {steps}");
+                store.save(&source, &set("c")).unwrap();
+                struck
+            });
+        }
     }
 
     #[test]
