@@ -252,8 +252,8 @@ impl<'a> Texts<'a> {
     }
 
     fn find(&mut self, origin: &Origin, wanted: &str) -> Option<String> {
-        let (file, bytes) = self.files.get_key_value(origin.file())?;
-        let bytes = bytes.as_ref().ok()?;
+        let (file, text) = self.files.get_key_value(origin.file())?;
+        let bytes = text.as_ref().ok()?.bytes();
         let documents = self.cut.entry(file).or_insert_with(|| split_file(bytes).iter().map(|raw| (raw.line(), raw.bytes())).collect());
         let text = documents.get(&origin.line()).filter(|text| version(text) == wanted)?;
         String::from_utf8(text.to_vec()).ok()

@@ -179,7 +179,7 @@ async fn rejoin(options: &SidecarOptions, address: &str) -> anyhow::Result<Crede
     Ok(joined)
 }
 
-async fn sleep_until(time: SystemTime) {
+pub(crate) async fn sleep_until(time: SystemTime) {
     while let Ok(left) = time.duration_since(SystemTime::now())
         && !left.is_zero()
     {

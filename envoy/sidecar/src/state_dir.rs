@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tokio::net::UnixStream;
 
 /// Longest path of a Unix socket, in bytes: `sun_path` has 108 and ends with a zero (unix(7)).
-const LONGEST_SOCKET_PATH: usize = 107;
+pub(crate) const LONGEST_SOCKET_PATH: usize = 107;
 const PRIVATE_DIR: u32 = 0o700;
 const PRIVATE_FILE: u32 = 0o600;
 

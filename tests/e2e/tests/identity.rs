@@ -12,10 +12,9 @@ use anyhow::Context as _;
 use meshwright_demo::launcher::{ControlPlane, ControlPlaneSpec};
 use meshwright_e2e::load::{Account, Load, Target};
 use meshwright_e2e::pair::{self, Pair};
+use meshwright_e2e::stats::{envoy, stat};
 use meshwright_test_support as support;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::UnixStream;
 
 /// The shortest: renewed every five seconds.
 const TTL: u64 = 10;
@@ -30,22 +29,6 @@ const STRICT: &str =
 /// Every fourth request between the proxies is on a new connection, so a handshake.
 const SHORT_CONNECTIONS: &str = "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: short, namespace: test}\n\
     spec:\n  host: server.test.mesh\n  trafficPolicy:\n    connectionPool:\n      http: {maxRequestsPerConnection: 4}\n";
-
-/// What an Envoy's admin interface answers.
-async fn envoy(state_dir: &Path, path: &str) -> anyhow::Result<String> {
-    let mut stream = UnixStream::connect(state_dir.join("admin.sock")).await?;
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    Ok(answer)
-}
-
-/// The sum of all counters whose name ends so.
-async fn stat(state_dir: &Path, end: &str) -> anyhow::Result<u64> {
-    let text = envoy(state_dir, "/stats").await?;
-    let values = text.lines().filter_map(|line| line.split_once(": ")).filter(|(name, _)| name.ends_with(end));
-    Ok(values.filter_map(|(_, value)| value.trim().parse::<u64>().ok()).sum())
-}
 
 async fn ca_status(mesh: &Pair) -> anyhow::Result<Value> {
     let admin = format!("http://{}", mesh.control_plane.admin());
