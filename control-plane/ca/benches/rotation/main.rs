@@ -37,6 +37,7 @@ const QUICK: Plan = Plan { identities: 200, within: Duration::from_secs(2), sign
 fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let load = report::load();
     let mut results = Vec::new();
     for (name, algorithm, plan) in PLANS {
         eprintln!("{name}: {} identities", if quick { QUICK } else { plan }.identities);
@@ -47,6 +48,6 @@ fn main() {
     if !quick {
         std::fs::create_dir_all(root.join("target/bench")).unwrap();
         std::fs::write(root.join("target/bench/ca.json"), report::json(&rows)).unwrap();
-        std::fs::write(root.join("docs/identity-benchmarks.md"), report::document(&rows)).unwrap();
+        std::fs::write(root.join("docs/identity-benchmarks.md"), report::document(&rows, &load)).unwrap();
     }
 }

@@ -60,7 +60,8 @@ pub(crate) fn table(rows: &[Row]) -> String {
     text
 }
 
-pub(crate) fn document(rows: &[Row]) -> String {
+/// `load`: of the machine, when it began.
+pub(crate) fn document(rows: &[Row], load: &str) -> String {
     format!(
         "# Benchmarks of identity\n\n\
          Written by `make bench-ca`; every number below is from one run of it.\n\n\
@@ -69,7 +70,7 @@ pub(crate) fn document(rows: &[Row]) -> String {
          writes the audit record. All renewals of a case are due at an even pace, 10 000 in 60 seconds and 2 000 in 12; a latency counts from when it\n\
          was due. Keys of workloads are P-256, the case's name is the authority's key. CPU is processor time of the threads of that side; beside it the\n\
          library's signature alone, measured in turns with it.\n\n\
-         Machine: {}.\n\n{}",
+         Machine: {}. Load average when it began: {load}. Where others use the machine, times of day say little and CPU says more.\n\n{}",
         machine(),
         table(rows)
     )
@@ -77,6 +78,11 @@ pub(crate) fn document(rows: &[Row]) -> String {
 
 fn number(value: f64) -> String {
     if value < 10.0 { format!("{value:.2}") } else { format!("{value:.1}") }
+}
+
+/// Of the last minute.
+pub(crate) fn load() -> String {
+    std::fs::read_to_string("/proc/loadavg").unwrap().split(' ').next().unwrap().to_owned()
 }
 
 /// Processor, cores, kernel: what a reader needs to compare.

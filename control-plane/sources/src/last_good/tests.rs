@@ -79,14 +79,22 @@ fn a_policy_is_synced_an_endpoint_only_written_and_what_is_the_same_is_neither()
 
 #[test]
 fn a_document_that_only_moved_is_not_written_again() {
-    let (before, mut after) = (files("/a", "10.0.0.1"), files("/a", "10.0.0.1"));
-    let moved = after.get_mut("policy.yaml").unwrap().as_mut().unwrap();
-    moved.splice(0..0, *b"# of no document\n---\n");
+    let one_file = |comment: &str| -> Files {
+        let mut files = files("/a", "10.0.0.1");
+        let [entry, policy] = ["entry.yaml", "policy.yaml"].map(|name| files.remove(name).unwrap().unwrap());
+        let all = [comment.as_bytes(), &entry, b"---\n", &policy].concat();
+        files.insert("all.yaml".to_owned(), Ok(all));
+        files
+    };
+    let (before, after) = (one_file(""), one_file("# a line that moves what follows\n"));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("documents.jsonl");
     let (mut last_good, _) = LastGood::open(&path).unwrap();
-    last_good.keep(&in_force(&before), &before).unwrap();
-    let size = last_good.journal.size();
-    last_good.keep(&in_force(&after), &after).unwrap();
-    assert_eq!(last_good.journal.size(), size);
+    let mut kept = |files: &Files| {
+        let documents = Store::new(Guard::default()).update(files, &Saved::default()).unwrap().in_force;
+        assert_eq!(documents.len(), 3);
+        last_good.keep(&documents, files).unwrap();
+        std::fs::read_to_string(&path).unwrap().lines().count()
+    };
+    assert_eq!([kept(&before), kept(&after)], [4, 5], "the entry, of whose text the line is, and not the policy");
 }
