@@ -57,6 +57,11 @@ pub(crate) fn check_exports(module: &Module, abi: AbiVersion) -> Result<(), Load
         return Err(LoadError::NoAllocator);
     }
     for (name, parameters, results) in CALLBACKS.into_iter().chain([(MALLOC, 1, 1)]) {
+        // Of the module's own start only what is called is looked at.
+        let initializes = function(module, "_initialize").is_some();
+        if matches!(name, "main" | "__main_void") && !initializes || name == "_start" && initializes {
+            continue;
+        }
         let headers = matches!(name, "proxy_on_request_headers" | "proxy_on_response_headers");
         // ABI 0.1.0 does not tell whether the stream ends with the headers.
         let parameters = if abi == AbiVersion::V0_1_0 && headers { parameters - 1 } else { parameters };

@@ -145,9 +145,7 @@ impl Request {
     /// The upstream's connection is TLS: attributes under `upstream`, from the response on.
     #[must_use]
     pub fn upstream_tls(mut self, tls: &Tls) -> Self {
-        for (name, value) in tls.of_either() {
-            self.attributes.insert(&["upstream", name].into(), value);
-        }
+        self.attributes.of_upstream = tls.of_either().into_iter().collect();
         self
     }
 

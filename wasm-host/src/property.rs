@@ -83,12 +83,21 @@ fn find_in_stream(stream: &Stream, path: &[&[u8]]) -> Option<Value> {
         (b"response", rest) if !stream.is_tcp => response(stream, rest),
         (b"connection", [b"id"]) | (b"connection_id", []) => Some(Value::Integer(stream.id.into())),
         (b"filter_state", rest) => filter_state(stream, rest),
+        (b"upstream", [name]) if answered(stream) => {
+            let name = std::str::from_utf8(name).ok()?;
+            stream.attributes.of_upstream.get(name).cloned()
+        }
         _ => None,
     };
     computed.or_else(|| {
         let name = [SET_BY_WASM, first].concat();
         stream.attributes.filter_state.get(&name)?.descend(rest).cloned()
     })
+}
+
+/// Whether the response is the upstream's.
+fn answered(stream: &Stream) -> bool {
+    stream.code_details.as_deref() == Some("via_upstream")
 }
 
 /// The whole of filter state cannot be serialized, hence a map of what cannot be in one.
@@ -142,7 +151,7 @@ fn response(stream: &Stream, path: &[&[u8]]) -> Option<Value> {
         [b"headers", name] if visible => side.headers.joined(name).map(Value::Bytes),
         [b"trailers", name] if side.trailers_open || stream.logging => side.trailers.as_ref()?.joined(name).map(Value::Bytes),
         // The upstream answers at once.
-        [b"backend_latency"] if stream.logging && stream.code_details.as_deref() == Some("via_upstream") => Some(Value::Integer(0)),
+        [b"backend_latency"] if stream.logging && answered(stream) => Some(Value::Integer(0)),
         [b"flags"] => Some(Value::Integer(0)),
         [b"size"] => Some(integer(side.received)),
         [b"total_size"] => Some(integer(side.received + if side.present { side.headers.byte_size() } else { 0 })),

@@ -95,6 +95,15 @@ fn start_vm(host: &Host, settings: &Arc<Settings>) -> Result<Vm, StartError> {
     refusal(&mut vm, started).map_or(Ok(vm), Err)
 }
 
+/// Why the module's own start, before any plugin, comes to nothing.
+pub(crate) fn fails_to_start(host: &Host) -> Option<StartError> {
+    let settings = Arc::default();
+    match Vm::new(host, &settings) {
+        Err(error) => Some(StartError::Instantiate(format!("{error:#}"))),
+        Ok(mut vm) => vm.initialize().err().map(|Trapped| StartError::Trapped(Box::new(vm.take_report()))),
+    }
+}
+
 fn refusal(vm: &mut Vm, started: Result<Started, Trapped>) -> Option<StartError> {
     let refused = match started {
         Ok(Started::Yes) => return None,

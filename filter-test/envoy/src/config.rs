@@ -117,7 +117,13 @@ fn listener(place: &Place<'_>, base64: &dyn Fn(&[u8]) -> String) -> Value {
     if let Some(tls) = &place.case.tls {
         insert(&mut chain, "transport_socket", tls_socket("Downstream", tls));
     }
-    json!({"name": name, "address": socket_at("127.0.0.1", 0), "filter_chains": [chain]})
+    let mut listener = json!({"name": name, "address": socket_at("127.0.0.1", 0), "filter_chains": [chain]});
+    if place.case.tls.is_some() {
+        // Without it nobody knows what name the client asked for.
+        let inspector = json!({"@type": "type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"});
+        insert(&mut listener, "listener_filters", json!([{"name": "inspector", "typed_config": inspector}]));
+    }
+    listener
 }
 
 /// Whom Envoy verifies, and what it shows.

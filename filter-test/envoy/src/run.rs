@@ -55,7 +55,9 @@ impl Ends {
         let module = folder.join(format!("{index}.wasm"));
         std::fs::write(&module, &case.wasm).map_err(EnvoyError::io("a module cannot be written"))?;
         let upstream = match &case.traffic {
-            Traffic::Http(exchange) | Traffic::AccessLog(exchange) => Upstream::Http(Service::start(vec![exchange.reply.clone()], case.tls.clone(), pace)?),
+            Traffic::Http(exchange) | Traffic::AccessLog(exchange) => {
+                Upstream::Http(Service::start(vec![exchange.reply.clone()], case.tls.clone(), pace)?)
+            }
             Traffic::Tcp(_) => Upstream::Tcp(tcp::Upstream::start()?),
         };
         let services = case.clusters.iter().map(|cluster| {

@@ -54,7 +54,8 @@ impl Tls {
     /// The client's end of a connection to Envoy.
     pub(crate) fn connect(&self, stream: TcpStream) -> Result<Stream, Broken> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?.with_root_certificates(self.roots()?);
+        let builder =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?.with_root_certificates(self.roots()?);
         let config = match &self.client {
             Some(client) => {
                 let (chain, key) = read(client)?;

@@ -27,12 +27,21 @@ fn texts() -> Vec<(&'static str, String)> {
         ("the least", with("", "")),
         ("no marker", format!("(module {MEMORY} {MALLOC})")),
         ("an unknown marker", format!(r#"(module (func (export "proxy_abi_version_0_3_0")) {MEMORY} {MALLOC})"#)),
-        ("a marker that is no function", format!(r#"(module (global (export "proxy_abi_version_0_2_1") i32 (i32.const 0)) {MEMORY} {MALLOC})"#)),
+        (
+            "a marker that is no function",
+            format!(r#"(module (global (export "proxy_abi_version_0_2_1") i32 (i32.const 0)) {MEMORY} {MALLOC})"#),
+        ),
         ("two markers", with("", r#"(func (export "proxy_abi_version_0_1_0"))"#)),
         ("no allocator", format!("(module {MARKER} {MEMORY})")),
-        ("the other allocator", format!(r#"(module {MARKER} {MEMORY} (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 0)))"#)),
+        (
+            "the other allocator",
+            format!(r#"(module {MARKER} {MEMORY} (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 0)))"#),
+        ),
         ("an allocator that is no function", format!(r#"(module {MARKER} {MEMORY} (global (export "malloc") i32 (i32.const 0)))"#)),
-        ("an allocator of another type", format!(r#"(module {MARKER} {MEMORY} (func (export "malloc") (param i64) (result i32) (i32.const 0)))"#)),
+        (
+            "an allocator of another type",
+            format!(r#"(module {MARKER} {MEMORY} (func (export "malloc") (param i64) (result i32) (i32.const 0)))"#),
+        ),
         ("no memory", format!("(module {MARKER} {MALLOC})")),
         ("a memory that is not exported", format!("(module {MARKER} {MALLOC} (memory 1))")),
         ("a memory by another name", format!(r#"(module {MARKER} {MALLOC} (memory (export "mem") 1))"#)),
@@ -56,8 +65,12 @@ fn texts() -> Vec<(&'static str, String)> {
 
 fn imports() -> Vec<(&'static str, String)> {
     let import = |module: &str, name: &str, kind: &str| with(&format!(r#"(import "{module}" "{name}" {kind})"#), "");
-    let of_old = format!(r#"(module (import "env" "proxy_continue_stream" (func (param i32) (result i32))) (func (export "proxy_abi_version_0_1_0")) {MEMORY} {MALLOC})"#);
-    let level = format!(r#"(module (import "env" "proxy_get_log_level" (func (param i32) (result i32))) (func (export "proxy_abi_version_0_2_0")) {MEMORY} {MALLOC})"#);
+    let of_old = format!(
+        r#"(module (import "env" "proxy_continue_stream" (func (param i32) (result i32))) (func (export "proxy_abi_version_0_1_0")) {MEMORY} {MALLOC})"#
+    );
+    let level = format!(
+        r#"(module (import "env" "proxy_get_log_level" (func (param i32) (result i32))) (func (export "proxy_abi_version_0_2_0")) {MEMORY} {MALLOC})"#
+    );
     vec![
         ("an import that is there", import("env", "proxy_log", "(func (param i32 i32 i32) (result i32))")),
         ("an unknown function", import("env", "proxy_nobody", "(func)")),
@@ -97,6 +110,12 @@ fn exports() -> Vec<(&'static str, String)> {
         ("_start with a parameter", export("_start", "(param i32)")),
         ("_initialize with a result", export("_initialize", "(result i32) (i32.const 0)")),
         ("main without parameters", export("main", "(result i32) (i32.const 0)")),
+        (
+            "main without parameters beside _initialize",
+            with("", r#"(func (export "_initialize")) (func (export "main") (result i32) (i32.const 0))"#),
+        ),
+        ("__main_void without a result beside _initialize", with("", r#"(func (export "_initialize")) (func (export "__main_void"))"#)),
+        ("_start with a parameter beside _initialize", with("", r#"(func (export "_initialize")) (func (export "_start") (param i32))"#)),
         ("__main_void without a result", export("__main_void", "")),
         ("a validation with another type", export("proxy_validate_configuration", "")),
     ]

@@ -33,7 +33,8 @@ impl Certificates {
         let authority = params.self_signed(&key).unwrap().pem();
         let issuer = Issuer::new(params, key);
         let subject = [(DnType::CommonName, "envoy"), (DnType::OrganizationName, "org")];
-        let envoy = Names { subject: &subject, dns: &[SERVER_NAME, "second.test"], uris: &["spiffe://envoy.test/a", "spiffe://envoy.test/b"] };
+        let envoy =
+            Names { subject: &subject, dns: &[SERVER_NAME, "second.test"], uris: &["spiffe://envoy.test/a", "spiffe://envoy.test/b"] };
         let upstream = Names { subject: &[(DnType::CommonName, "upstream")], dns: &[UPSTREAM_NAME], uris: &["spiffe://upstream.test/u"] };
         Self {
             authority,
