@@ -97,6 +97,12 @@ impl Text {
         Self { hash: Sha256::digest(&bytes).into(), bytes: bytes.into(), facts }
     }
 
+    /// As if it had just been written.
+    #[cfg(test)]
+    pub(crate) fn fresh(bytes: Vec<u8>) -> Self {
+        Self::new(bytes, None)
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }

@@ -97,6 +97,45 @@ async fn verify(mesh: &Pair, name: &str, more: &[&str]) -> anyhow::Result<(bool,
     }
 }
 
+/// The phases that are seen until the rollover is over.
+async fn until_stable(mesh: &Pair) -> anyhow::Result<Vec<String>> {
+    let mut phases = Vec::new();
+    while phases.last().map(String::as_str) != Some("stable") {
+        let phase = at(&ca_status(mesh).await?, "/phase").to_owned();
+        // Until the control plane has seen it, it is still stable.
+        if phases.last() != Some(&phase) && !(phases.is_empty() && phase == "stable") {
+            phases.push(phase);
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    // A phase that takes a second may be missed by looking.
+    phases.retain(|phase| phase != "retire");
+    Ok(phases)
+}
+
+/// What the Envoy of `name` says of its handshakes, listeners and certificates after so many requests.
+async fn nothing_failed(mesh: &Pair, name: &str, requests: u64) -> anyhow::Result<()> {
+    let dir = mesh.environment.state_dir(name);
+    for never in [
+        "listener_manager.total_listeners_draining",
+        "ssl.fail_verify_error",
+        "ssl.fail_verify_san",
+        "ssl.fail_verify_no_cert",
+        "ssl.fail_verify_cert_hash",
+        "ssl.connection_error",
+    ] {
+        assert_eq!(stat(&dir, never).await?, 0, "{name}: {never}");
+    }
+    let (rotations, handshakes) = (renewals(mesh, name)?, stat(&dir, "ssl.handshake").await?);
+    let taken = stat(&dir, "sds.workload.update_success").await?;
+    println!("{name}: {rotations} rotations, {handshakes} handshakes of TLS, none failed");
+    assert!(usize::try_from(taken)? >= ROTATIONS && handshakes > requests / 8, "{name}: {taken} taken, {handshakes} handshakes");
+    assert_eq!(stat(&dir, "sds.workload.update_rejected").await?, 0, "{name}");
+    let (accepted, text) = verify(mesh, name, &[]).await?;
+    assert!(accepted && text.contains(&format!("leaf spiffe://test.local/ns/test/sa/{name}")), "{text}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rotations_and_a_rollover_fail_no_handshake() -> anyhow::Result<()> {
     let (_folder, environment) = support::environment()?;
@@ -117,19 +156,7 @@ async fn rotations_and_a_rollover_fail_no_handshake() -> anyhow::Result<()> {
     mesh.environment.command(&["ca", "rotate", "--data-dir", &data]).await?;
     let again = mesh.environment.command(&["ca", "rotate", "--data-dir", &data]).await;
     assert!(again.is_err_and(|error| error.to_string().contains("a rollover is under way")));
-    let mut phases = Vec::new();
-    let rollover = async {
-        while phases.last().map(String::as_str) != Some("stable") {
-            let phase = at(&ca_status(&mesh).await?, "/phase").to_owned();
-            // Until the control plane has seen it, it is still stable.
-            if phases.last() != Some(&phase) && !(phases.is_empty() && phase == "stable") {
-                phases.push(phase);
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-        anyhow::Ok(())
-    };
-    tokio::time::timeout(LONGEST, rollover).await.context("the rollover does not end")??;
+    let phases = tokio::time::timeout(LONGEST, until_stable(&mesh)).await.context("the rollover does not end")??;
     let enough = async {
         while load.requests() < REQUESTS || renewals(&mesh, "server")? < ROTATIONS || renewals(&mesh, "client")? < ROTATIONS {
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -141,8 +168,6 @@ async fn rotations_and_a_rollover_fail_no_handshake() -> anyhow::Result<()> {
     stop.store(true, Ordering::SeqCst);
     let failed = traffic.await??;
     print(&account, RATE);
-    // A phase that takes a second may be missed by looking.
-    phases.retain(|phase| phase != "retire");
     assert_eq!(phases, ["publish", "sign", "stable"]);
     let after = ca_status(&mesh).await?;
     assert_ne!(at(&before, "/roots/0/fingerprint"), at(&after, "/roots/0/fingerprint"));
@@ -153,27 +178,7 @@ async fn rotations_and_a_rollover_fail_no_handshake() -> anyhow::Result<()> {
     assert!(made.load(Ordering::SeqCst) > 200, "{made:?}");
 
     for name in ["server", "client"] {
-        let dir = mesh.environment.state_dir(name);
-        for never in [
-            "listener_manager.total_listeners_draining",
-            "ssl.fail_verify_error",
-            "ssl.fail_verify_san",
-            "ssl.fail_verify_no_cert",
-            "ssl.fail_verify_cert_hash",
-            "ssl.connection_error",
-        ] {
-            assert_eq!(stat(&dir, never).await?, 0, "{name}: {never}");
-        }
-        let (rotations, handshakes) = (renewals(&mesh, name)?, stat(&dir, "ssl.handshake").await?);
-        let taken = stat(&dir, "sds.workload.update_success").await?;
-        println!("{name}: {rotations} rotations, {handshakes} handshakes of TLS, none failed");
-        assert!(
-            usize::try_from(taken)? >= ROTATIONS && handshakes > account.requests / 8,
-            "{name}: {taken} taken, {handshakes} handshakes"
-        );
-        assert_eq!(stat(&dir, "sds.workload.update_rejected").await?, 0, "{name}");
-        let (accepted, text) = verify(&mesh, name, &[]).await?;
-        assert!(accepted && text.contains(&format!("leaf spiffe://test.local/ns/test/sa/{name}")), "{text}");
+        nothing_failed(&mesh, name, account.requests).await?;
     }
     let (accepted, text) = verify(&mesh, "server", &["--bundle", &old_bundle.to_string_lossy()]).await?;
     assert!(!accepted && text.contains("no root of the trust bundle signed its chain"), "{text}");

@@ -4,7 +4,7 @@ use meshwright_durable::faults::{self, Fault};
 
 use super::*;
 use crate::guard::Guard;
-use crate::scan::Saved;
+use crate::scan::{Saved, Text};
 use crate::store::Store;
 
 const MESH: &str = "apiVersion: meshwright.dev/v1alpha1\nkind: Mesh\nmetadata: {name: mesh}\nspec: {trustDomain: a.example}\n";
@@ -18,7 +18,7 @@ fn files(path: &str, address: &str) -> Files {
         "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {{name: w, namespace: test}}\nspec: {{address: {address}, serviceAccount: w, labels: {{app: w}}}}\n"
     );
     let files = [("mesh.yaml", MESH.to_owned()), ("policy.yaml", policy), ("entry.yaml", entry)];
-    files.map(|(name, text)| (name.to_owned(), Ok(text.into_bytes()))).into()
+    files.map(|(name, text)| (name.to_owned(), Ok(Text::fresh(text.into_bytes())))).into()
 }
 
 fn in_force(files: &Files) -> Arc<Documents> {
@@ -32,7 +32,7 @@ fn texts(kept: Vec<Kept>) -> BTreeSet<String> {
 }
 
 fn texts_of(files: &Files) -> BTreeSet<String> {
-    files.values().map(|bytes| String::from_utf8(bytes.clone().unwrap()).unwrap()).collect()
+    files.values().map(|bytes| String::from_utf8(bytes.as_ref().unwrap().bytes().to_vec()).unwrap()).collect()
 }
 
 /// Goes from `before` to `after` with each fault; how many changes of the disk that takes.
@@ -82,8 +82,8 @@ fn a_document_that_only_moved_is_not_written_again() {
     let one_file = |comment: &str| -> Files {
         let mut files = files("/a", "10.0.0.1");
         let [entry, policy] = ["entry.yaml", "policy.yaml"].map(|name| files.remove(name).unwrap().unwrap());
-        let all = [comment.as_bytes(), &entry, b"---\n", &policy].concat();
-        files.insert("all.yaml".to_owned(), Ok(all));
+        let all = [comment.as_bytes(), entry.bytes(), b"---\n", policy.bytes()].concat();
+        files.insert("all.yaml".to_owned(), Ok(Text::fresh(all)));
         files
     };
     let (before, after) = (one_file(""), one_file("# a line that moves what follows\n"));
