@@ -26,10 +26,9 @@ fn parse(kind: &str, entries: &Value) -> Result<Document, Rejected> {
 }
 
 fn taken(kind: &str, entries: &Value) -> Credential {
-    match parse(kind, entries).unwrap_or_else(|rejected| panic!("{rejected}")).content() {
-        Content::Secret(credential) => credential.clone(),
-        other => panic!("{other:?}"),
-    }
+    let document = parse(kind, entries).unwrap_or_else(|rejected| panic!("{rejected}"));
+    let Content::Secret(credential) = document.content() else { panic!("no Secret") };
+    credential.clone()
 }
 
 fn refused(kind: &str, entries: &Value) -> String {

@@ -3,6 +3,8 @@
 
 #[path = "support/authorizers.rs"]
 mod authorizers;
+#[path = "support/edge.rs"]
+mod edge;
 #[path = "support/goldens.rs"]
 mod goldens;
 #[path = "support/routes.rs"]
@@ -18,7 +20,7 @@ use meshwright_envoy_config::hcm::{HttpConnectionManager, PathNormalization, Pos
 use meshwright_envoy_config::listener::{ChainMatch, Direction, FilterChain, Inspection, Listener};
 use meshwright_envoy_config::route::route_configuration;
 use meshwright_envoy_config::tcp::{Connect, TcpProxy};
-use meshwright_envoy_config::tls::{self, Clients, Edge, Roots, San, UpstreamSimple, Version};
+use meshwright_envoy_config::tls::{self, Roots, San, UpstreamSimple};
 use meshwright_envoy_config::wasm::{Plugin, Role};
 use meshwright_envoy_config::{Admin, BootstrapParams, ControlPlaneAddress, NodeMetadata, bootstrap, filter, names, secret};
 use prost::{Message, Name};
@@ -235,27 +237,8 @@ fn listener_outbound() {
 #[test]
 fn listener_gateway() {
     let normalizations = [PathNormalization::MergeSlashes, PathNormalization::DecodeAndMergeSlashes];
-    let certificate = names::credential_secret("edge", "shop");
-    let simple = Edge {
-        certificate: &certificate,
-        clients: None,
-        minimum: Version::Tls12,
-        maximum: Version::Tls13,
-        cipher_suites: &[],
-        alpn: &["h2", "http/1.1"],
-    };
-    let hashes = ["NvqYIYSbgK2vCJpQhObf77vv+bQWtc5ek5RIOwPiC9A=".to_owned(), "df6ff72fe9116521268f6f2dd4966f51".repeat(2)];
-    let roots = names::client_roots_secret("edge", "shop-cacert");
-    let clients = Clients {
-        required: true,
-        roots: &roots,
-        names: &["client.example".to_owned()],
-        spki_hashes: &hashes[..1],
-        certificate_hashes: &hashes[1..],
-    };
-    let suites = ["ECDHE-ECDSA-AES128-GCM-SHA256".to_owned()];
-    let mutual = Edge { clients: Some(clients), maximum: Version::Tls12, cipher_suites: &suites, ..simple.clone() };
-    let sockets = [("shop.example", simple.build()), ("*.shop.example", mutual.build())];
+    let [simple, mutual] = edge::sockets();
+    let sockets = [("shop.example", simple), ("*.shop.example", mutual)];
     let chains = normalizations.into_iter().zip(sockets).map(|(normalization, (host, socket))| FilterChain {
         transport_socket: Some(socket),
         ..chain(
