@@ -79,7 +79,7 @@ fn exit_codes_tell_what_was_found() {
     let both = |log: &'static str| [&["--log", log][..], &mesh].concat();
     for (arguments, code, said) in [
         (both("access.log"), 0, "3 records: 0 flip, 3 stay, 0 undecided"),
-        (both("torn.log"), 4, "line 3: the last line breaks off: "),
+        (both("torn.log"), 4, "line 3 is no record: the last line breaks off: "),
         (vec!["--log", "last.log", "--policy", "new"], 0, "1 undecided"),
         (vec!["--log", "last.log", "--policy", "new", "--require-decided"], 4, "1 undecided"),
         (vec!["--log", "last.log", "--policy", "new"], 0, "taken for granted without --against: pathNormalization"),

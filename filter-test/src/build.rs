@@ -42,8 +42,10 @@ impl Setup {
                 upstreams.push((cluster.clone(), upstream(&format!("world.clusters.{cluster}"), answers)?));
             }
         }
-        if world.limits.memory.is_some_and(|memory| usize::try_from(memory).is_err()) {
-            return wrong("world.limits.memory", "is more than this machine can address");
+        for (name, limit) in [("memory", world.limits.memory), ("host_memory", world.limits.host_memory)] {
+            if limit.is_some_and(|limit| usize::try_from(limit).is_err()) {
+                return wrong(format!("world.limits.{name}"), "is more than this machine can address");
+            }
         }
         let faults = world.faults.iter().enumerate().map(|(index, wire)| fault(&format!("world.faults[{index}]"), wire));
         let faults = faults.collect::<Result<_, _>>()?;
@@ -142,10 +144,11 @@ fn fault(path: &str, wire: &FaultWire) -> Result<Fault, Wrong> {
 
 fn limits(world: &WorldWire) -> Limits {
     let standard = Limits::default();
+    let bytes = |limit: Option<u64>, otherwise| limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(otherwise);
     Limits {
-        memory: world.limits.memory.and_then(|memory| usize::try_from(memory).ok()).unwrap_or(standard.memory),
+        memory: bytes(world.limits.memory, standard.memory),
+        host_memory: bytes(world.limits.host_memory, standard.host_memory),
         callback: world.limits.callback_milliseconds.map_or(standard.callback, Duration::from_millis),
-        ..standard
     }
 }
 

@@ -125,6 +125,8 @@ pub(crate) enum StatusWire {
 pub(crate) struct LimitsWire {
     /// Bytes of the guest's memory; 1 GiB if not said.
     pub(crate) memory: Option<u64>,
+    /// About how many bytes of its own memory the host spends for the guest; 1 GiB if not said.
+    pub(crate) host_memory: Option<u64>,
     /// Wall-clock milliseconds of one callback; 10 000 if not said.
     pub(crate) callback_milliseconds: Option<u64>,
 }

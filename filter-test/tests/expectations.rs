@@ -69,6 +69,8 @@ fn what_is_met_passes() {
             "{metrics: {requests: 1}, logs: [{level: info, equals: /}, {regex: '^/$', count: 1}, {level: error, absent: true}]}",
         ),
         ("request: {path: /}", "{cost: {max_hostcalls: 6, max_hostcalls_of: {proxy_get_header_map_value: 1}, max_memory: 131072}}"),
+        ("request: {path: /}\nworld: {limits: {host_memory: 10}}", "{refused: {contains: calls without end}}"),
+        ("request: {path: /d}\nworld: {}", "{filter_state: {wasm.decision: {json_subset: {rule: 3}}, none: {absent: true}}}"),
         ("module: {configuration: '!'}\nrequest: {}", "{refused: {contains: proxy_on_configure}, logs: [{level: warn, equals: '!'}]}"),
         ("module: {configuration: {a: 1}, log_level: error}\nrequest: {}", "{logs: [{level: warn, absent: true}]}"),
         (

@@ -129,7 +129,7 @@ impl<'a> Record<'a> {
     /// # Errors
     /// What is wrong with the line, with the field.
     pub(crate) fn read(line: &'a [u8]) -> Result<Self, String> {
-        let wire: RecordWire<'a> = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+        let wire: RecordWire<'a> = serde_json::from_slice(line).map_err(|error| in_line(&error.to_string()))?;
         let decision = decision(&wire)?;
         let issuer = wire.jwt_issuer.map(whole).transpose();
         let subject = wire.jwt_subject.map(whole).transpose();
@@ -169,6 +169,11 @@ impl<'a> Record<'a> {
         };
         format!("{what} from {from} to {}/{}{port}", self.namespace, self.workload)
     }
+}
+
+/// The parser counts lines of the record, which is one.
+fn in_line(message: &str) -> String {
+    message.replace(" at line 1 column ", " at column ")
 }
 
 fn whole(text: Text<'_>) -> Result<Cow<'_, str>, NotWhole> {
@@ -223,7 +228,7 @@ mod tests {
             let found = read(more).unwrap_err();
             assert!(found.contains(message), "{found}");
         }
-        assert!(Record::read(br#"{"time":"t""#).is_err());
+        assert_eq!(Record::read(b"nonsense").unwrap_err(), "expected ident at column 2");
     }
 
     #[test]

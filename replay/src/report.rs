@@ -25,7 +25,7 @@ pub fn human(tally: &Tally) -> String {
         let _ = writeln!(out, "{count} × undecided for lack of {attribute}{by}; first at line {line}");
     }
     for bad in &tally.bad_lines {
-        let _ = writeln!(out, "line {}: {}", bad.line, bad.error);
+        let _ = writeln!(out, "line {} is no record: {}", bad.line, bad.error);
     }
     if let Some(line) = tally.first_drifted {
         let _ = writeln!(
