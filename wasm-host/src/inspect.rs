@@ -12,6 +12,16 @@ use crate::host::Host;
 use crate::worker::fails_to_start;
 
 /// What a module is made of.
+///
+/// ```
+/// # let wasm = wat::parse_file("doc/tour.wat")?;
+/// use meshwright_wasm_host::Inspection;
+///
+/// let found = Inspection::of(&wasm);
+/// assert!(found.imports.contains(&"env.proxy_grpc_call".to_owned()));
+/// assert_eq!((found.initial_memory, found.refused), (128 << 10, None));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Inspection {
