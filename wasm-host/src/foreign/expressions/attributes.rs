@@ -46,10 +46,11 @@ impl VariableResolver for Activation<'_> {
             return there.then(|| CowVal::owned(Tree::new(self.state, vec![name.to_owned()])));
         }
         let value = property::find(self.state, &[name.as_bytes()])?;
-        let value = match value {
-            Value::Integer(number) if name == "connection_id" => cel::Value::UInt(number.cast_unsigned()),
-            Value::Bytes(bytes) if !name.starts_with("plugin_") => set_by_guest(self.state, name, bytes),
-            other => to_cel(&other),
+        let value = match (name, value) {
+            ("connection_id", Value::Integer(number)) => cel::Value::UInt(number.cast_unsigned()),
+            ("plugin_name" | "plugin_root_id" | "plugin_vm_id", Value::Bytes(bytes)) => text(&bytes),
+            (name, Value::Bytes(bytes)) => set_by_guest(self.state, name, bytes),
+            (_, other) => to_cel(&other),
         };
         value.try_into().ok().map(CowVal::Owned)
     }
@@ -230,6 +231,7 @@ struct Names<'b>(std::slice::Iter<'b, CelString<'static>>);
 
 impl<'b, 'v> Iterator<'b, 'v> for Names<'b> {
     fn next(&mut self) -> Option<&'b (dyn Val + 'v)> {
-        self.0.next().map(|name| name as &(dyn Val + 'v))
+        let name: &'b (dyn Val + 'v) = self.0.next()?;
+        Some(name)
     }
 }

@@ -6,13 +6,14 @@ use cel::common::types::{CelBool, CelDouble, CelDuration, CelInt, CelString, Cel
 use cel::common::value::CowVal;
 use cel::{Env, ExecutionError};
 
+type Function = for<'b, 'v> fn(Vec<CowVal<'b, 'v>>) -> Result<'b, 'v>;
 type Result<'b, 'v> = std::result::Result<CowVal<'b, 'v>, ExecutionError>;
 
 static STANDARD: LazyLock<Env> = LazyLock::new(Env::stdlib);
 
 static ALL: LazyLock<Arc<Env>> = LazyLock::new(|| {
     let mut env = Env::stdlib().with_optional_support(false);
-    let own: [(&str, for<'b, 'v> fn(Vec<CowVal<'b, 'v>>) -> Result<'b, 'v>); 5] =
+    let own: [(&str, Function); 5] =
         [("@int", int), ("@uint", uint), ("@double", double), ("@string", string), ("@getMilliseconds", milliseconds)];
     for (name, function) in own {
         // No other has these names.

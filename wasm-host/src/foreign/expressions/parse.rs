@@ -74,10 +74,12 @@ fn visit_call(call: &mut CallExpr, depth: u16) -> Result<bool, Unreadable> {
 
 /// `a && b && c` is as deep as `a && b`.
 fn visit_term(term: &mut IdedExpr, connective: &str, depth: u16) -> Result<bool, Unreadable> {
-    match &mut term.expr {
-        Expr::Call(call) if call.func_name == connective => visit_call(call, depth),
-        _ => visit(term, depth),
+    if let Expr::Call(call) = &mut term.expr
+        && call.func_name == connective
+    {
+        return visit_call(call, depth);
     }
+    visit(term, depth)
 }
 
 /// What was written of the step of a macro's loop, without what the macro puts around it.
@@ -124,17 +126,12 @@ fn count(comprehension: &mut ComprehensionExpr) {
     if !matches!(comprehension.loop_cond.expr, Expr::Literal(_)) {
         return counted(&mut comprehension.loop_cond);
     }
-    match &mut comprehension.loop_step.expr {
-        Expr::Call(CallExpr { func_name, args, .. }) if func_name == operators::CONDITIONAL => {
-            if let Some(guard) = args.first_mut() {
-                counted(guard);
-            }
-        }
-        Expr::Call(CallExpr { func_name, args, .. }) if func_name == operators::ADD => {
-            if let Some(IdedExpr { expr: Expr::List(ListExpr { elements, .. }), .. }) = args.last_mut() {
-                elements.iter_mut().for_each(counted);
-            }
-        }
+    let Expr::Call(CallExpr { func_name, args, .. }) = &mut comprehension.loop_step.expr else {
+        return counted(&mut comprehension.loop_step);
+    };
+    match (func_name.as_str(), args.as_mut_slice()) {
+        (operators::CONDITIONAL, [guard, ..]) => counted(guard),
+        (operators::ADD, [_, IdedExpr { expr: Expr::List(ListExpr { elements, .. }), .. }]) => elements.iter_mut().for_each(counted),
         _ => counted(&mut comprehension.loop_step),
     }
 }
