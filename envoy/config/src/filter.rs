@@ -18,7 +18,10 @@ use crate::secret;
 use crate::source;
 use crate::well_known::pack;
 
-/// Puts the peer's direct address and all its URI SANs where the Wasm filter can read them: Wasm's own attributes have the address after
+/// The serial comes first: a module that does not know it finds no address there, and denies.
+const PEER: &str = "%DOWNSTREAM_PEER_SERIAL%|%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%|%DOWNSTREAM_PEER_URI_SAN%";
+
+/// Puts the peer's serial, direct address and all its URI SANs where the Wasm filter can read them: Wasm's own attributes have the address after
 /// `x-forwarded-for` and the first SAN only. `providers`: the external authorizers that stand further down in the chain; the policy filter
 /// denies what it would have to ask others about.
 #[must_use]
@@ -35,7 +38,7 @@ pub fn set_peer_state_of_connection(providers: &[String]) -> listener::Filter {
 }
 
 fn chain_state(providers: &[String]) -> Vec<FilterStateValue> {
-    let mut values = vec![state(names::PEER_FILTER_STATE, "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%|%DOWNSTREAM_PEER_URI_SAN%")];
+    let mut values = vec![state(names::PEER_FILTER_STATE, PEER)];
     if !providers.is_empty() {
         values.push(state(names::PROVIDERS_FILTER_STATE, &format!(",{},", providers.join(","))));
     }

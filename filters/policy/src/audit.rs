@@ -30,6 +30,9 @@ pub struct AuditRecord<'a> {
     /// The peer's SPIFFE ID, as its certificate has it; none when the policy does not look at the peer.
     #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
     pub principal: Option<Cow<'a, str>>,
+    /// The serial of the peer's certificate; none when none is denied by its serial.
+    #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
+    pub serial: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
     pub jwt_issuer: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
@@ -113,6 +116,7 @@ impl<'a> AuditRecord<'a> {
             reason: decision.reason.as_str().into(),
             version: version.into(),
             principal: principal.map(Cow::from),
+            serial: None,
             jwt_issuer: claims.map(|claims| claims.issuer().into()),
             jwt_subject: claims.and_then(|claims| claims.subject().map(Cow::from)),
             nearest_miss: nearest.map(AuditedMiss::from),
@@ -120,6 +124,15 @@ impl<'a> AuditRecord<'a> {
             shadow: shadow.map(AuditedDecision::from),
             custom: custom.collect(),
         }
+    }
+
+    /// With the serial of the peer's certificate, for a policy that denies some by theirs.
+    #[must_use]
+    pub fn with_serial(mut self, connection: &'a Connection) -> Self {
+        if let Peer::Authenticated { serial, .. } = &connection.peer {
+            self.serial = serial.as_deref().filter(|serial| !serial.is_empty()).map(Cow::from);
+        }
+        self
     }
 
     /// The same, to keep.
@@ -132,6 +145,7 @@ impl<'a> AuditRecord<'a> {
             reason: owned(self.reason),
             version: owned(self.version),
             principal: self.principal.map(owned),
+            serial: self.serial.map(owned),
             jwt_issuer: self.jwt_issuer.map(owned),
             jwt_subject: self.jwt_subject.map(owned),
             nearest_miss: self.nearest_miss.map(|miss| AuditedMiss { policy: owned(miss.policy), rule: miss.rule, failed: miss.failed }),
