@@ -8,7 +8,7 @@ use crate::output::{self, Format};
 /// Validate a directory of documents, print every error, and say of each rule what becomes of it on each port.
 ///
 /// A rule is enforced on a port as it is written, can never match there, or, where that was accepted, matches more than it says
-/// (docs/tcp-policy.md). Exit code 0 when all is well, 1 when there are errors.
+/// (docs/tcp-policy.md). An entry of a deny list that names nobody is a warning. Exit code 0 when all is well, 1 when there are errors.
 ///
 /// Example: meshwright check mesh/
 #[derive(Debug, clap::Args)]
@@ -28,10 +28,14 @@ impl Check {
                 "documents": checked.documents(),
                 "errors": checked.errors(),
                 "rules": checked.state().rule_statuses(),
+                "warnings": checked.state().idle_denials(),
             })),
             Format::Text => {
                 for error in checked.errors() {
                     output::line(&error.to_string());
+                }
+                for warning in checked.state().idle_denials() {
+                    output::line(&format!("warning: {warning}"));
                 }
                 for line in checked.state().rule_lines() {
                     output::line(&line);

@@ -5,8 +5,13 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
+use meshwright_identity::SpiffeId;
 use serde::Serialize;
+
+use crate::service::Refusal;
+use crate::time::utc;
 
 /// A new file is begun at this size, and one old one is kept.
 const LIMIT: u64 = 64 * 1024 * 1024;
@@ -20,7 +25,7 @@ pub struct AuditRecord {
     /// Whose certificate it is; absent when it was not established who asks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identity: Option<String>,
-    /// `join-token`, `jwt` or `certificate`.
+    /// By what they showed who they are: `join-token`, `jwt` or `certificate`; `discovery` of who may not have a discovery stream.
     pub proof: &'static str,
     /// Of a join token the first half of its hash, of a JWT its issuer: never what could be used again.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,6 +43,24 @@ pub struct AuditRecord {
     pub message: Option<String>,
 }
 
+impl AuditRecord {
+    /// Of which nothing more is known yet.
+    pub(crate) fn refusal(proof: &'static str, now: SystemTime) -> Self {
+        Self {
+            time: utc(now),
+            event: "refused",
+            identity: None,
+            proof,
+            proof_id: None,
+            serial: None,
+            not_after: None,
+            ttl_seconds: None,
+            reason: None,
+            message: None,
+        }
+    }
+}
+
 /// `audit.log` in the data directory.
 #[derive(Debug)]
 pub struct AuditLog {
@@ -52,6 +75,25 @@ impl AuditLog {
         let path = data_dir.join("audit.log");
         let file = append(&path)?;
         Ok(Self { path, file: Mutex::new(file) })
+    }
+
+    /// Somebody was refused elsewhere, by this identity and with the certificate of this serial.
+    pub fn refused(
+        &self,
+        proof: &'static str,
+        identity: &SpiffeId,
+        serial: Option<&str>,
+        refusal: Refusal,
+        message: &str,
+        now: SystemTime,
+    ) {
+        self.record(&AuditRecord {
+            identity: Some(identity.to_string()),
+            serial: serial.map(str::to_owned),
+            reason: Some(refusal.reason()),
+            message: Some(message.to_owned()),
+            ..AuditRecord::refusal(proof, now)
+        });
     }
 
     /// A line that cannot be written is an error of the log, not of the request.

@@ -88,6 +88,15 @@ pub(crate) fn of_stream(properties: &dyn Properties, moment: Moment) -> Option<R
     known.then(|| without_state(properties))
 }
 
+/// Of a stream that was let in: who has a certificate. `None`: nobody has, or it cannot be told.
+pub(crate) fn peer_of_open(properties: &dyn Properties) -> Option<Peer> {
+    match properties.get(&["filter_state", peer::OBJECT]) {
+        Some(object) => PeerState::parse(&object).ok().map(|state| peer_of(properties, &state)),
+        None => has_client_certificate(properties)
+            .then(|| authenticated(properties, properties.text(&["connection", "uri_san_peer_certificate"]).into_iter().collect(), None)),
+    }
+}
+
 fn peer_of(properties: &dyn Properties, state: &PeerState<'_>) -> Peer {
     let uri_sans: Vec<String> = state.uri_sans.iter().map(|san| (*san).to_owned()).collect();
     if uri_sans.is_empty() && !has_client_certificate(properties) {

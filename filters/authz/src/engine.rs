@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 
 use meshwright_policy::{
-    AuditRecord, Authentication, Connection, Crypto, Decision, HeaderChange, HttpRequest, Policy, Reason, Request, TokenCache, Verdict,
-    evaluate,
+    AuditRecord, Authentication, Connection, Crypto, Decision, HeaderChange, HttpRequest, Peer, Policy, Reason, Request, TokenCache,
+    Verdict, evaluate,
 };
 
 use crate::connection::UnknownPeer;
@@ -132,6 +132,14 @@ impl<C: Crypto> Engine<C> {
         Outcome { denial: Some(Denial::FORBIDDEN), custom: Vec::new(), changes: Vec::new(), record, unknown_key: None }
     }
 
+    /// The record of a refusal that is not this policy's, or comes late: the peer is denied by the newest list.
+    pub(crate) fn refused_peer(&self, reason: Reason, peer: Peer) -> Vec<u8> {
+        self.tally.borrow_mut().refusal(reason.as_str());
+        let connection = Connection { direct_ip: None, remote_ip: None, peer, sni: None, destination: None };
+        let record = AuditRecord::refused_peer(self.policy.version(), reason, &connection);
+        self.records.borrow_mut().json(&record)
+    }
+
     /// Denies what somebody has to be asked about whom this chain cannot ask. `providers`: the chain's, as `,one,two,`. A chain that drains
     /// has the newest policy and its old filters.
     pub(crate) fn if_askable(&self, outcome: Outcome, providers: impl FnOnce() -> Option<String>) -> Outcome {
@@ -195,7 +203,7 @@ fn challenge(http: &HttpRequest<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use meshwright_policy::{Headers, Peer, SoftwareCrypto};
+    use meshwright_policy::{Headers, SoftwareCrypto};
     use serde_json::json;
 
     use super::*;

@@ -100,10 +100,6 @@ impl<'a> AuditRecord<'a> {
     pub fn new(version: &'a str, evaluation: Evaluation<'a>, connection: &'a Connection, authentication: &'a Authentication) -> Self {
         let Evaluation { decision, audit, shadow, custom, nearest } = evaluation;
         let claims = authentication.claims();
-        let principal = match &connection.peer {
-            Peer::Authenticated { uri_sans, .. } => uri_sans.first(),
-            Peer::Plaintext => None,
-        };
         let custom = custom.into_iter().map(|check| AuditedCustom {
             provider: check.provider.into(),
             policy: check.rule.policy.into(),
@@ -115,7 +111,7 @@ impl<'a> AuditRecord<'a> {
             rule: decision.rule,
             reason: decision.reason.as_str().into(),
             version: version.into(),
-            principal: principal.map(Cow::from),
+            principal: principal(connection),
             serial: None,
             jwt_issuer: claims.map(|claims| claims.issuer().into()),
             jwt_subject: claims.and_then(|claims| claims.subject().map(Cow::from)),
@@ -170,6 +166,13 @@ impl<'a> AuditRecord<'a> {
         Self { verdict: "DENY".into(), reason: reason.into(), ..Self::default() }
     }
 
+    /// A refusal of the peer as such.
+    #[must_use]
+    pub fn refused_peer(version: &'a str, reason: Reason, connection: &'a Connection) -> Self {
+        let refused = Self { verdict: "DENY".into(), reason: reason.as_str().into(), version: version.into(), ..Self::default() };
+        Self { principal: principal(connection), ..refused }.with_serial(connection)
+    }
+
     /// A refusal by an external authorizer of what everything else allowed.
     #[must_use]
     pub fn denied_by_provider(mut self) -> Self {
@@ -180,6 +183,13 @@ impl<'a> AuditRecord<'a> {
             self.rule = Some(*rule);
         }
         self
+    }
+}
+
+fn principal(connection: &Connection) -> Option<Cow<'_, str>> {
+    match &connection.peer {
+        Peer::Authenticated { uri_sans, .. } => uri_sans.first().map(Cow::from),
+        Peer::Plaintext => None,
     }
 }
 

@@ -131,6 +131,12 @@ impl Policy {
         self.denied.reason(peer)
     }
 
+    /// Whether any peer is.
+    #[must_use]
+    pub fn denies_peers(&self) -> bool {
+        !self.denied.is_empty()
+    }
+
     /// Whether any certificate is denied by its serial.
     #[must_use]
     pub fn denies_serials(&self) -> bool {

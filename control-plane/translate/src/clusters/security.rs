@@ -73,7 +73,9 @@ fn mutual(
         None => secure_naming(callers, service, port)?,
     };
     let sni = rule.and_then(ClientTls::sni).map_or_else(|| names::sni(port.number(), subset, service.host()), str::to_owned);
-    let servers: Vec<SpiffeId> = servers.into_iter().collect();
+    // Of a service of which all are denied nobody is left, and nobody is accepted.
+    let is_denied = |server: &SpiffeId| callers.state.denial_of(Some(server), None).is_some();
+    let servers: Vec<SpiffeId> = servers.into_iter().filter(|server| !is_denied(server)).collect();
     let mesh = meshwright_envoy_config::names::MESH_ALPN;
     let alpn: &[&str] = match (port.protocol().is_http(), port.protocol().is_http2()) {
         (_, true) => &[mesh, "h2"],
