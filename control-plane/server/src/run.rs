@@ -72,16 +72,11 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     let facts = facts(&authority, mesh.root_namespace(), &module);
     let roots = authority.trust_bundle_pem();
     let publisher = Arc::new(Publisher::new(Arc::clone(&board), roots, keys.clone(), facts, documents.clone(), Arc::clone(&lineage)));
-    let audit = AuditLog::open(&options.data_dir).context("the audit log in the data directory cannot be written")?;
-    let audit = Arc::new(audit);
+    let audit = audit_log(&options)?;
     let denials = Arc::new(Denials::new(publisher.in_force(), Arc::clone(&audit)));
-    let snapshots = Snapshots {
-        publisher: Arc::clone(&publisher),
-        board: Arc::clone(&board),
-        trust_domain: authority.trust_domain().clone(),
-        lineage,
-        denials: Arc::clone(&denials),
-    };
+    let (domain, open) = (authority.trust_domain().clone(), Arc::clone(&denials));
+    let snapshots =
+        Snapshots { publisher: Arc::clone(&publisher), board: Arc::clone(&board), trust_domain: domain, lineage, denials: open };
     let discovery = discovery_routes(&Arc::new(snapshots), Limits::default());
     let module = meshwright_ca::Module { sha256: module.sha256().to_owned(), bytes: module.bytes().clone() };
     let service = identity_service(Arc::clone(&authority), tokens.clone(), module, identity_options(&options, audit, Arc::clone(&denials)));
@@ -123,6 +118,11 @@ fn authority_options(options: &ServerOptions) -> AuthorityOptions {
         algorithm: options.ca_key_algorithm,
         leaf_ttl: options.certificate_ttl.clamp(MIN_LEAF_TTL, MAX_LEAF_TTL),
     }
+}
+
+fn audit_log(options: &ServerOptions) -> anyhow::Result<Arc<AuditLog>> {
+    let audit = AuditLog::open(&options.data_dir).context("the audit log in the data directory cannot be written")?;
+    Ok(Arc::new(audit))
 }
 
 fn identity_options(options: &ServerOptions, audit: Arc<AuditLog>, denials: Arc<Denials>) -> IdentityOptions {

@@ -15,7 +15,7 @@ const DEFAULT_PORT: u16 = 8080;
 const DEFAULT_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// The arguments below, none of which a batch has.
-pub(super) const NAMES: [&str; 19] = [
+pub(super) const NAMES: [&str; 20] = [
     "config",
     "workload",
     "service_account",

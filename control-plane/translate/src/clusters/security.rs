@@ -53,6 +53,14 @@ pub(super) fn terminates_mutual_tls(callers: &Callers<'_>, service: &Service<'_>
         && callers.state.peer_authentication_mode(workload, port) != MtlsMode::Disable
 }
 
+/// Whether mutual TLS with the workload would find an identity that is denied.
+pub(super) fn is_refused(callers: &Callers<'_>, service: &Service<'_>, workload: &Workload, port: u16) -> bool {
+    let is_denied = |id: SpiffeId| callers.state.denial_of(Some(&id), None).is_some();
+    !callers.state.deny_lists().is_empty()
+        && terminates_mutual_tls(callers, service, workload, port)
+        && callers.identity(workload.namespace(), workload.service_account()).is_ok_and(is_denied)
+}
+
 /// Whether a proxy of the mesh takes what comes for the workload.
 pub(crate) fn is_in_front_of(workload: &Workload) -> bool {
     workload.labels().get(TLS_MODE_LABEL).is_none_or(|mode| mode != "disabled")
