@@ -88,3 +88,8 @@ fn denied() {
 fn sidecars() {
     check("sidecars");
 }
+
+#[test]
+fn gateways() {
+    check("gateways");
+}

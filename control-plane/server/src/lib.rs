@@ -10,6 +10,7 @@ mod lineage;
 mod metrics;
 mod module;
 mod options;
+mod pacing;
 mod publisher;
 mod receipts;
 mod refusals;

@@ -27,6 +27,7 @@ use crate::lineage::Lineage;
 use crate::metrics::Metrics;
 use crate::module::Module;
 use crate::options::{Ready, ServerOptions};
+use crate::pacing::{self, loses_endpoints};
 use crate::publisher::{Facts, Publisher};
 use crate::service::Snapshots;
 use crate::trust::{self, Trust};
@@ -197,25 +198,36 @@ async fn serve_admin(listener: TcpListener, address: SocketAddr, routes: Router,
 }
 
 /// Publishes each new state of the documents, and what becomes of it by the time.
-async fn follow(mut documents: watch::Receiver<Arc<Loaded>>, publisher: Arc<Publisher>) {
+async fn follow(documents: watch::Receiver<Arc<Loaded>>, publisher: Arc<Publisher>) {
+    let is_urgent = |newest: &Arc<Loaded>| {
+        let old = publisher.loaded();
+        loses_endpoints(old.in_force(), newest.in_force()) || old.state().deny_lists() != newest.state().deny_lists()
+    };
+    tokio::select! {
+        () = pacing::follow(documents, is_urgent, || publisher.publish()) => {}
+        () = end_denials(&publisher) => {}
+    }
+    tracing::error!("the configuration directory is not watched any more");
+}
+
+/// Takes entries of deny lists out when their time is over.
+async fn end_denials(publisher: &Publisher) {
+    let mut in_force = publisher.in_force();
     loop {
+        in_force.mark_unchanged();
         // Not all of it at once: the clock may be set meanwhile.
         let wait = publisher.until_end_of_denial().map(|wait| wait.min(LOOK));
-        let end = async {
+        let over = async {
             match wait {
                 Some(wait) => tokio::time::sleep(wait).await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
-            changed = documents.changed() => match changed {
-                Ok(()) => publisher.publish(),
-                Err(_) => break,
-            },
-            () = end => publisher.end_denials(),
+            changed = in_force.changed() => if changed.is_err() { return },
+            () = over => publisher.end_denials(),
         }
     }
-    tracing::error!("the configuration directory is not watched any more");
 }
 
 /// Publishes each change of the fetched keys.

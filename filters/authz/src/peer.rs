@@ -3,14 +3,19 @@ use std::net::{IpAddr, SocketAddr};
 /// The filter state object that the listener's `set_filter_state` filter writes: what no attribute tells.
 pub(crate) const OBJECT: &str = "meshwright.peer";
 
-/// `<serial>|<direct remote address with port>|<URI SANs, comma separated>`. A connection of before listeners wrote the serial has none, and
-/// no `|` in front of the address.
+/// In place of the URI SANs: the certificates of this listener's clients are not of the mesh, and name nobody in it.
+const OUTSIDE: &str = "!";
+
+/// `<serial>|<direct remote address with port>|<URI SANs, comma separated>`. Where clients are outside, and on a connection of before listeners
+/// wrote the serial, there is none, and no `|` in front of the address.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct PeerState<'a> {
     pub(crate) direct_ip: IpAddr,
     pub(crate) uri_sans: Vec<&'a str>,
     /// Of the peer's certificate; empty when it has none, `None` when the listener does not tell.
     pub(crate) serial: Option<&'a str>,
+    /// Whatever the certificate says is not to be looked at.
+    pub(crate) outside: bool,
 }
 
 /// Why the object cannot be used; the request is denied then.
@@ -38,7 +43,11 @@ impl<'a> PeerState<'a> {
                 (Some(serial), socket_address(address).ok_or(InvalidPeerState::Address)?, uri_sans)
             }
         };
-        Ok(Self { direct_ip: address.ip(), uri_sans: uri_sans.split(',').filter(|san| !is_absent(san)).collect(), serial })
+        let direct_ip = address.ip();
+        if uri_sans == OUTSIDE {
+            return Ok(Self { direct_ip, uri_sans: Vec::new(), serial, outside: true });
+        }
+        Ok(Self { direct_ip, uri_sans: uri_sans.split(',').filter(|san| !is_absent(san)).collect(), serial, outside: false })
     }
 }
 
@@ -77,9 +86,11 @@ mod tests {
             (format!("10.0.0.1:4242|{orders}"), "10.0.0.1", vec![orders], None),
             ("[::1]:1|".to_owned(), "::1", vec![], None),
         ] {
-            let expected = PeerState { direct_ip: ip.parse().unwrap(), uri_sans, serial };
+            let expected = PeerState { direct_ip: ip.parse().unwrap(), uri_sans, serial, outside: false };
             assert_eq!(PeerState::parse(object.as_bytes()), Ok(expected), "{object}");
         }
+        let outside = PeerState { direct_ip: "10.0.0.1".parse().unwrap(), uri_sans: vec![], serial: None, outside: true };
+        assert_eq!(PeerState::parse(b"10.0.0.1:4242|!"), Ok(outside));
     }
 
     #[test]
