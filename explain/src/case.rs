@@ -49,6 +49,8 @@ pub(crate) struct Connection {
     pub(crate) source_ip: IpAddr,
     /// The SPIFFE ID of a verified certificate; `None` is plaintext.
     pub(crate) principal: Option<String>,
+    /// Of the certificate; lower case hexadecimal digits, empty where the question does not say it.
+    pub(crate) serial: String,
     pub(crate) sni: Option<String>,
 }
 

@@ -40,6 +40,7 @@ pub struct Stream<'a> {
     pub(crate) remote_ip: IpAddr,
     pub(crate) destination: SocketAddr,
     pub(crate) principal: Option<&'a str>,
+    pub(crate) serial: &'a str,
     pub(crate) sni: Option<&'a str>,
     /// None: a TCP connection.
     pub(crate) head: Option<&'a Head>,

@@ -54,6 +54,8 @@ struct SetKey {
     documents: u64,
     workload: Asked,
     http: bool,
+    /// When the next entry of a deny list ends, and how many have: what holds between two such moments is the same.
+    denials: (Option<u64>, usize),
 }
 
 /// Everything that holds for one workload on ports of one protocol.
@@ -124,7 +126,7 @@ impl Explainer {
     }
 
     pub(crate) fn decide(&mut self, case: &Case, now: u64) -> Result<(Option<Head>, Decided), Stop> {
-        let set = self.set(case)?;
+        let set = self.set(case, now)?;
         let head = set.admit(case)?;
         let stream = set.stream(case, head.as_ref(), now)?;
         let decided = set.decider.decide(&stream).map_err(|error| Stop::error("engine_failed", error))?;
@@ -132,12 +134,16 @@ impl Explainer {
     }
 
     /// The policy set that a case is about.
-    pub(crate) fn set(&mut self, case: &Case) -> Result<&mut Set, Stop> {
+    pub(crate) fn set(&mut self, case: &Case, now: u64) -> Result<&mut Set, Stop> {
+        let now = case.now.unwrap_or(now);
         let Remembered { number, state } = self.state(&case.source);
         let state = state.map_err(|error| Stop::error("invalid_documents", error))?;
         let http = case.connection.protocol == Protocol::Http;
-        let key = SetKey { documents: number, workload: case.workload.clone(), http };
+        let ended = state.denials().filter(|denial| !denial.entry.holds_at(now)).count();
+        let denials = (state.next_end_of_denial(now), ended);
+        let key = SetKey { documents: number, workload: case.workload.clone(), http, denials };
         if self.sets.get(&key).is_none() {
+            let state = state.without_ended(now).map_or(state, Arc::new);
             let set = Set::new(state, case, self.engine.as_ref(), self.given.as_ref().map(|given| &given.keys))?;
             self.sets.insert(key.clone(), set, 0);
         }
@@ -207,6 +213,14 @@ impl Set {
         id.trust_domain() != mesh.trust_domain() && !mesh.trust_domain_aliases().contains(id.trust_domain())
     }
 
+    /// The entry of a deny list that refuses the peer, for people.
+    pub(crate) fn denial(&self, case: &Case) -> Option<String> {
+        let id = SpiffeId::parse(case.connection.principal.as_ref()?).ok()?;
+        let denial = self.state.denial_of(Some(&id), Some(case.connection.serial.as_str()).filter(|serial| !serial.is_empty()))?;
+        let reason = denial.entry.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
+        Some(format!("{} denies {}{reason}", denial.list, denial.entry.denied()))
+    }
+
     /// What the filter would be told.
     pub(crate) fn stream<'a>(&self, case: &'a Case, head: Option<&'a Head>, now: u64) -> Result<Stream<'a>, Stop> {
         let connection = &case.connection;
@@ -220,6 +234,7 @@ impl Set {
             remote_ip: remote.or(forwarded).unwrap_or(connection.source_ip).to_canonical(),
             destination: SocketAddr::new(destination, connection.port),
             principal: connection.principal.as_deref(),
+            serial: &connection.serial,
             sni: connection.sni.as_deref(),
             head,
             now: case.now.unwrap_or(now),

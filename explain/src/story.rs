@@ -111,10 +111,11 @@ impl Explainer {
     }
 
     fn tell(&mut self, case: &Case, now: u64, story: &mut Story) -> Result<(), Stop> {
-        let set = self.set(case)?;
+        let set = self.set(case, now)?;
         story.mtls_mode = Some(set.mode(case.connection.port).as_str());
         let foreign = case.connection.principal.as_ref().filter(|principal| set.is_foreign(principal));
-        story.note = foreign.map(|principal| format!("{principal} is of no trust domain of this mesh: the listener ends its handshake"));
+        let foreign = foreign.map(|principal| format!("{principal} is of no trust domain of this mesh: the listener ends its handshake"));
+        story.note = set.denial(case).or(foreign);
         let head = set.admit(case)?;
         let stream = set.stream(case, head.as_ref(), now)?;
         let failed = |error| Stop::Error { reason: "engine_failed", message: format!("{error}") };

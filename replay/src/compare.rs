@@ -270,7 +270,12 @@ fn by_policy<'a>(set: &'a Set, record: &'a Record<'_>, view: &View<'_>) -> Answe
 
 fn connection(record: &Record<'_>) -> Connection {
     let peer = match &record.principal {
-        Ok(Some(principal)) => Peer::Authenticated { uri_sans: vec![principal.clone().into_owned()], dns_sans: Vec::new(), subject: None },
+        Ok(Some(principal)) => Peer::Authenticated {
+            uri_sans: vec![principal.clone().into_owned()],
+            dns_sans: Vec::new(),
+            subject: None,
+            serial: record.serial.clone().map(Cow::into_owned),
+        },
         Ok(None) | Err(NotWhole) => Peer::Plaintext,
     };
     let source = record.source.map(|address| address.ip());
@@ -293,6 +298,7 @@ impl Known<'_> {
         match attribute {
             Attribute::Token => self.token_unknown,
             Attribute::Peer => record.principal.is_err(),
+            Attribute::PeerSerial => record.serial.is_none(),
             // Of HTTP the log has who sent the request, which may be another than who connected.
             Attribute::DirectIp => record.protocol == Protocol::Http || record.source.is_none(),
             Attribute::RemoteIp => record.source.is_none(),

@@ -36,6 +36,8 @@ struct RecordWire<'a> {
     span_id: Option<IgnoredAny>,
     #[serde(borrow)]
     source_principal: Option<Text<'a>>,
+    #[serde(borrow)]
+    source_serial: Option<Text<'a>>,
     source_service: Option<IgnoredAny>,
     #[serde(borrow)]
     source_address: Option<Text<'a>>,
@@ -101,6 +103,8 @@ pub(crate) struct Record<'a> {
     pub(crate) workload: Cow<'a, str>,
     /// The peer's SPIFFE ID; `Ok(None)` is plaintext, `Err` one that the log does not hold whole.
     pub(crate) principal: Result<Option<Cow<'a, str>>, NotWhole>,
+    /// Of the peer's certificate; none where the log does not have it.
+    pub(crate) serial: Option<Cow<'a, str>>,
     /// Of HTTP who sent it, of TCP who connected.
     pub(crate) source: Option<SocketAddr>,
     pub(crate) destination: Option<SocketAddr>,
@@ -144,6 +148,7 @@ impl<'a> Record<'a> {
             namespace: wire.namespace.0,
             workload: wire.workload.0,
             principal: wire.source_principal.map(whole).transpose(),
+            serial: wire.source_serial.and_then(|text| whole(text).ok()),
             source: wire.source_address.map(|text| address("source_address", &text)).transpose()?,
             destination: wire.destination_address.map(|text| address("destination_address", &text)).transpose()?,
             method: wire.method.and_then(|text| whole(text).ok()),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::time::SystemTime;
 
 use meshwright_config::{MtlsMode, PathNormalization, State};
 use meshwright_policy::Policy;
@@ -39,11 +40,13 @@ impl Mesh {
     /// # Errors
     /// [`InvalidMesh`] with everything that is wrong.
     pub fn load(paths: &[PathBuf]) -> Result<Self, InvalidMesh> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let checked = load_paths(paths).map_err(|error| InvalidMesh(error.to_string()))?;
         if !checked.errors().is_empty() {
             return Err(InvalidMesh(checked.errors().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")));
         }
-        Ok(Self::new(checked.state().clone()))
+        // An entry of a deny list whose time is over decides nothing any more.
+        Ok(Self::new(checked.state().without_ended(now).unwrap_or_else(|| checked.state().clone())))
     }
 
     fn new(state: State) -> Self {

@@ -91,6 +91,7 @@ fn print(status: &Value) {
         let (identity, percent, until) = (text(&late["identity"]), &late["life_over_percent"], text(&late["not_after"]));
         output::line(&format!("CERTIFICATE NOT RENEWED: {identity}, {percent} % of its life is over, until {until}"));
     }
+    status["denied"].as_array().into_iter().flatten().for_each(print_denied);
     if let Some(name) = status["held"]["name"].as_str() {
         output::line(&format!(
             "HELD: {}; what is there already stays until the documents are back, or `meshwright release {name}`",
@@ -128,6 +129,22 @@ fn print(status: &Value) {
     for warning in status["warnings"].as_array().into_iter().flatten() {
         output::line(&format!("warning: {}", text(warning)));
     }
+}
+
+fn print_denied(entry: &Value) {
+    let text = |field: &str| entry[field].as_str().unwrap_or("-").to_owned();
+    let more = |field: &str, word: &str| entry[field].as_str().map(|found| format!("{word}{found}")).unwrap_or_default();
+    let refused = match entry["refused_here"].as_u64().unwrap_or_default() {
+        0 => String::new(),
+        count => format!("; refused here {count} times, last at {}", text("last_refused_here")),
+    };
+    output::line(&format!(
+        "DENIED: {} by IdentityDenyList {}{}{}{refused}",
+        text("denied"),
+        text("list"),
+        more("until", " until "),
+        more("reason", ": ")
+    ));
 }
 
 fn print_scope(proxy: &Value) {

@@ -3,9 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use meshwright_durable::Journal;
+use meshwright_identity::SpiffeId;
 use serde::Serialize;
+
+use crate::service::Refusal;
+use crate::time::utc;
 
 /// A new file is begun at this size, and one old one is kept.
 const LIMIT: u64 = 64 * 1024 * 1024;
@@ -19,7 +24,7 @@ pub struct AuditRecord {
     /// Whose certificate it is; absent when it was not established who asks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identity: Option<String>,
-    /// `join-token`, `jwt` or `certificate`.
+    /// By what they showed who they are: `join-token`, `jwt` or `certificate`; `discovery` of who may not have a discovery stream.
     pub proof: &'static str,
     /// Of a join token the first half of its hash, of a JWT its issuer: never what could be used again.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -37,6 +42,24 @@ pub struct AuditRecord {
     pub message: Option<String>,
 }
 
+impl AuditRecord {
+    /// Of which nothing more is known yet.
+    pub(crate) fn refusal(proof: &'static str, now: SystemTime) -> Self {
+        Self {
+            time: utc(now),
+            event: "refused",
+            identity: None,
+            proof,
+            proof_id: None,
+            serial: None,
+            not_after: None,
+            ttl_seconds: None,
+            reason: None,
+            message: None,
+        }
+    }
+}
+
 /// `audit.log` in the data directory.
 #[derive(Debug)]
 pub struct AuditLog {
@@ -51,6 +74,25 @@ impl AuditLog {
         let path = data_dir.join("audit.log");
         let journal = Mutex::new(Journal::open(&path)?);
         Ok(Self { path, journal })
+    }
+
+    /// Somebody was refused elsewhere, by this identity and with the certificate of this serial.
+    pub fn refused(
+        &self,
+        proof: &'static str,
+        identity: &SpiffeId,
+        serial: Option<&str>,
+        refusal: Refusal,
+        message: &str,
+        now: SystemTime,
+    ) {
+        self.record(&AuditRecord {
+            identity: Some(identity.to_string()),
+            serial: serial.map(str::to_owned),
+            reason: Some(refusal.reason()),
+            message: Some(message.to_owned()),
+            ..AuditRecord::refusal(proof, now)
+        });
     }
 
     /// A line that cannot be written is an error of the log, not of the request.

@@ -42,7 +42,7 @@ pub use peer::{InvalidPeer, PeerCertificates};
 pub use private_key::{KeyAlgorithm, KeyError, PrivateKey};
 pub use rate::{Rate, Rates};
 pub use rollover::{Blocker, Facts, Observed, ObservedProxy, Phase, RolloverError};
-pub use service::{Clock, IdentityOptions, IdentityServer, Module, ModuleProvider, Refusal, identity_service};
+pub use service::{Clock, DenyList, IdentityOptions, IdentityServer, Module, ModuleProvider, Refusal, identity_service};
 pub use signing_request::RefusedRequest;
 pub use store::StoreError;
 pub use time::utc;

@@ -8,6 +8,7 @@ use rustls_pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 
+use crate::store::hex;
 use crate::time::{from_asn1, utc};
 
 /// The certificates that the peer of a connection presented and TLS verified, leaf first; empty when it presented none. Put into each
@@ -57,6 +58,12 @@ impl PeerCertificates {
 }
 
 impl PeerCertificates {
+    /// The leaf's serial number in lower case hexadecimal digits; none without a leaf.
+    #[must_use]
+    pub fn serial(&self) -> Option<String> {
+        Some(hex(parse(self.0.first()?).ok()?.raw_serial()))
+    }
+
     /// Until when the leaf is valid, as `2026-01-31T12:00:00Z`; none without a leaf.
     #[must_use]
     pub fn expires(&self) -> Option<String> {

@@ -1,6 +1,7 @@
 //! The identity service, server side: who is asking, may they, one audit record for each answer. It neither accepts connections nor
 //! checks chains; whoever does puts [`PeerCertificates`] into each request.
 
+mod denied;
 mod desk;
 mod refusal;
 
@@ -14,6 +15,7 @@ use meshwright_identity::SpiffeId;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
+pub use self::denied::DenyList;
 use self::desk::{Desk, Proof};
 pub use self::refusal::Refusal;
 use crate::audit::AuditLog;
@@ -68,13 +70,15 @@ pub struct IdentityOptions {
     pub rates: Rates,
     /// Where each issue and refusal is recorded.
     pub audit: Option<Arc<AuditLog>>,
+    /// Who is issued nothing.
+    pub denied: Option<Arc<dyn DenyList>>,
 }
 
 impl IdentityOptions {
-    /// Join tokens alone, the default rates, no file of audit records.
+    /// Join tokens alone, the default rates, no file of audit records, nobody denied.
     #[must_use]
     pub fn new(certificate_ttl: Duration, clock: Clock) -> Self {
-        Self { certificate_ttl, clock, jwt: None, rates: Rates::default(), audit: None }
+        Self { certificate_ttl, clock, jwt: None, rates: Rates::default(), audit: None, denied: None }
     }
 }
 
@@ -112,13 +116,19 @@ pub fn identity_service<M: ModuleProvider>(
         limits: RateLimits::new(options.rates),
         audit: options.audit.clone(),
         ttl: options.certificate_ttl,
+        denied: options.denied.clone(),
     });
     IdentityServiceServer::new(IdentityServer { authority, desk, modules, options }).max_decoding_message_size(MAX_REQUEST)
 }
 
 impl<M: ModuleProvider> IdentityServer<M> {
+    /// Who is asking for the module.
     fn caller<T>(&self, request: &Request<T>) -> Result<SpiffeId, Status> {
-        caller(&self.authority, &self.options.clock, request)
+        let identity = caller(&self.authority, &self.options.clock, request)?;
+        match self.desk.denies(&identity, serial(request).as_deref()) {
+            Some(message) => Err(self.refuse("certificate", Refusal::PeerDenied, message)),
+            None => Ok(identity),
+        }
     }
 
     fn refuse(&self, proof: &'static str, refusal: Refusal, message: String) -> Status {
@@ -144,6 +154,11 @@ pub(crate) fn caller<T>(authority: &Authority, clock: &Clock, request: &Request<
     peer.identity(authority.trust_domain(), clock()).map_err(|error| refuse("certificate", Refusal::CertificateInvalid, error.to_string()))
 }
 
+/// Of the connection's certificate.
+fn serial<T>(request: &Request<T>) -> Option<String> {
+    request.extensions().get::<PeerCertificates>().and_then(PeerCertificates::serial)
+}
+
 /// The audit record of a refusal. What is internal stays in the log.
 fn refuse(what: &str, refusal: Refusal, message: String) -> Status {
     tracing::warn!(target: "meshwright::audit", what, reason = refusal.reason(), error = %message, "refused");
@@ -166,12 +181,13 @@ impl<M: ModuleProvider> IdentityService for IdentityServer<M> {
     }
 
     async fn renew(&self, request: Request<proto::RenewRequest>) -> Result<Response<proto::Certificates>, Status> {
-        let caller = self.caller(&request).inspect_err(|status| {
+        let caller = caller(&self.authority, &self.options.clock, &request).inspect_err(|status| {
             let refusal = Refusal::of(status).unwrap_or(Refusal::CertificateInvalid);
             self.desk.refuse("certificate", refusal, status.message(), (self.options.clock)());
         })?;
+        let serial = serial(&request);
         let proto::RenewRequest { csr_der } = request.into_inner();
-        self.issue(Proof::Certificate(caller), csr_der.into()).await
+        self.issue(Proof::Certificate { identity: caller, serial }, csr_der.into()).await
     }
 
     async fn describe_module(&self, request: Request<proto::DescribeModuleRequest>) -> Result<Response<proto::ModuleDescription>, Status> {

@@ -10,6 +10,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::age::Age;
 use crate::authorization_policy::AuthorizationPolicy;
 use crate::credential::Credential;
+use crate::deny_list::IdentityDenyList;
 use crate::destination_rule::DestinationRule;
 use crate::error::{DocumentError, Rejected};
 use crate::gateway::Gateway;
@@ -44,6 +45,7 @@ pub struct Document {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Content {
     Mesh(Mesh),
+    IdentityDenyList(IdentityDenyList),
     AuthorizationPolicy(AuthorizationPolicy),
     RequestAuthentication(RequestAuthentication),
     PeerAuthentication(PeerAuthentication),
@@ -297,6 +299,7 @@ fn read_content(kind: Kind, root: &Reader<'_>, key: DocumentKey, age: Age) -> Op
     let spec = root.get("spec");
     match kind {
         Kind::Mesh => Mesh::read(&spec.required()?).map(Content::Mesh),
+        Kind::IdentityDenyList => IdentityDenyList::read(&spec.required()?, key).map(Content::IdentityDenyList),
         Kind::AuthorizationPolicy => AuthorizationPolicy::read(root, key).map(Content::AuthorizationPolicy),
         Kind::RequestAuthentication => RequestAuthentication::read(&spec.required()?, key).map(Content::RequestAuthentication),
         Kind::PeerAuthentication => PeerAuthentication::read(&spec.required()?, key, age).map(Content::PeerAuthentication),

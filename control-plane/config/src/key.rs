@@ -9,6 +9,7 @@ words! {
     /// The kinds of documents that are understood.
     Kind {
         Mesh = "Mesh",
+        IdentityDenyList = "IdentityDenyList",
         AuthorizationPolicy = "AuthorizationPolicy",
         RequestAuthentication = "RequestAuthentication",
         PeerAuthentication = "PeerAuthentication",
@@ -24,8 +25,9 @@ words! {
 
 impl Kind {
     /// All kinds, in the order in which `docs/support.md` lists them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Mesh,
+        Self::IdentityDenyList,
         Self::AuthorizationPolicy,
         Self::RequestAuthentication,
         Self::PeerAuthentication,
@@ -42,7 +44,7 @@ impl Kind {
     #[must_use]
     pub fn api_versions(self) -> &'static [&'static str] {
         match self {
-            Self::Mesh => &["meshwright.dev/v1alpha1"],
+            Self::Mesh | Self::IdentityDenyList => &["meshwright.dev/v1alpha1"],
             Self::AuthorizationPolicy | Self::RequestAuthentication | Self::PeerAuthentication => {
                 &["security.istio.io/v1", "security.istio.io/v1beta1"]
             }

@@ -6,6 +6,7 @@ mod age;
 mod annotation;
 mod authorization_policy;
 mod credential;
+mod deny_list;
 mod destination_rule;
 mod document;
 mod duration;
@@ -35,6 +36,7 @@ mod yaml;
 pub use age::Age;
 pub use authorization_policy::AuthorizationPolicy;
 pub use credential::{Certificate, Credential};
+pub use deny_list::{Denied, DenyEntry, IdentityDenyList};
 pub use destination_rule::{
     ClientTls, ClientTlsMode, ConnectionPool, DestinationRule, LoadBalancer, OutlierDetection, Subset, TrafficPolicy,
 };
@@ -55,7 +57,7 @@ pub use request_authentication::RequestAuthentication;
 pub use scope::Scope;
 pub use service::{Location, Protocol, Resolution, ServiceEntry, ServicePort};
 pub use sidecar::{EgressHost, EgressNamespace, Sidecar};
-pub use state::{Endpoint, Enforcements, GatewayRoute, InboundPort, PassthroughRoute, RuleOnPort, RuleStatus, State};
+pub use state::{Denial, Endpoint, Enforcements, GatewayRoute, InboundPort, PassthroughRoute, RuleOnPort, RuleStatus, State};
 pub use string_match::StringMatch;
 pub use virtual_service::{
     Destination, GatewayRef, HeaderEdits, HeaderMatch, HeaderOperations, HttpAction, HttpMatch, HttpRoute, Redirect, Retries, Rewrite,

@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 
 use crate::authorization_policy::AuthorizationPolicy;
 use crate::credential::Credential;
+use crate::deny_list::IdentityDenyList;
 use crate::destination_rule::DestinationRule;
 use crate::document::{Content, Document};
 use crate::error::DocumentError;
@@ -17,6 +18,7 @@ use crate::virtual_service::VirtualService;
 use crate::workload::Workload;
 
 mod checks;
+mod denied;
 mod enforcement;
 mod index;
 mod policies;
@@ -27,6 +29,7 @@ mod scoping;
 mod topology;
 mod warnings;
 
+pub use denied::Denial;
 pub use enforcement::{Enforcements, RuleOnPort};
 pub use report::RuleStatus;
 pub use routing::{GatewayRoute, PassthroughRoute};
@@ -36,6 +39,7 @@ pub use topology::{Endpoint, InboundPort};
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct State {
     mesh: Option<Mesh>,
+    deny_lists: Vec<IdentityDenyList>,
     services: Vec<ServiceEntry>,
     workloads: Vec<Workload>,
     authorization_policies: Vec<AuthorizationPolicy>,
@@ -60,6 +64,7 @@ impl State {
     fn insert(&mut self, content: Content) {
         match content {
             Content::Mesh(mesh) => self.mesh = Some(mesh),
+            Content::IdentityDenyList(list) => self.deny_lists.push(list),
             Content::AuthorizationPolicy(policy) => self.authorization_policies.push(policy),
             Content::RequestAuthentication(authentication) => self.request_authentications.push(authentication),
             Content::PeerAuthentication(authentication) => self.peer_authentications.push(authentication),

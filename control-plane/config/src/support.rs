@@ -117,6 +117,7 @@ const SECRET: &[Field] = &[
 pub fn fields(kind: Kind) -> &'static [Field] {
     match kind {
         Kind::Mesh => mesh::MESH,
+        Kind::IdentityDenyList => mesh::IDENTITY_DENY_LIST,
         Kind::AuthorizationPolicy => security::AUTHORIZATION_POLICY,
         Kind::RequestAuthentication => security::REQUEST_AUTHENTICATION,
         Kind::PeerAuthentication => security::PEER_AUTHENTICATION,

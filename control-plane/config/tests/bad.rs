@@ -80,6 +80,11 @@ fn no_message_repeats_a_secret() {
 }
 
 #[test]
+fn denied() {
+    check("denied");
+}
+
+#[test]
 fn sidecars() {
     check("sidecars");
 }

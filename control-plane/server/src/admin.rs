@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 pub(crate) use access::Access;
 
 use crate::board::Board;
+use crate::denials::Denials;
 use crate::publisher::Publisher;
 use crate::trust::Trust;
 
@@ -33,6 +34,7 @@ pub(crate) struct Admin {
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) trust: Trust,
     pub(crate) source: SourceHandle,
+    pub(crate) denials: Arc<Denials>,
 }
 
 pub(crate) fn router(admin: Admin, access: Access) -> Router {
@@ -63,6 +65,7 @@ async fn status(State(admin): State<Admin>) -> Json<Value> {
         fields.insert("root_expires".to_owned(), meshwright_ca::utc(authority.expiries().0).into());
         fields.insert("root_fingerprint".to_owned(), authority.root_fingerprint().to_string().into());
         fields.insert("ca".to_owned(), admin.trust.status());
+        fields.insert("denied".to_owned(), admin.denials.status().into());
     }
     Json(status)
 }

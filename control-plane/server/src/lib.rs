@@ -4,6 +4,7 @@
 mod admin;
 mod board;
 mod connections;
+mod denials;
 mod key_sources;
 mod lineage;
 mod metrics;

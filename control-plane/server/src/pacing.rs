@@ -72,6 +72,7 @@ fn addresses(document: &InForce) -> Vec<&Address> {
         | Content::VirtualService(_)
         | Content::Gateway(_)
         | Content::Sidecar(_)
+        | Content::IdentityDenyList(_)
         | Content::Secret(_) => Vec::new(),
     }
 }

@@ -33,6 +33,8 @@ pub(crate) struct Publisher {
     facts: Facts,
     documents: watch::Receiver<Arc<Loaded>>,
     lineage: Arc<Lineage>,
+    /// What is translated.
+    in_force: watch::Sender<Arc<State>>,
     inner: Mutex<Inner>,
 }
 
@@ -154,11 +156,12 @@ impl Publisher {
         let mut ledger = Ledger::default();
         ledger.update(1, &BTreeMap::new(), loaded.in_force(), SystemTime::now());
         let inputs = MeshInputs { trust_bundle_pem, key_sets: Arc::clone(&keys.key_sets().borrow()) };
-        let translator = Translator::new(Arc::clone(loaded.state()), inputs);
+        let state = current(&loaded);
+        let translator = Translator::new(Arc::clone(&state), inputs);
         let offered = Arc::clone(&loaded);
         let (problem, revision, targets, refusals) = (None, 1, BTreeMap::new(), BTreeMap::new());
         let inner = Inner { offered, loaded, ledger, translator, problem, revision, targets, refusals };
-        Self { board, keys, facts, documents, lineage, inner: Mutex::new(inner) }
+        Self { board, keys, facts, documents, lineage, in_force: watch::Sender::new(state), inner: Mutex::new(inner) }
     }
 
     /// The snapshots of a proxy that has just connected.
@@ -231,10 +234,33 @@ impl Publisher {
         }
     }
 
+    /// Entries of deny lists whose time is over are taken out.
+    pub(crate) fn end_denials(&self) {
+        let inner = self.lock();
+        if inner.translator.state().without_ended(now()).is_some() {
+            let inputs = inner.translator.inputs().clone();
+            self.send(inner, inputs, None);
+        }
+    }
+
+    /// For how long no entry of a deny list ends; none when none does.
+    pub(crate) fn until_end_of_denial(&self) -> Option<Duration> {
+        let now = now();
+        let end = self.in_force.borrow().next_end_of_denial(now)?;
+        Some(Duration::from_secs(end.saturating_sub(now)))
+    }
+
+    /// The state that proxies are told of.
+    pub(crate) fn in_force(&self) -> watch::Receiver<Arc<State>> {
+        self.in_force.subscribe()
+    }
+
     /// Of whatever changed, to those that it changes something for. `saved`: when the change was, if it was one of files.
     fn send(&self, mut guard: MutexGuard<'_, Inner>, inputs: MeshInputs, saved: Option<Instant>) {
         let inner = &mut *guard;
-        inner.translator.change(Arc::clone(inner.loaded.state()), inputs);
+        let state = current(&inner.loaded);
+        inner.translator.change(Arc::clone(&state), inputs);
+        self.in_force.send_replace(state);
         inner.revision = inner.revision.saturating_add(1);
         let now = Instant::now();
         inner.targets.retain(|_, target| !target.is_forgotten(now));
@@ -332,6 +358,16 @@ impl Publisher {
         // A panic while holding the lock cannot leave half a change behind: each field is replaced whole.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What holds of the documents at this time.
+fn current(loaded: &Loaded) -> Arc<State> {
+    loaded.state().without_ended(now()).map_or_else(|| Arc::clone(loaded.state()), Arc::new)
+}
+
+/// In seconds since the epoch.
+fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// How many, and their bytes.

@@ -1,7 +1,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use axum::Router;
@@ -22,6 +22,7 @@ use tonic::service::Routes;
 use crate::admin::{self, Access, Admin};
 use crate::board::Board;
 use crate::connections::{self, Lifetimes, Protection};
+use crate::denials::Denials;
 use crate::lineage::Lineage;
 use crate::metrics::Metrics;
 use crate::module::Module;
@@ -33,6 +34,8 @@ use crate::trust::{self, Trust};
 
 /// In the data directory.
 const LAST_GOOD: &str = "documents.jsonl";
+/// How often it is looked whether an entry of a deny list has ended, while there is one that will.
+const LOOK: Duration = Duration::from_secs(30);
 /// In the data directory.
 const LINEAGE: &str = "states";
 
@@ -70,11 +73,14 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     let facts = facts(&authority, mesh.root_namespace(), &module);
     let roots = authority.trust_bundle_pem();
     let publisher = Arc::new(Publisher::new(Arc::clone(&board), roots, keys.clone(), facts, documents.clone(), Arc::clone(&lineage)));
+    let audit = audit_log(&options)?;
+    let denials = Arc::new(Denials::new(publisher.in_force(), Arc::clone(&audit)));
+    let (domain, open) = (authority.trust_domain().clone(), Arc::clone(&denials));
     let snapshots =
-        Snapshots { publisher: Arc::clone(&publisher), board: Arc::clone(&board), trust_domain: authority.trust_domain().clone(), lineage };
+        Snapshots { publisher: Arc::clone(&publisher), board: Arc::clone(&board), trust_domain: domain, lineage, denials: open };
     let discovery = discovery_routes(&Arc::new(snapshots), Limits::default());
     let module = meshwright_ca::Module { sha256: module.sha256().to_owned(), bytes: module.bytes().clone() };
-    let service = identity_service(Arc::clone(&authority), tokens.clone(), module, identity_options(&options)?);
+    let service = identity_service(Arc::clone(&authority), tokens.clone(), module, identity_options(&options, audit, Arc::clone(&denials)));
 
     let (stopping, stopped) = watch::channel(false);
     let mut parts = JoinSet::new();
@@ -89,7 +95,7 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     }
     let trust = Trust { authority, board: Arc::clone(&board) };
     let admin_api =
-        admin::router(Admin { board, publisher: Arc::clone(&publisher), source: source.handle(), trust: trust.clone() }, access);
+        admin::router(Admin { board, publisher: Arc::clone(&publisher), source: source.handle(), trust: trust.clone(), denials }, access);
     parts.spawn(serve_admin(admin, ready.admin, admin_api, acceptor, stopped.clone()));
     parts.spawn(until_stopped(source.run(), stopped.clone()));
     parts.spawn(until_stopped(fetcher.run(), stopped.clone()));
@@ -115,14 +121,19 @@ fn authority_options(options: &ServerOptions) -> AuthorityOptions {
     }
 }
 
-fn identity_options(options: &ServerOptions) -> anyhow::Result<IdentityOptions> {
+fn audit_log(options: &ServerOptions) -> anyhow::Result<Arc<AuditLog>> {
     let audit = AuditLog::open(&options.data_dir).context("the audit log in the data directory cannot be written")?;
-    Ok(IdentityOptions {
+    Ok(Arc::new(audit))
+}
+
+fn identity_options(options: &ServerOptions, audit: Arc<AuditLog>, denials: Arc<Denials>) -> IdentityOptions {
+    IdentityOptions {
         jwt: options.jwt.clone(),
         rates: options.rates,
-        audit: Some(Arc::new(audit)),
+        audit: Some(audit),
+        denied: Some(denials),
         ..IdentityOptions::new(options.certificate_ttl, Arc::new(SystemTime::now))
-    })
+    }
 }
 
 fn facts(authority: &Authority, root_namespace: &str, module: &Module) -> Facts {
@@ -186,11 +197,37 @@ async fn serve_admin(listener: TcpListener, address: SocketAddr, routes: Router,
     until_stopped(served, stopped).await;
 }
 
-/// Publishes each new state of the documents.
+/// Publishes each new state of the documents, and what becomes of it by the time.
 async fn follow(documents: watch::Receiver<Arc<Loaded>>, publisher: Arc<Publisher>) {
-    let is_urgent = |newest: &Arc<Loaded>| loses_endpoints(publisher.loaded().in_force(), newest.in_force());
-    pacing::follow(documents, is_urgent, || publisher.publish()).await;
+    let is_urgent = |newest: &Arc<Loaded>| {
+        let old = publisher.loaded();
+        loses_endpoints(old.in_force(), newest.in_force()) || old.state().deny_lists() != newest.state().deny_lists()
+    };
+    tokio::select! {
+        () = pacing::follow(documents, is_urgent, || publisher.publish()) => {}
+        () = end_denials(&publisher) => {}
+    }
     tracing::error!("the configuration directory is not watched any more");
+}
+
+/// Takes entries of deny lists out when their time is over.
+async fn end_denials(publisher: &Publisher) {
+    let mut in_force = publisher.in_force();
+    loop {
+        in_force.mark_unchanged();
+        // Not all of it at once: the clock may be set meanwhile.
+        let wait = publisher.until_end_of_denial().map(|wait| wait.min(LOOK));
+        let over = async {
+            match wait {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            changed = in_force.changed() => if changed.is_err() { return },
+            () = over => publisher.end_denials(),
+        }
+    }
 }
 
 /// Publishes each change of the fetched keys.

@@ -12,6 +12,7 @@ use tonic::{Extensions, Status};
 
 use crate::board::Board;
 use crate::connections::Unauthenticated;
+use crate::denials::{Denials, StreamPeer};
 use crate::lineage::Lineage;
 use crate::publisher::Publisher;
 
@@ -25,6 +26,7 @@ pub(crate) struct Snapshots {
     pub(crate) board: Arc<Board>,
     pub(crate) trust_domain: TrustDomain,
     pub(crate) lineage: Arc<Lineage>,
+    pub(crate) denials: Arc<Denials>,
 }
 
 impl SnapshotSource for Snapshots {
@@ -40,6 +42,17 @@ impl SnapshotSource for Snapshots {
             tracing::error!(node = node.id(), error, "a proxy cannot be served");
             Status::failed_precondition(error)
         })
+    }
+
+    async fn revoked(&self, node: &Node, peer: &Extensions) -> Status {
+        let identity = match self.identify(node, peer) {
+            Ok(identity) => identity,
+            // It was admitted a moment ago.
+            Err(status) => return status,
+        };
+        let message = self.denials.denied(&StreamPeer::new(identity, peer.get())).await;
+        tracing::warn!(node = node.id(), reason = message, "the stream of a proxy is closed");
+        Status::permission_denied(message)
     }
 
     fn observe(&self, event: StreamEvent) {
@@ -88,7 +101,8 @@ impl SnapshotSource for Snapshots {
 }
 
 impl Snapshots {
-    fn admit(&self, node: &Node, peer: &Extensions) -> Result<(Proxy, SpiffeId), Status> {
+    /// Whose stream it is: the node's workload, as the certificate shows.
+    fn identify(&self, node: &Node, peer: &Extensions) -> Result<SpiffeId, Status> {
         let (namespace, name) = node
             .id()
             .strip_prefix(NODE_PREFIX)
@@ -109,6 +123,14 @@ impl Snapshots {
             if shown != expected {
                 return Err(Status::permission_denied(format!("`{namespace}/{name}` is `{expected}`, the certificate is `{shown}`'s")));
             }
+        }
+        Ok(expected)
+    }
+
+    fn admit(&self, node: &Node, peer: &Extensions) -> Result<(Proxy, SpiffeId), Status> {
+        let expected = self.identify(node, peer)?;
+        if let Some(message) = self.denials.refuse_stream(&StreamPeer::new(expected.clone(), peer.get())) {
+            return Err(Status::permission_denied(message));
         }
         let metadata =
             NodeMetadata::try_from(node.metadata()).map_err(|error| Status::invalid_argument(format!("node metadata: {error}")))?;

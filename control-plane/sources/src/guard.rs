@@ -102,6 +102,7 @@ impl Things {
             | Content::VirtualService(_)
             | Content::Gateway(_)
             | Content::Sidecar(_)
+            | Content::IdentityDenyList(_)
             | Content::Secret(_) => {}
         }
     }

@@ -90,6 +90,8 @@ fn endpoints(callers: &Callers<'_>, service: &Service<'_>, port: &ServicePort, s
     }
     instances
         .iter()
+        // Whom no caller would accept is not called: others of the service may be.
+        .filter(|instance| !security::is_refused(callers, service, instance.workload(), instance.port()))
         .map(|instance| {
             let workload = instance.workload();
             let locality = workload.locality().map_or_else(EndpointLocality::default, |locality| EndpointLocality {

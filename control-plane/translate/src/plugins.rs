@@ -114,6 +114,7 @@ fn policy(view: &View<'_>, key_sets: &KeySets, protocol: wire::Protocol) -> Resu
         trust_domain: view.mesh.trust_domain().to_string(),
         policy_version: String::new(),
         trust_domain_aliases: view.mesh.trust_domain_aliases().iter().map(ToString::to_string).collect(),
+        denied_peers: view.state.denied_peers(),
         request_authentication: request_authentication.collect(),
         authorization: authorization.collect(),
     };

@@ -65,7 +65,8 @@ impl fmt::Debug for Reach {
 
 impl Door {
     fn is_closed_to(&self, identity: &SpiffeId) -> bool {
-        let peer = Peer::Authenticated { uri_sans: vec![identity.to_string()], dns_sans: Vec::new(), subject: None };
+        let peer =
+            Peer::Authenticated { uri_sans: vec![identity.to_string()], dns_sans: Vec::new(), subject: None, serial: Some(String::new()) };
         let connection = Connection { direct_ip: None, remote_ip: None, peer, sni: None, destination: Some(self.address) };
         let http = HttpRequest::new(Headers::default());
         let http = (self.policy.protocol() == wire::Protocol::Http).then_some(&http);

@@ -149,7 +149,8 @@ fn allows(state: &State, server: &Workload, port: u16, http: bool, peer: &Peer) 
 /// Who the client may be to a workload's port: under STRICT it is refused without its certificate.
 fn peers(state: &State, client: &Workload, server: &Workload, port: u16) -> Vec<Peer> {
     let id = SpiffeId::for_service_account(&"mesh.local".parse().unwrap(), client.namespace(), client.service_account()).unwrap();
-    let mut peers = vec![Peer::Authenticated { uri_sans: vec![id.to_string()], dns_sans: vec![], subject: None }];
+    let mut peers =
+        vec![Peer::Authenticated { uri_sans: vec![id.to_string()], dns_sans: vec![], subject: None, serial: Some(String::new()) }];
     if state.peer_authentication_mode(server, port) != MtlsMode::Strict {
         peers.push(Peer::Plaintext);
     }

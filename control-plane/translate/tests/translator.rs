@@ -34,6 +34,11 @@ apiVersion: networking.istio.io/v1
 kind: Sidecar
 metadata: {name: default, namespace: bank}
 spec: {egress: [{hosts: ["shop/catalog.shop.svc.cluster.local"]}], outboundTrafficPolicy: {mode: REGISTRY_ONLY}}
+---
+apiVersion: meshwright.dev/v1alpha1
+kind: IdentityDenyList
+metadata: {name: denied, namespace: shop}
+spec: {entries: [{spiffeId: spiffe://shop.local/ns/shop/sa/catalog}, {serial: "0b"}]}
 "#;
 /// What is written in some document, and what else could be.
 const CHANGES: &[(&str, &str)] = &[
@@ -51,6 +56,7 @@ const CHANGES: &[(&str, &str)] = &[
     ("name: legacy-1, namespace: bank, labels: {app: legacy}", "name: legacy-1, namespace: bank, labels: {app: ledger}"),
     ("action: DENY", "action: ALLOW"),
     ("old.local", "older.local"),
+    ("sa/catalog}, {serial: \"0b\"}", "sa/orders}"),
 ];
 
 fn documents() -> Vec<[Option<Document>; 2]> {

@@ -29,6 +29,12 @@ pub trait SnapshotSource: Send + Sync + 'static {
     /// The status with which the stream is closed.
     fn subscribe(&self, node: Node, peer: Extensions) -> impl Future<Output = Result<watch::Receiver<Arc<Snapshot>>, Status>> + Send;
 
+    /// Waits until a client that was admitted may not be served any more: the status with which its stream is closed. Never, unless a source
+    /// says otherwise.
+    fn revoked(&self, _node: &Node, _peer: &Extensions) -> impl Future<Output = Status> + Send {
+        std::future::pending()
+    }
+
     /// Hears what happens on streams.
     fn observe(&self, event: StreamEvent);
 

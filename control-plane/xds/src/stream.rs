@@ -122,7 +122,8 @@ async fn run<S: SnapshotSource, M: Incoming>(
     let Some(mut first) = requests.message().await? else { return Ok(()) };
     // Only the first message of a stream is sure to have it; later ones are ignored.
     let node: Node = first.node().ok_or_else(|| Status::invalid_argument("the first request of a stream names its node"))?.into();
-    let mut snapshots = source.subscribe(node.clone(), peer).await?;
+    let mut snapshots = source.subscribe(node.clone(), peer.clone()).await?;
+    let mut revoked = std::pin::pin!(source.revoked(&node, &peer));
     let stream = StreamId(NEXT.fetch_add(1, Ordering::Relaxed));
     source.observe(StreamEvent::Connected { stream, node: node.clone(), only });
     let connected = Connected { source: source.as_ref(), stream, node_id: node.id().to_owned(), protocol: M::PROTOCOL, responses };
@@ -156,6 +157,7 @@ async fn run<S: SnapshotSource, M: Incoming>(
                 let snapshot = Arc::clone(&snapshots.borrow_and_update());
                 connected.act(session.on_snapshot(&snapshot)).await?;
             }
+            status = revoked.as_mut() => return Err(status),
         }
     }
 }

@@ -18,6 +18,10 @@ use crate::secret;
 use crate::source;
 use crate::well_known::pack;
 
+/// The serial comes first: a module that does not know it finds no address there, and denies.
+const OF_MESH: &str = "%DOWNSTREAM_PEER_SERIAL%|%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%|%DOWNSTREAM_PEER_URI_SAN%";
+const OUTSIDE: &str = "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%|!";
+
 /// Who vouches for the certificates of a listener's clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peers {
@@ -27,7 +31,7 @@ pub enum Peers {
     Outside,
 }
 
-/// Puts the peer's direct address and all its URI SANs where the Wasm filter can read them: Wasm's own attributes have the address after
+/// Puts the peer's serial, direct address and all its URI SANs where the Wasm filter can read them: Wasm's own attributes have the address after
 /// `x-forwarded-for` and the first SAN only. `providers`: the external authorizers that stand further down in the chain; the policy filter
 /// denies what it would have to ask others about.
 #[must_use]
@@ -45,8 +49,8 @@ pub fn set_peer_state_of_connection(peers: Peers, providers: &[String]) -> liste
 
 fn chain_state(peers: Peers, providers: &[String]) -> Vec<FilterStateValue> {
     let peer = match peers {
-        Peers::OfMesh => "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%|%DOWNSTREAM_PEER_URI_SAN%",
-        Peers::Outside => "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%|!",
+        Peers::OfMesh => OF_MESH,
+        Peers::Outside => OUTSIDE,
     };
     let mut values = vec![state(names::PEER_FILTER_STATE, peer)];
     if !providers.is_empty() {

@@ -80,6 +80,7 @@ struct WireConnection {
 #[serde(deny_unknown_fields)]
 struct WireTls {
     principal: String,
+    serial: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -132,9 +133,18 @@ fn connection(wire: WireConnection) -> Result<Connection, String> {
     if port == 0 {
         return Err("connection.port: found 0, expected 1 to 65535".to_owned());
     }
+    let serial = tls.as_ref().and_then(|tls| tls.serial.as_deref()).map(serial).transpose()?.unwrap_or_default();
     let principal = tls.map(|tls| principal(&tls.principal)).transpose()?;
     let canonical = |ip: IpAddr| ip.to_canonical();
-    Ok(Connection { protocol, port, destination_ip: destination_ip.map(canonical), source_ip: source_ip.to_canonical(), principal, sni })
+    Ok(Connection {
+        protocol,
+        port,
+        destination_ip: destination_ip.map(canonical),
+        source_ip: source_ip.to_canonical(),
+        principal,
+        serial,
+        sni,
+    })
 }
 
 /// As a certificate has it, or as AuthorizationPolicy writes it: without the scheme.
@@ -142,6 +152,15 @@ fn principal(text: &str) -> Result<String, String> {
     let id = if text.starts_with("spiffe://") { text.to_owned() } else { format!("spiffe://{text}") };
     SpiffeId::parse(&id).map_err(|error| format!("connection.tls.principal: found `{text}`: {error}"))?;
     Ok(id)
+}
+
+/// As `openssl x509 -serial` prints it, or a deny list has it.
+fn serial(text: &str) -> Result<String, String> {
+    let digits: String = text.chars().filter(|c| *c != ':').map(|c| c.to_ascii_lowercase()).collect();
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(format!("connection.tls.serial: found `{text}`, expected hexadecimal digits"));
+    }
+    Ok(digits)
 }
 
 fn seconds(text: &str) -> Result<u64, String> {
@@ -245,6 +264,7 @@ mod tests {
             (|case| case["connection"]["port"] = json!(0), "connection.port: found 0"),
             (|case| case["connection"]["port"] = json!(70_000), "connection.port: invalid value"),
             (|case| case["connection"]["sourceIp"] = json!("10.0.0"), "connection.sourceIp: invalid IP address"),
+            (|case| case["connection"]["tls"]["serial"] = json!("xyz"), "connection.tls.serial: found `xyz`"),
             (|case| case["connection"]["tls"]["principal"] = json!("a b"), "connection.tls.principal: found `a b`"),
             (|case| case["request"]["headers"][0] = json!(["a"]), "request.headers[0]: invalid length 1"),
             (|case| case["request"] = json!(null), "request: missing"),

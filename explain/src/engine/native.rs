@@ -52,8 +52,9 @@ impl Judge {
     pub(crate) fn judge(&mut self, stream: &Stream<'_>) -> Judged<'_> {
         let pairs = self.pairs(stream);
         let http = stream.head.map(|_| HttpRequest::new(headers(&pairs)));
-        let authentication = self.authenticate(http.as_ref(), stream.now);
-        let request = Request { connection: &connection(stream), http: http.as_ref(), authentication: &authentication };
+        let connection = connection(stream);
+        let authentication = self.authenticate(&connection, http.as_ref(), stream.now);
+        let request = Request { connection: &connection, http: http.as_ref(), authentication: &authentication };
         Judged { evaluation: evaluate(&self.policy, &request), considered: trace(&self.policy, &request) }
     }
 
@@ -67,12 +68,14 @@ impl Judge {
         pseudo.chain(sent.map(|(name, value)| (name.clone(), value.as_bytes().to_vec()))).collect()
     }
 
-    fn authenticate(&mut self, http: Option<&HttpRequest<'_>>, now: u64) -> Authentication {
+    /// Of a peer that is denied no token is looked at.
+    fn authenticate(&mut self, connection: &Connection, http: Option<&HttpRequest<'_>>, now: u64) -> Authentication {
         // A token that was good later may not be good yet: what is remembered holds only forwards.
         if now < self.now {
             self.tokens = TokenCache::default();
         }
         self.now = now;
+        let http = http.filter(|_| self.policy.denies(&connection.peer).is_none());
         http.map_or(Authentication::Anonymous, |http| self.policy.authenticate(http, now, &SoftwareCrypto, &mut self.tokens))
     }
 }
@@ -81,8 +84,8 @@ impl Decider for Judge {
     fn decide(&mut self, stream: &Stream<'_>) -> Result<Decided, EngineError> {
         let pairs = self.pairs(stream);
         let http = stream.head.map(|_| HttpRequest::new(headers(&pairs)));
-        let authentication = self.authenticate(http.as_ref(), stream.now);
         let connection = connection(stream);
+        let authentication = self.authenticate(&connection, http.as_ref(), stream.now);
         let request = Request { connection: &connection, http: http.as_ref(), authentication: &authentication };
         let decision = decide(&self.policy, &request);
         let allowed = decision.verdict == Verdict::Allow;
@@ -114,7 +117,12 @@ fn headers(pairs: &Pairs) -> Headers<'_> {
 
 fn connection(stream: &Stream<'_>) -> Connection {
     let peer = match stream.principal {
-        Some(principal) => Peer::Authenticated { uri_sans: vec![principal.to_owned()], dns_sans: Vec::new(), subject: None },
+        Some(principal) => Peer::Authenticated {
+            uri_sans: vec![principal.to_owned()],
+            dns_sans: Vec::new(),
+            subject: None,
+            serial: Some(stream.serial.to_owned()),
+        },
         None => Peer::Plaintext,
     };
     Connection {

@@ -1,7 +1,7 @@
 //! The filter module, run as Envoy runs it.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -115,7 +115,7 @@ fn request(worker: &mut Worker, stream: &Stream<'_>, head: &Head, providers: Opt
         .property("connection.mtls", stream.principal.is_some())
         .property("source.address", SocketAddr::new(stream.remote_ip, 0).to_string())
         .property("destination.address", stream.destination.to_string())
-        .filter_state(PEER, peer(stream.direct_ip, stream.principal));
+        .filter_state(PEER, peer(stream));
     if let Some(sni) = stream.sni {
         request = request.property("connection.requested_server_name", sni);
     }
@@ -141,7 +141,7 @@ fn connection(worker: &mut Worker, stream: &Stream<'_>, providers: Option<&str>)
         .property("connection.mtls", stream.principal.is_some())
         .property("source.address", SocketAddr::new(stream.direct_ip, 0).to_string())
         .property("destination.address", stream.destination.to_string())
-        .filter_state(PEER, peer(stream.direct_ip, stream.principal));
+        .filter_state(PEER, peer(stream));
     if let Some(sni) = stream.sni {
         connection = connection.property("connection.requested_server_name", sni);
     }
@@ -155,8 +155,8 @@ fn connection(worker: &mut Worker, stream: &Stream<'_>, providers: Option<&str>)
 }
 
 /// As the listener writes it.
-fn peer(direct: IpAddr, principal: Option<&str>) -> String {
-    format!("{}|{}", SocketAddr::new(direct, 0), principal.unwrap_or_default())
+fn peer(stream: &Stream<'_>) -> String {
+    format!("{}|{}|{}", stream.serial, SocketAddr::new(stream.direct_ip, 0), stream.principal.unwrap_or_default())
 }
 
 /// What the filter leaves to the access log, as far as it is of use here.

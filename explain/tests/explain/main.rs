@@ -4,6 +4,7 @@
 mod agreement;
 mod answers;
 mod batch;
+mod denied;
 mod stories;
 mod support;
 mod tokens;

@@ -51,6 +51,8 @@ pub(crate) struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     source_principal: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    source_serial: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     source_service: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     source_address: Option<String>,
@@ -162,6 +164,7 @@ impl Record {
             self.response_code_details = Some(details::of(&decision));
         }
         let text = |found: Cow<'_, str>| bounded(found.as_bytes(), LONGEST);
+        self.source_serial = decision.serial.map(text);
         self.verdict = Some(decision.verdict.into_owned());
         self.policy = decision.policy.map(Cow::into_owned);
         self.rule = decision.rule;

@@ -88,19 +88,32 @@ pub(crate) fn of_stream(properties: &dyn Properties, moment: Moment) -> Option<R
     known.then(|| without_state(properties))
 }
 
+/// Of a stream that was let in: who has a certificate. `None`: nobody has, or it cannot be told.
+pub(crate) fn peer_of_open(properties: &dyn Properties) -> Option<Peer> {
+    match properties.get(&["filter_state", peer::OBJECT]) {
+        Some(object) => PeerState::parse(&object).ok().map(|state| peer_of(properties, &state)),
+        None => has_client_certificate(properties)
+            .then(|| authenticated(properties, properties.text(&["connection", "uri_san_peer_certificate"]).into_iter().collect(), None)),
+    }
+}
+
 fn peer_of(properties: &dyn Properties, state: &PeerState<'_>) -> Peer {
     if state.outside {
         return Peer::Plaintext;
     }
     let uri_sans: Vec<String> = state.uri_sans.iter().map(|san| (*san).to_owned()).collect();
-    if uri_sans.is_empty() && !has_client_certificate(properties) { Peer::Plaintext } else { authenticated(properties, uri_sans) }
+    if uri_sans.is_empty() && !has_client_certificate(properties) {
+        Peer::Plaintext
+    } else {
+        authenticated(properties, uri_sans, state.serial.map(str::to_owned))
+    }
 }
 
-/// From attributes alone. They tell only the first URI SAN; a SPIFFE certificate has no other (X.509-SVID section 2).
+/// From attributes alone. They tell only the first URI SAN; a SPIFFE certificate has no other (X.509-SVID section 2). And no serial.
 fn without_state(properties: &dyn Properties) -> Result<Connection, UnknownPeer> {
     let address = address(properties, "source").ok_or(UnknownPeer::Address)?;
     let peer = if has_client_certificate(properties) {
-        authenticated(properties, properties.text(&["connection", "uri_san_peer_certificate"]).into_iter().collect())
+        authenticated(properties, properties.text(&["connection", "uri_san_peer_certificate"]).into_iter().collect(), None)
     } else {
         Peer::Plaintext
     };
@@ -130,7 +143,7 @@ fn has_client_certificate(properties: &dyn Properties) -> bool {
     properties.is_true(&["connection", "mtls"])
 }
 
-fn authenticated(properties: &dyn Properties, uri_sans: Vec<String>) -> Peer {
+fn authenticated(properties: &dyn Properties, uri_sans: Vec<String>, serial: Option<String>) -> Peer {
     // A certificate of a mesh has a URI SAN; what else it is called matters, and is worth two more reads, only where it has none.
     let (dns_sans, subject) = if uri_sans.is_empty() {
         (
@@ -140,7 +153,7 @@ fn authenticated(properties: &dyn Properties, uri_sans: Vec<String>) -> Peer {
     } else {
         (Vec::new(), None)
     };
-    Peer::Authenticated { uri_sans, dns_sans, subject }
+    Peer::Authenticated { uri_sans, dns_sans, subject, serial }
 }
 
 #[cfg(test)]
@@ -197,7 +210,7 @@ mod tests {
     fn seen(connection: Connection) -> (String, Option<String>, Vec<String>) {
         let sans = match connection.peer {
             Peer::Plaintext => vec!["plaintext".to_owned()],
-            Peer::Authenticated { uri_sans, dns_sans, subject } => uri_sans.into_iter().chain(dns_sans).chain(subject).collect(),
+            Peer::Authenticated { uri_sans, dns_sans, subject, .. } => uri_sans.into_iter().chain(dns_sans).chain(subject).collect(),
         };
         (connection.direct_ip.unwrap().to_string(), connection.remote_ip.map(|ip| ip.to_string()), sans)
     }
@@ -255,7 +268,7 @@ mod tests {
             assert_eq!(known, Some(Ok(expected("10.0.0.1", "10.0.0.1", &[ORDERS, "spiffe://x/y"]))), "{moment:?}");
             let invalid = plain().with("filter_state/meshwright.peer", "|");
             let refused = of_stream(&invalid, moment).map(|connection| connection.map(seen));
-            assert_eq!(refused, Some(Err(InvalidPeerState::Address.into())), "{moment:?}");
+            assert_eq!(refused, Some(Err(InvalidPeerState::Separator.into())), "{moment:?}");
         }
     }
 

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 
 use meshwright_policy::{
-    AuditRecord, Authentication, Connection, Crypto, Decision, HeaderChange, HttpRequest, Policy, Reason, Request, TokenCache, Verdict,
-    evaluate,
+    AuditRecord, Authentication, Connection, Crypto, Decision, HeaderChange, HttpRequest, Peer, Policy, Reason, Request, TokenCache,
+    Verdict, evaluate,
 };
 
 use crate::connection::UnknownPeer;
@@ -77,8 +77,9 @@ impl<C: Crypto> Engine<C> {
             Err(error) => return self.unknown_peer(error),
         };
         let http = HttpRequest::new(received.headers());
-        let (authentication, unknown_key) =
-            if self.policy.verifies_tokens() { self.authenticate(&http, now()) } else { (Authentication::Anonymous, None) };
+        // Of a peer that is denied no token is looked at.
+        let verifies = self.policy.verifies_tokens() && self.policy.denies(&connection.peer).is_none();
+        let (authentication, unknown_key) = if verifies { self.authenticate(&http, now()) } else { (Authentication::Anonymous, None) };
         Outcome { unknown_key, ..self.decide(&connection, Some(&http), authentication) }
     }
 
@@ -115,6 +116,7 @@ impl<C: Crypto> Engine<C> {
         };
         let custom = evaluation.custom.iter().map(|check| check.provider.to_owned()).collect();
         let record = AuditRecord::new(self.policy.version(), evaluation, connection, &authentication);
+        let record = if self.policy.denies_serials() { record.with_serial(connection) } else { record };
         let record = self.records.borrow_mut().json(&record);
         Outcome { denial, custom, changes: authentication.into_changes(), record, unknown_key: None }
     }
@@ -128,6 +130,14 @@ impl<C: Crypto> Engine<C> {
         self.tally.borrow_mut().refusal(reason);
         let record = self.records.borrow_mut().json(&AuditRecord::refused(reason));
         Outcome { denial: Some(Denial::FORBIDDEN), custom: Vec::new(), changes: Vec::new(), record, unknown_key: None }
+    }
+
+    /// The record of a refusal that is not this policy's, or comes late: the peer is denied by the newest list.
+    pub(crate) fn refused_peer(&self, reason: Reason, peer: Peer) -> Vec<u8> {
+        self.tally.borrow_mut().refusal(reason.as_str());
+        let connection = Connection { direct_ip: None, remote_ip: None, peer, sni: None, destination: None };
+        let record = AuditRecord::refused_peer(self.policy.version(), reason, &connection);
+        self.records.borrow_mut().json(&record)
     }
 
     /// Denies what somebody has to be asked about whom this chain cannot ask. `providers`: the chain's, as `,one,two,`. A chain that drains
@@ -165,6 +175,9 @@ fn denial(decision: &Decision<'_>, http: Option<&HttpRequest<'_>>) -> Denial {
         (Reason::Token(_), Some(http)) if status == UNAUTHORIZED => Some(challenge(http)),
         (
             Reason::Token(_)
+            | Reason::PeerIdentityDenied
+            | Reason::PeerSerialDenied
+            | Reason::PeerSerialUnknown
             | Reason::DenyRule
             | Reason::AllowRule
             | Reason::NoAllowPolicy
@@ -190,7 +203,7 @@ fn challenge(http: &HttpRequest<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use meshwright_policy::{Headers, Peer, SoftwareCrypto};
+    use meshwright_policy::{Headers, SoftwareCrypto};
     use serde_json::json;
 
     use super::*;
@@ -213,7 +226,7 @@ mod tests {
 
     fn connection(account: &str) -> Connection {
         let uri_sans = vec![format!("spiffe://mesh.local/ns/shop/sa/{account}")];
-        let peer = Peer::Authenticated { uri_sans, dns_sans: Vec::new(), subject: None };
+        let peer = Peer::Authenticated { uri_sans, dns_sans: Vec::new(), subject: None, serial: None };
         Connection { direct_ip: None, remote_ip: None, peer, sni: None, destination: None }
     }
 

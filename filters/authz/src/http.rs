@@ -9,6 +9,7 @@ use crate::connection;
 use crate::engine::{Denial, Engine};
 use crate::headers::Received;
 use crate::host::{self, Host};
+use crate::open::Ticket;
 
 /// One HTTP request, decided at its headers. Nothing is read later: Envoy has given the headers away by then.
 ///
@@ -17,11 +18,12 @@ use crate::host::{self, Host};
 #[derive(Debug)]
 pub(crate) struct HttpRequest {
     engine: Option<Rc<Engine>>,
+    _open: Ticket,
 }
 
 impl HttpRequest {
-    pub(crate) fn new(engine: Option<Rc<Engine>>) -> Self {
-        Self { engine }
+    pub(crate) fn new(engine: Option<Rc<Engine>>, open: Ticket) -> Self {
+        Self { engine, _open: open }
     }
 }
 

@@ -9,6 +9,7 @@ mod engine;
 mod headers;
 mod host;
 mod http;
+mod open;
 mod peer;
 mod properties;
 mod records;

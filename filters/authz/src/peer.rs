@@ -6,11 +6,14 @@ pub(crate) const OBJECT: &str = "meshwright.peer";
 /// In place of the URI SANs: the certificates of this listener's clients are not of the mesh, and name nobody in it.
 const OUTSIDE: &str = "!";
 
-/// `<direct remote address with port>|<URI SANs, comma separated>`.
+/// `<serial>|<direct remote address with port>|<URI SANs, comma separated>`. Where clients are outside, and on a connection of before listeners
+/// wrote the serial, there is none, and no `|` in front of the address.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct PeerState<'a> {
     pub(crate) direct_ip: IpAddr,
     pub(crate) uri_sans: Vec<&'a str>,
+    /// Of the peer's certificate; empty when it has none, `None` when the listener does not tell.
+    pub(crate) serial: Option<&'a str>,
     /// Whatever the certificate says is not to be looked at.
     pub(crate) outside: bool,
 }
@@ -22,20 +25,38 @@ pub(crate) enum InvalidPeerState {
     Encoding,
     #[error("`{OBJECT}` has no `|` between the address and the URI SANs")]
     Separator,
-    #[error("`{OBJECT}` starts with no IP address and port")]
+    #[error("`{OBJECT}` has no IP address and port")]
     Address,
+    #[error("`{OBJECT}` starts with no serial number")]
+    Serial,
 }
 
 impl<'a> PeerState<'a> {
     pub(crate) fn parse(object: &'a [u8]) -> Result<Self, InvalidPeerState> {
         let text = std::str::from_utf8(object).map_err(|_| InvalidPeerState::Encoding)?;
-        let (address, uri_sans) = text.split_once('|').ok_or(InvalidPeerState::Separator)?;
-        let direct_ip = socket_address(address).ok_or(InvalidPeerState::Address)?.ip();
+        let (first, rest) = text.split_once('|').ok_or(InvalidPeerState::Separator)?;
+        let (serial, address, uri_sans) = match socket_address(first) {
+            Some(address) => (None, address, rest),
+            None => {
+                let serial = serial(first).ok_or(InvalidPeerState::Serial)?;
+                let (address, uri_sans) = rest.split_once('|').ok_or(InvalidPeerState::Separator)?;
+                (Some(serial), socket_address(address).ok_or(InvalidPeerState::Address)?, uri_sans)
+            }
+        };
+        let direct_ip = address.ip();
         if uri_sans == OUTSIDE {
-            return Ok(Self { direct_ip, uri_sans: Vec::new(), outside: true });
+            return Ok(Self { direct_ip, uri_sans: Vec::new(), serial, outside: true });
         }
-        Ok(Self { direct_ip, uri_sans: uri_sans.split(',').filter(|san| !is_absent(san)).collect(), outside: false })
+        Ok(Self { direct_ip, uri_sans: uri_sans.split(',').filter(|san| !is_absent(san)).collect(), serial, outside: false })
     }
+}
+
+/// As Envoy writes one: lower case hexadecimal digits; empty when there is none.
+fn serial(text: &str) -> Option<&str> {
+    if is_absent(text) {
+        return Some("");
+    }
+    text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f')).then_some(text)
 }
 
 /// Envoy writes an absent value as `-`, or as nothing under `omit_empty_values`.
@@ -56,16 +77,19 @@ mod tests {
     #[test]
     fn reads_what_envoy_writes() {
         let orders = "spiffe://mesh.local/ns/shop/sa/orders";
-        for (object, ip, uri_sans) in [
-            (format!("10.0.0.1:4242|{orders}"), "10.0.0.1", vec![orders]),
-            (format!("10.0.0.1:4242|{orders},spiffe://x/y"), "10.0.0.1", vec![orders, "spiffe://x/y"]),
-            ("[::1]:1|".to_owned(), "::1", vec![]),
-            ("[::ffff:10.0.0.1]:1|-".to_owned(), "10.0.0.1", vec![]),
+        for (object, ip, uri_sans, serial) in [
+            (format!("0a1f|10.0.0.1:4242|{orders}"), "10.0.0.1", vec![orders], Some("0a1f")),
+            (format!("1|10.0.0.1:4242|{orders},spiffe://x/y"), "10.0.0.1", vec![orders, "spiffe://x/y"], Some("1")),
+            ("|[::1]:1|".to_owned(), "::1", vec![], Some("")),
+            ("-|[::ffff:10.0.0.1]:1|-".to_owned(), "10.0.0.1", vec![], Some("")),
+            ("1|10.0.0.1:4|spiffe://x/y|z".to_owned(), "10.0.0.1", vec!["spiffe://x/y|z"], Some("1")),
+            (format!("10.0.0.1:4242|{orders}"), "10.0.0.1", vec![orders], None),
+            ("[::1]:1|".to_owned(), "::1", vec![], None),
         ] {
-            let expected = PeerState { direct_ip: ip.parse().unwrap(), uri_sans, outside: false };
+            let expected = PeerState { direct_ip: ip.parse().unwrap(), uri_sans, serial, outside: false };
             assert_eq!(PeerState::parse(object.as_bytes()), Ok(expected), "{object}");
         }
-        let outside = PeerState { direct_ip: "10.0.0.1".parse().unwrap(), uri_sans: vec![], outside: true };
+        let outside = PeerState { direct_ip: "10.0.0.1".parse().unwrap(), uri_sans: vec![], serial: None, outside: true };
         assert_eq!(PeerState::parse(b"10.0.0.1:4242|!"), Ok(outside));
     }
 
@@ -74,10 +98,13 @@ mod tests {
         for (object, why) in [
             (&b""[..], InvalidPeerState::Separator),
             (b"10.0.0.1:1", InvalidPeerState::Separator),
-            (b"|spiffe://td/a", InvalidPeerState::Address),
-            (b"-|spiffe://td/a", InvalidPeerState::Address),
-            (b"10.0.0.1|", InvalidPeerState::Address),
-            (b"/run/app.sock|", InvalidPeerState::Address),
+            (b"|spiffe://td/a", InvalidPeerState::Separator),
+            (b"-|spiffe://td/a|", InvalidPeerState::Address),
+            (b"1|10.0.0.1|", InvalidPeerState::Address),
+            (b"10.0.0.1|", InvalidPeerState::Serial),
+            (b"0A|10.0.0.1:1|", InvalidPeerState::Serial),
+            (b"-1|10.0.0.1:1|", InvalidPeerState::Serial),
+            (b"|/run/app.sock|", InvalidPeerState::Address),
             (b"10.0.0.1:1|\xff", InvalidPeerState::Encoding),
         ] {
             assert_eq!(PeerState::parse(object), Err(why), "{object:?}");

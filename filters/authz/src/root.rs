@@ -10,15 +10,19 @@ use crate::crypto::HostCrypto;
 use crate::engine::Engine;
 use crate::host;
 use crate::http::HttpRequest;
+use crate::open::{self, Carries, Due, Ticket};
 use crate::tcp::Connection;
 
 /// How often the host is given what was counted.
 const FLUSH: Duration = Duration::from_secs(1);
+/// When what is open is looked through: at once, but not while the plugin is being put in place.
+const SOON: Duration = Duration::from_millis(1);
 
 /// The root context of the role: compiles the policy that every stream of this worker is decided by.
 #[derive(Debug, Default)]
 pub struct Authz {
     engine: Option<Rc<Engine>>,
+    sweep: Due,
 }
 
 impl Context for Authz {}
@@ -29,8 +33,13 @@ impl RootContext for Authz {
         let configuration = self.get_plugin_configuration().unwrap_or_default();
         match Policy::from_json(&configuration) {
             Ok(policy) => {
-                self.engine = Some(Rc::new(Engine::new(policy, HostCrypto::default())));
-                self.set_tick_period(FLUSH);
+                let engine = Rc::new(Engine::new(policy, HostCrypto::default()));
+                let denies = open::renew(&engine);
+                if denies {
+                    self.sweep.set();
+                }
+                self.engine = Some(engine);
+                self.set_tick_period(if denies { SOON } else { FLUSH });
                 true
             }
             Err(error) => {
@@ -41,8 +50,11 @@ impl RootContext for Authz {
     }
 
     fn on_tick(&mut self) {
-        if let Some(engine) = &self.engine {
-            engine.flush();
+        let Some(engine) = &self.engine else { return };
+        engine.flush();
+        if self.sweep.take() {
+            self.set_tick_period(FLUSH);
+            open::sweep(engine);
         }
     }
 
@@ -53,11 +65,11 @@ impl RootContext for Authz {
         }
     }
 
-    fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(HttpRequest::new(self.engine.clone())))
+    fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(HttpRequest::new(self.engine.clone(), Ticket::of(context_id, Carries::Request))))
     }
 
-    fn create_stream_context(&self, _context_id: u32) -> Option<Box<dyn StreamContext>> {
-        Some(Box::new(Connection::new(self.engine.clone())))
+    fn create_stream_context(&self, context_id: u32) -> Option<Box<dyn StreamContext>> {
+        Some(Box::new(Connection::new(self.engine.clone(), Ticket::of(context_id, Carries::Connection))))
     }
 }

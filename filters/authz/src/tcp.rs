@@ -7,6 +7,7 @@ use proxy_wasm::types::Action;
 use crate::connection::{self, Moment};
 use crate::engine::Engine;
 use crate::host::{self, Host};
+use crate::open::{self, Ticket};
 
 /// One TCP connection: no byte passes in either direction before the decision, and none ever after a denial.
 ///
@@ -20,6 +21,7 @@ use crate::host::{self, Host};
 pub(crate) struct Connection {
     engine: Option<Rc<Engine>>,
     state: State,
+    _open: Ticket,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +32,8 @@ enum State {
 }
 
 impl Connection {
-    pub(crate) fn new(engine: Option<Rc<Engine>>) -> Self {
-        Self { engine, state: State::Undecided }
+    pub(crate) fn new(engine: Option<Rc<Engine>>, open: Ticket) -> Self {
+        Self { engine, state: State::Undecided, _open: open }
     }
 
     fn advance(&mut self, moment: Moment) -> Action {
@@ -48,6 +50,12 @@ impl Connection {
         // No host makes a stream for a plugin that it could not configure; should one, the connection is closed.
         let Some(engine) = &self.engine else { return deny() };
         let Some(connection) = connection::of_stream(&Host, moment) else { return State::Undecided };
+        // The list may have changed since the connection was accepted.
+        let refused = connection.as_ref().ok().and_then(|connection| Some((open::denies(&connection.peer)?, connection.peer.clone())));
+        if let Some((reason, peer)) = refused {
+            host::record(&engine.refused_peer(reason, peer));
+            return deny();
+        }
         let outcome = engine.if_askable(engine.connection(connection), host::providers);
         host::record(&outcome.record);
         outcome.to_ask().iter().for_each(|providers| host::ask(providers));

@@ -45,7 +45,7 @@ fn config(rules: u32) -> Vec<u8> {
 
 fn connection(caller: u32) -> Connection {
     let uri_sans = vec![format!("spiffe://mesh.test/ns/shop/sa/caller-{caller}")];
-    let peer = Peer::Authenticated { uri_sans, dns_sans: Vec::new(), subject: None };
+    let peer = Peer::Authenticated { uri_sans, dns_sans: Vec::new(), subject: None, serial: None };
     Connection { direct_ip: None, remote_ip: None, peer, sni: None, destination: None }
 }
 

@@ -30,6 +30,9 @@ pub struct AuditRecord<'a> {
     /// The peer's SPIFFE ID, as its certificate has it; none when the policy does not look at the peer.
     #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
     pub principal: Option<Cow<'a, str>>,
+    /// The serial of the peer's certificate; none when none is denied by its serial.
+    #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
+    pub serial: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
     pub jwt_issuer: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
@@ -97,10 +100,6 @@ impl<'a> AuditRecord<'a> {
     pub fn new(version: &'a str, evaluation: Evaluation<'a>, connection: &'a Connection, authentication: &'a Authentication) -> Self {
         let Evaluation { decision, audit, shadow, custom, nearest } = evaluation;
         let claims = authentication.claims();
-        let principal = match &connection.peer {
-            Peer::Authenticated { uri_sans, .. } => uri_sans.first(),
-            Peer::Plaintext => None,
-        };
         let custom = custom.into_iter().map(|check| AuditedCustom {
             provider: check.provider.into(),
             policy: check.rule.policy.into(),
@@ -112,7 +111,8 @@ impl<'a> AuditRecord<'a> {
             rule: decision.rule,
             reason: decision.reason.as_str().into(),
             version: version.into(),
-            principal: principal.map(Cow::from),
+            principal: principal(connection),
+            serial: None,
             jwt_issuer: claims.map(|claims| claims.issuer().into()),
             jwt_subject: claims.and_then(|claims| claims.subject().map(Cow::from)),
             nearest_miss: nearest.map(AuditedMiss::from),
@@ -120,6 +120,15 @@ impl<'a> AuditRecord<'a> {
             shadow: shadow.map(AuditedDecision::from),
             custom: custom.collect(),
         }
+    }
+
+    /// With the serial of the peer's certificate, for a policy that denies some by theirs.
+    #[must_use]
+    pub fn with_serial(mut self, connection: &'a Connection) -> Self {
+        if let Peer::Authenticated { serial, .. } = &connection.peer {
+            self.serial = serial.as_deref().filter(|serial| !serial.is_empty()).map(Cow::from);
+        }
+        self
     }
 
     /// The same, to keep.
@@ -132,6 +141,7 @@ impl<'a> AuditRecord<'a> {
             reason: owned(self.reason),
             version: owned(self.version),
             principal: self.principal.map(owned),
+            serial: self.serial.map(owned),
             jwt_issuer: self.jwt_issuer.map(owned),
             jwt_subject: self.jwt_subject.map(owned),
             nearest_miss: self.nearest_miss.map(|miss| AuditedMiss { policy: owned(miss.policy), rule: miss.rule, failed: miss.failed }),
@@ -156,6 +166,13 @@ impl<'a> AuditRecord<'a> {
         Self { verdict: "DENY".into(), reason: reason.into(), ..Self::default() }
     }
 
+    /// A refusal of the peer as such.
+    #[must_use]
+    pub fn refused_peer(version: &'a str, reason: Reason, connection: &'a Connection) -> Self {
+        let refused = Self { verdict: "DENY".into(), reason: reason.as_str().into(), version: version.into(), ..Self::default() };
+        Self { principal: principal(connection), ..refused }.with_serial(connection)
+    }
+
     /// A refusal by an external authorizer of what everything else allowed.
     #[must_use]
     pub fn denied_by_provider(mut self) -> Self {
@@ -166,6 +183,13 @@ impl<'a> AuditRecord<'a> {
             self.rule = Some(*rule);
         }
         self
+    }
+}
+
+fn principal(connection: &Connection) -> Option<Cow<'_, str>> {
+    match &connection.peer {
+        Peer::Authenticated { uri_sans, .. } => uri_sans.first().map(Cow::from),
+        Peer::Plaintext => None,
     }
 }
 

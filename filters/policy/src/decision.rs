@@ -24,6 +24,12 @@ impl Verdict {
 /// Why, in words that stay the same: they are in the log, in metrics and in tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
+    /// The peer's identity is denied in the whole mesh.
+    PeerIdentityDenied,
+    /// The peer's certificate is, by its serial.
+    PeerSerialDenied,
+    /// Some are denied by their serials, and the peer's is not known.
+    PeerSerialUnknown,
     /// A DENY rule matched.
     DenyRule,
     /// An ALLOW rule matched.
@@ -42,6 +48,9 @@ impl Reason {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::PeerIdentityDenied => "peer_identity_denied",
+            Self::PeerSerialDenied => "peer_serial_denied",
+            Self::PeerSerialUnknown => "peer_serial_unknown",
             Self::DenyRule => "deny_rule_matched",
             Self::AllowRule => "allow_rule_matched",
             Self::NoAllowPolicy => "no_allow_policy",
@@ -64,12 +73,24 @@ pub struct Decision<'p> {
 }
 
 impl Decision<'_> {
+    /// That no policy made.
+    pub(crate) fn denied(reason: Reason) -> Self {
+        Self { verdict: Verdict::Deny, policy: None, rule: None, reason }
+    }
+
     /// The HTTP status of a refusal: 401 for a token that is not good, 403 for all else (a wrong audience too).
     #[must_use]
     pub fn status(&self) -> u16 {
         match self.reason {
             Reason::Token(error) => error.status(),
-            Reason::DenyRule | Reason::AllowRule | Reason::NoAllowPolicy | Reason::NoAllowRuleMatched | Reason::CustomProvider => 403,
+            Reason::PeerIdentityDenied
+            | Reason::PeerSerialDenied
+            | Reason::PeerSerialUnknown
+            | Reason::DenyRule
+            | Reason::AllowRule
+            | Reason::NoAllowPolicy
+            | Reason::NoAllowRuleMatched
+            | Reason::CustomProvider => 403,
         }
     }
 
@@ -78,9 +99,14 @@ impl Decision<'_> {
     pub fn body(&self) -> &'static str {
         match self.reason {
             Reason::Token(error) => error.message(),
-            Reason::DenyRule | Reason::AllowRule | Reason::NoAllowPolicy | Reason::NoAllowRuleMatched | Reason::CustomProvider => {
-                "RBAC: access denied"
-            }
+            Reason::PeerIdentityDenied
+            | Reason::PeerSerialDenied
+            | Reason::PeerSerialUnknown
+            | Reason::DenyRule
+            | Reason::AllowRule
+            | Reason::NoAllowPolicy
+            | Reason::NoAllowRuleMatched
+            | Reason::CustomProvider => "RBAC: access denied",
         }
     }
 
@@ -97,11 +123,14 @@ impl Decision<'_> {
     }
 }
 
-/// Decides. The order is Istio's: a bad token, then DENY, then ALLOW; where ALLOW policies apply, what none of them matches is denied.
+/// Decides. Peers that are denied come first; then the order is Istio's: a bad token, then DENY, then ALLOW; where ALLOW policies apply, what none of them matches is denied.
 #[must_use]
 pub fn decide<'p>(policy: &'p Policy, request: &Request<'_>) -> Decision<'p> {
+    if let Some(reason) = policy.denies(&request.connection.peer) {
+        return Decision::denied(reason);
+    }
     if let Authentication::Refused(refusal) = request.authentication {
-        return Decision { verdict: Verdict::Deny, policy: None, rule: None, reason: Reason::Token(refusal.error()) };
+        return Decision::denied(Reason::Token(refusal.error()));
     }
     as_rules_see_it(request, |request| by_rules(&policy.enforced, request))
 }

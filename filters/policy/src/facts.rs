@@ -28,6 +28,10 @@ impl Facts {
         Self(tests.filter_map(fact).collect())
     }
 
+    pub(crate) fn add(&mut self, fact: Fact) {
+        self.0.insert(fact);
+    }
+
     pub(crate) fn contains(&self, fact: Fact) -> bool {
         self.0.contains(&fact)
     }

@@ -6,6 +6,7 @@
 mod audit;
 mod check;
 mod decision;
+mod denied;
 mod evaluation;
 mod facts;
 mod field_path;

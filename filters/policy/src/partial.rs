@@ -5,13 +5,13 @@
 use std::fmt;
 
 use crate::check::{Check, Test};
-use crate::decision::{Decision, Reason, Verdict, decide};
+use crate::decision::{Decision, Reason, Verdict};
 use crate::evaluation::{CustomCheck, RuleRef};
 use crate::index;
 use crate::jwt::Authentication;
 use crate::layer::{Entry, Layer};
 use crate::policy::{Layers, Policy};
-use crate::request::Request;
+use crate::request::{Peer, Request};
 use crate::rule::Rule;
 use crate::view::as_rules_see_it;
 
@@ -22,6 +22,8 @@ pub enum Attribute<'p> {
     Token,
     /// The peer's identity.
     Peer,
+    /// The serial of the peer's certificate.
+    PeerSerial,
     /// Who opened the connection.
     DirectIp,
     /// Who sent the request.
@@ -87,6 +89,7 @@ impl<'p> Attribute<'p> {
         match self {
             Self::Token | Self::RequestPrincipal | Self::Header(_) | Self::Claim(_) => true,
             Self::Peer
+            | Self::PeerSerial
             | Self::DirectIp
             | Self::RemoteIp
             | Self::DestinationIp
@@ -105,6 +108,7 @@ impl fmt::Display for Attribute<'_> {
         f.write_str(match self {
             Self::Token => "token",
             Self::Peer => "source.principal",
+            Self::PeerSerial => "source.serial",
             Self::DirectIp => "source.ip",
             Self::RemoteIp => "remote.ip",
             Self::DestinationIp => "destination.ip",
@@ -137,10 +141,16 @@ pub enum Partially<'p> {
     Undecided(Vec<Open<'p>>),
 }
 
+impl Partially<'_> {
+    fn certain(decision: Decision<'static>) -> Self {
+        Self::Decided { decision, exact: true, custom: Vec::new() }
+    }
+}
+
 /// Why nothing is decided.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Open<'p> {
-    /// The rule of which it is not known whether it matches; none: the token may be refused.
+    /// The rule of which it is not known whether it matches; none: the token, or the peer itself, may be refused.
     pub rule: Option<(&'p str, u32)>,
     /// What it looks at and nobody knows.
     pub missing: Attribute<'p>,
@@ -164,10 +174,45 @@ impl fmt::Debug for Knowledge<'_> {
 /// Decides about a request of which not everything is known.
 #[must_use]
 pub fn decide_partially<'p>(policy: &'p Policy, request: &Request<'_>, knowledge: Knowledge<'_>) -> Partially<'p> {
+    let peer = &request.connection.peer;
+    let suspicion = match (missing_of_peer(policy, peer, knowledge), policy.denies(peer)) {
+        (None, Some(reason)) => return Partially::certain(Decision::denied(reason)),
+        (open, _) => open,
+    };
+    let found = decide_admitted(policy, request, knowledge);
+    // The peer may be denied: only what is denied anyway is decided.
+    let Some(missing) = suspicion else { return found };
+    let refused = Open { rule: None, missing };
+    match found {
+        Partially::Decided { decision, .. } if decision.verdict == Verdict::Deny => {
+            Partially::Decided { decision, exact: false, custom: Vec::new() }
+        }
+        Partially::Decided { .. } => Partially::Undecided(vec![refused]),
+        Partially::Undecided(mut open) => {
+            open.push(refused);
+            Partially::Undecided(open)
+        }
+    }
+}
+
+/// What would have to be known of a peer to say whether it is denied as such.
+fn missing_of_peer<'p>(policy: &Policy, peer: &Peer, knowledge: Knowledge<'_>) -> Option<Attribute<'p>> {
+    let denied = &policy.denied;
+    let is_missing = |attribute| (knowledge.missing)(attribute);
+    if is_missing(Attribute::Peer) {
+        return (!denied.is_empty()).then_some(Attribute::Peer);
+    }
+    let Peer::Authenticated { uri_sans, serial, .. } = peer else { return None };
+    let unknown = denied.has_serials() && (serial.is_none() || is_missing(Attribute::PeerSerial));
+    (unknown && !denied.has_one_of(uri_sans)).then_some(Attribute::PeerSerial)
+}
+
+/// As [`decide_partially`], of a peer that is not denied as such.
+fn decide_admitted<'p>(policy: &'p Policy, request: &Request<'_>, knowledge: Knowledge<'_>) -> Partially<'p> {
     let Knowledge { missing, rules } = knowledge;
     let token = request.http.is_some() && policy.verifies_tokens() && missing(Attribute::Token);
-    if let (Authentication::Refused(_), false) = (request.authentication, token) {
-        return Partially::Decided { decision: decide(policy, request), exact: true, custom: Vec::new() };
+    if let (Authentication::Refused(refusal), false) = (request.authentication, token) {
+        return Partially::certain(Decision::denied(Reason::Token(refusal.error())));
     }
     let missing = |attribute: Attribute<'_>| token && attribute.depends_on_token() || missing(attribute);
     let found = as_rules_see_it(request, |request| Partial { request, missing: &missing, rules }.decide(policy));

@@ -4,12 +4,15 @@ use std::sync::Arc;
 use meshwright_identity::TrustDomain;
 use rustc_hash::FxHashSet;
 
+use crate::decision::Reason;
+use crate::denied::Denied;
 use crate::facts::{Fact, Facts};
 use crate::field_path::FieldPath;
 use crate::invalid::{Errors, Invalid, InvalidPolicy};
 use crate::jwt::rule::{JwtRule, KeyOrigin};
 use crate::layer::{Entry, Layer, Origin};
 use crate::matcher::identity::LocalDomains;
+use crate::request::Peer;
 use crate::rule::{self, Rule, Scope};
 use crate::wire::{self, Action, AuthzConfig, Protocol};
 
@@ -20,6 +23,7 @@ const NEVER_MATCHES: &str = "a DENY or CUSTOM policy without rules never matches
 pub struct Policy {
     protocol: Protocol,
     version: String,
+    pub(crate) denied: Denied,
     pub(crate) enforced: Layers,
     /// The same and the policies in dry-run; none when there are none.
     pub(crate) shadow: Option<Layers>,
@@ -54,8 +58,16 @@ impl Policy {
     /// Everything in the configuration that cannot be enforced exactly as written.
     #[inline(never)]
     pub fn compile(config: AuthzConfig) -> Result<Self, InvalidPolicy> {
-        let AuthzConfig { version, protocol, trust_domain, policy_version, trust_domain_aliases, request_authentication, authorization } =
-            config;
+        let AuthzConfig {
+            version,
+            protocol,
+            trust_domain,
+            policy_version,
+            trust_domain_aliases,
+            denied_peers,
+            request_authentication,
+            authorization,
+        } = config;
         let mut errors = Errors::default();
         if version != wire::VERSION {
             errors.add("version", format!("found {version}; {} is allowed", wire::VERSION));
@@ -63,6 +75,7 @@ impl Policy {
         check_domains(&trust_domain, &trust_domain_aliases, &mut errors);
         check_names(&authorization, &request_authentication, &mut errors);
         let domains = LocalDomains::new(&trust_domain, &trust_domain_aliases);
+        let denied = Denied::compile(&denied_peers, &domains, &mut errors);
         let mut sorted = Sorted::default();
         for (index, policy) in authorization.iter().enumerate() {
             let entries = compile_policy(policy, protocol, &domains, &FieldPath::root("authorization").index(index), &mut errors);
@@ -76,11 +89,15 @@ impl Policy {
         // All that apply are one list, in the order of their issuers (Istio, RequestAuthentication).
         jwt_rules.sort_by(|a, b| a.issuer().cmp(b.issuer()));
         let owned_headers = owned_headers(&jwt_rules, "request_authentication", &mut errors);
-        let facts = Facts::of(sorted.entries().flat_map(|entry| entry.rule().tests()));
+        let mut facts = Facts::of(sorted.entries().flat_map(|entry| entry.rule().tests()));
+        if !denied.is_empty() {
+            facts.add(Fact::Peer);
+        }
         let (enforced, shadow) = sorted.layers();
         errors.into_result(Self {
             protocol,
             version: policy_version,
+            denied,
             enforced,
             shadow,
             audit: Layer::new(sorted.audit),
@@ -106,6 +123,24 @@ impl Policy {
     #[must_use]
     pub fn needs(&self, fact: Fact) -> bool {
         self.facts.contains(fact)
+    }
+
+    /// Why a peer is refused before any policy is asked; none: it is not.
+    #[must_use]
+    pub fn denies(&self, peer: &Peer) -> Option<Reason> {
+        self.denied.reason(peer)
+    }
+
+    /// Whether any peer is.
+    #[must_use]
+    pub fn denies_peers(&self) -> bool {
+        !self.denied.is_empty()
+    }
+
+    /// Whether any certificate is denied by its serial.
+    #[must_use]
+    pub fn denies_serials(&self) -> bool {
+        self.denied.has_serials()
     }
 
     /// Lower-case names of the headers that only this policy may set: a request is stripped of them before anything else.

@@ -33,7 +33,13 @@ pub enum Peer {
     /// No certificate, or none that was verified.
     Plaintext,
     /// The names of a verified certificate.
-    Authenticated { uri_sans: Vec<String>, dns_sans: Vec<String>, subject: Option<String> },
+    Authenticated {
+        uri_sans: Vec<String>,
+        dns_sans: Vec<String>,
+        subject: Option<String>,
+        /// In lower case hexadecimal digits; none where it is not known.
+        serial: Option<String>,
+    },
 }
 
 /// The head of an HTTP request. What Envoy normalised is what policy and app see.

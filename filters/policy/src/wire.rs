@@ -26,10 +26,31 @@ pub struct AuthzConfig {
     pub policy_version: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trust_domain_aliases: Vec<String>,
+    #[serde(default, skip_serializing_if = "DeniedPeers::is_empty")]
+    pub denied_peers: DeniedPeers,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub request_authentication: Vec<RequestAuthentication>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub authorization: Vec<AuthorizationPolicy>,
+}
+
+/// Peers that are refused before any policy is asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeniedPeers {
+    /// SPIFFE IDs; `spiffe://<trust domain>/ns/<namespace>/*` is every one of a namespace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub identities: Vec<String>,
+    /// Of certificates: lower case hexadecimal digits without leading zeros.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub serials: Vec<String>,
+}
+
+impl DeniedPeers {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.identities.is_empty() && self.serials.is_empty()
+    }
 }
 
 /// A RequestAuthentication that applies to the workload.

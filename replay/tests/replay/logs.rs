@@ -187,3 +187,24 @@ fn it_makes_no_difference_how_many_read() {
     };
     assert_eq!(of(1), of(4));
 }
+
+#[test]
+fn a_deny_list_decides_by_what_the_log_has_of_the_peer() {
+    let list = |entry: &str| {
+        format!("apiVersion: meshwright.dev/v1alpha1\nkind: IdentityDenyList\nmetadata: {{name: l}}\nspec: {{entries: [{entry}]}}\n---\n")
+    };
+    let all = policy("now", "ALLOW", &json!([{}]));
+    let candidate = |entry: &str| mesh(&(all.clone() + &list(entry)));
+    let ask = |entry: &str, more: Value| {
+        let candidate = candidate(entry);
+        let tally = run(&log(&[record(&more)]), options(&candidate));
+        (flips(&tally), gaps(&tally))
+    };
+    let to = |reason: &str| (vec![format!("1 allow by shop/now rule 0 (allow_rule_matched) -> deny ({reason})")], vec![]);
+    assert_eq!(ask(&format!("{{spiffeId: {WEB}}}"), json!({})), to("peer_identity_denied"));
+    assert_eq!(ask(&format!("{{spiffeId: {WEB}, until: 2001-01-01T00:00:00Z}}"), json!({})), (vec![], vec![]), "it is over");
+    assert_eq!(ask("{serial: '0a'}", json!({"source_serial": "0a"})), to("peer_serial_denied"));
+    assert_eq!(ask("{serial: '0a'}", json!({"source_serial": "0b"})), (vec![], vec![]));
+    assert_eq!(ask("{serial: '0a'}", json!({})), (vec![], vec!["1 source.serial".to_owned()]), "the log does not say");
+    assert_eq!(ask("{serial: '0a'}", json!({"source_principal": null})), (vec![], vec![]), "plaintext has no certificate");
+}

@@ -61,7 +61,7 @@ fn peer() -> Value {
     json!([{
         "object_key": "meshwright.peer", "factory_key": "envoy.string", "read_only": true,
         "format_string": {
-            "text_format_source": {"inline_string": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%|%DOWNSTREAM_PEER_URI_SAN%"},
+            "text_format_source": {"inline_string": "%DOWNSTREAM_PEER_SERIAL%|%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%|%DOWNSTREAM_PEER_URI_SAN%"},
             "omit_empty_values": true,
         },
     }])

@@ -15,7 +15,7 @@ const DEFAULT_PORT: u16 = 8080;
 const DEFAULT_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// The arguments below, none of which a batch has.
-pub(super) const NAMES: [&str; 19] = [
+pub(super) const NAMES: [&str; 20] = [
     "config",
     "workload",
     "service_account",
@@ -29,6 +29,7 @@ pub(super) const NAMES: [&str; 19] = [
     "headers",
     "token_file",
     "principal",
+    "serial",
     "plaintext",
     "sni",
     "source_ip",
@@ -77,6 +78,9 @@ pub(crate) struct Question {
     /// The caller's SPIFFE ID, over mutual TLS.
     #[arg(long, value_name = "SPIFFE-ID", conflicts_with = "plaintext")]
     principal: Option<String>,
+    /// The serial number of the caller's certificate, in hexadecimal digits, for deny lists.
+    #[arg(long, value_name = "HEX", requires = "principal")]
+    serial: Option<String>,
     /// No TLS. What is neither --plaintext nor has a --principal is plaintext, too.
     #[arg(long)]
     plaintext: bool,
@@ -112,11 +116,13 @@ impl Question {
         let port = self.port.or_else(|| first_port(documents.as_ref()?, &namespace, &name)).unwrap_or(DEFAULT_PORT);
         let has_address = documents.as_ref().is_some_and(|checked| has_address(checked, &namespace, &name));
         let destination = self.destination_ip.or((!has_address).then_some(DEFAULT_ADDRESS));
+        let serial = self.serial;
+        let tls = self.principal.map(|principal| json!({"principal": principal, "serial": serial}));
         Ok(json!({
             "id": "question", "config": config,
             "workload": {"namespace": namespace, "name": name, "serviceAccount": self.service_account, "labels": labels},
             "connection": {"protocol": if self.tcp { "tcp" } else { "http" }, "port": port, "destinationIp": destination,
-                "sourceIp": self.source_ip, "tls": self.principal.map(|principal| json!({"principal": principal})), "sni": self.sni},
+                "sourceIp": self.source_ip, "tls": tls, "sni": self.sni},
             "request": if self.tcp { Value::Null } else { request },
             "now": self.now,
         }))

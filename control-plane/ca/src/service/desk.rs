@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use meshwright_identity::SpiffeId;
 
-use super::Refusal;
+use super::{DenyList, Refusal};
 use crate::audit::{AuditLog, AuditRecord};
 use crate::authority::{Authority, IssueError, Issued};
 use crate::join_token::JoinToken;
@@ -20,7 +20,7 @@ use crate::token_store::{RedeemError, TokenStore};
 pub(super) enum Proof {
     Token(JoinToken),
     Jwt(String),
-    Certificate(SpiffeId),
+    Certificate { identity: SpiffeId, serial: Option<String> },
 }
 
 pub(super) struct Desk {
@@ -30,6 +30,7 @@ pub(super) struct Desk {
     pub(super) limits: RateLimits,
     pub(super) audit: Option<Arc<AuditLog>>,
     pub(super) ttl: Duration,
+    pub(super) denied: Option<Arc<dyn DenyList>>,
 }
 
 /// Why not, and what the caller is told.
@@ -57,7 +58,7 @@ impl Desk {
 
     /// Of somebody who did not come as far as a proof.
     pub(super) fn refuse(&self, proof: &'static str, refusal: Refusal, message: &str, now: SystemTime) {
-        self.refused(empty(proof, now), refusal, message);
+        self.refused(AuditRecord::refusal(proof, now), refusal, message);
     }
 
     fn refused(&self, mut record: AuditRecord, refusal: Refusal, message: &str) {
@@ -73,6 +74,10 @@ impl Desk {
         let request = SigningRequest::parse(csr_der).map_err(|error| (Refusal::SigningRequest, error.to_string()))?;
         let identity = self.claimed(proof, now)?;
         record.identity = Some(identity.to_string());
+        if let Some(message) = self.denies(&identity, proof.serial()) {
+            record.serial = proof.serial().map(str::to_owned);
+            return Err((Refusal::PeerDenied, message));
+        }
         self.limits.admit_identity(&identity, now).map_err(limited)?;
         if let Proof::Token(token) = proof {
             self.tokens.redeem(token, now).map_err(redeem_refusal)?;
@@ -81,10 +86,14 @@ impl Desk {
         issued.map(|issued| (identity, issued)).map_err(|error| (issue_refusal(&error), error.to_string()))
     }
 
+    pub(super) fn denies(&self, identity: &SpiffeId, serial: Option<&str>) -> Option<String> {
+        self.denied.as_ref().and_then(|denied| denied.denies(identity, serial))
+    }
+
     /// Who the proof is of. A token is not used up yet.
     fn claimed(&self, proof: &Proof, now: SystemTime) -> Result<SpiffeId, Refused> {
         match proof {
-            Proof::Certificate(identity) => Ok(identity.clone()),
+            Proof::Certificate { identity, .. } => Ok(identity.clone()),
             Proof::Jwt(jwt) => {
                 let issuer = self.jwt.as_ref().ok_or(InvalidJwt::NotTaken);
                 let identity = issuer.and_then(|issuer| issuer.verify(jwt, self.authority.trust_domain(), now));
@@ -100,12 +109,12 @@ impl Desk {
     }
 
     fn record(&self, proof: &Proof, now: SystemTime) -> AuditRecord {
-        let mut record = empty(proof.kind(), now);
+        let mut record = AuditRecord::refusal(proof.kind(), now);
         record.event = "issued";
         record.proof_id = match proof {
             Proof::Token(token) => Some(token.id().chars().take(32).collect()),
             Proof::Jwt(_) => self.jwt.as_ref().map(|jwt| jwt.issuer.clone()),
-            Proof::Certificate(_) => None,
+            Proof::Certificate { .. } => None,
         };
         record
     }
@@ -122,23 +131,16 @@ impl Proof {
         match self {
             Self::Token(_) => "join-token",
             Self::Jwt(_) => "jwt",
-            Self::Certificate(_) => "certificate",
+            Self::Certificate { .. } => "certificate",
         }
     }
-}
 
-fn empty(proof: &'static str, now: SystemTime) -> AuditRecord {
-    AuditRecord {
-        time: utc(now),
-        event: "refused",
-        identity: None,
-        proof,
-        proof_id: None,
-        serial: None,
-        not_after: None,
-        ttl_seconds: None,
-        reason: None,
-        message: None,
+    /// Of the certificate that is shown.
+    fn serial(&self) -> Option<&str> {
+        match self {
+            Self::Certificate { serial, .. } => serial.as_deref(),
+            Self::Token(_) | Self::Jwt(_) => None,
+        }
     }
 }
 

@@ -18,13 +18,14 @@ pub enum Refusal {
     IdentityNotIssued,
     CertificateRequired,
     CertificateInvalid,
+    PeerDenied,
     ModuleUnknown,
     ReportMalformed,
     Internal,
 }
 
 impl Refusal {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::TokenMalformed,
         Self::TokenUnknown,
         Self::TokenUsed,
@@ -36,6 +37,7 @@ impl Refusal {
         Self::IdentityNotIssued,
         Self::CertificateRequired,
         Self::CertificateInvalid,
+        Self::PeerDenied,
         Self::ModuleUnknown,
         Self::ReportMalformed,
         Self::Internal,
@@ -55,6 +57,7 @@ impl Refusal {
             Self::IdentityNotIssued => "identity-not-issued",
             Self::CertificateRequired => "certificate-required",
             Self::CertificateInvalid => "certificate-invalid",
+            Self::PeerDenied => "peer-denied",
             Self::ModuleUnknown => "module-unknown",
             Self::ReportMalformed => "report-malformed",
             Self::Internal => "internal",
@@ -75,6 +78,7 @@ impl Refusal {
             Self::IdentityNotIssued => "use a service account of this mesh's own",
             Self::CertificateRequired => "join with a token first",
             Self::CertificateInvalid => "join again with a new token",
+            Self::PeerDenied => "ask whoever wrote the mesh's IdentityDenyList; a new token does not help",
             Self::ModuleUnknown => "ask which module is current, then fetch that one",
             Self::ReportMalformed => "cut what is too long",
             Self::Internal => "see the control plane's log",
@@ -91,7 +95,7 @@ impl Refusal {
             | Self::JwtInvalid
             | Self::CertificateRequired
             | Self::CertificateInvalid => Code::Unauthenticated,
-            Self::IdentityNotIssued => Code::PermissionDenied,
+            Self::IdentityNotIssued | Self::PeerDenied => Code::PermissionDenied,
             Self::RateLimited => Code::ResourceExhausted,
             Self::ModuleUnknown => Code::NotFound,
             Self::Internal => Code::Internal,

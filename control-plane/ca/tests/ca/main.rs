@@ -3,6 +3,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test names what it wants and fails on all else")]
 
 mod data_directory;
+mod denied;
 mod inspecting;
 mod issuing;
 mod join_tokens;

@@ -64,12 +64,23 @@ impl UnknownKeys for Reports {
     }
 }
 
+/// The only entry of a deny list.
+#[derive(Clone, Default)]
+pub(crate) struct Denied(pub(crate) Arc<Mutex<String>>);
+
+impl Denied {
+    pub(crate) fn set(&self, entry: &str) {
+        entry.clone_into(&mut self.0.lock().unwrap());
+    }
+}
+
 /// A control plane's identity service on loopback; ends with the value.
 pub(crate) struct Served {
     pub(crate) dir: TempDir,
     pub(crate) authority: Arc<Authority>,
     pub(crate) address: String,
     pub(crate) reports: Reports,
+    pub(crate) denied: Denied,
     /// How far the server's clock is ahead of the real one.
     pub(crate) ahead: Arc<Mutex<Duration>>,
     certificate: Arc<ServerCertificate>,
@@ -143,11 +154,13 @@ pub(crate) async fn serve_with(module: Module, behind: Duration, options: Author
     let reports = Reports::default();
     let keys = key_service(Arc::clone(&authority), Arc::clone(&clock), reports.clone());
     let audit = Some(Arc::new(AuditLog::open(dir.path()).unwrap()));
-    let options = IdentityOptions { audit, jwt: Some(jwt), rates, ..IdentityOptions::new(HOUR, clock) };
+    let denied = Denied::default();
+    let options =
+        IdentityOptions { denied: Some(Arc::new(denied.clone())), audit, jwt: Some(jwt), rates, ..IdentityOptions::new(HOUR, clock) };
     let service = identity_service(Arc::clone(&authority), tokens, module, options);
     let serving = tokio::spawn(async move {
         let incoming = tokio_stream::wrappers::ReceiverStream::new(incoming);
         tonic::transport::Server::builder().add_service(service).add_service(keys).serve_with_incoming(incoming).await.unwrap();
     });
-    Served { dir, authority, address, reports, ahead, certificate, tasks: [accepting, serving] }
+    Served { dir, authority, address, reports, denied, ahead, certificate, tasks: [accepting, serving] }
 }

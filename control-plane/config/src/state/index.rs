@@ -7,6 +7,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::OnceLock;
 
 use super::State;
+use super::denied::key_of;
 use crate::key::DocumentKey;
 use crate::scope::Scope;
 use crate::workload::Labels;
@@ -47,6 +48,8 @@ pub(super) struct Index {
     served_wildcards: Vec<usize>,
     routed: Places,
     routed_wildcards: Vec<usize>,
+    /// Entries of deny lists: list, and place in it.
+    denied: HashMap<String, (usize, usize)>,
     /// Policies and token rules for gateways, which may be of any namespace.
     targeted_policies: Vec<usize>,
     targeted_tokens: Vec<usize>,
@@ -79,6 +82,10 @@ impl State {
     pub(super) fn places_routing(&self, host: &str) -> impl Iterator<Item = usize> {
         let index = self.index();
         places(&index.routed, &[host]).iter().chain(&index.routed_wildcards).copied()
+    }
+
+    pub(super) fn place_of_denial(&self, key: &str) -> Option<(usize, usize)> {
+        self.index().denied.get(key).copied()
     }
 
     pub(super) fn targeted_policies(&self) -> &[usize] {
@@ -115,6 +122,11 @@ impl Index {
             }
             if rule.hosts().iter().any(|host| host.is_wildcard()) {
                 index.routed_wildcards.push(place);
+            }
+        }
+        for (place, list) in state.deny_lists.iter().enumerate() {
+            for (at, entry) in list.entries().iter().enumerate() {
+                index.denied.entry(key_of(entry.denied())).or_insert((place, at));
             }
         }
         let targeted = |scope: &Scope| matches!(scope, Scope::Gateways(_));

@@ -13,6 +13,7 @@ impl State {
         let others = |found: &DocumentKey| found != key;
         match key.kind() {
             Kind::Mesh => state.mesh = None,
+            Kind::IdentityDenyList => state.deny_lists.retain(|list| others(list.key())),
             Kind::AuthorizationPolicy => state.authorization_policies.retain(|policy| others(policy.key())),
             Kind::RequestAuthentication => state.request_authentications.retain(|rule| others(rule.key())),
             Kind::PeerAuthentication => state.peer_authentications.retain(|rule| others(rule.key())),
@@ -36,6 +37,7 @@ impl State {
     fn sort(&mut self, of: &Content) {
         match of {
             Content::Mesh(_) => {}
+            Content::IdentityDenyList(_) => self.deny_lists.sort_by(|a, b| a.key().cmp(b.key())),
             Content::AuthorizationPolicy(_) => self.authorization_policies.sort_by(|a, b| a.key().cmp(b.key())),
             Content::RequestAuthentication(_) => self.request_authentications.sort_by(|a, b| a.key().cmp(b.key())),
             Content::PeerAuthentication(_) => self.peer_authentications.sort_by(|a, b| a.key().cmp(b.key())),

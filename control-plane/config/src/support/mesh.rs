@@ -1,4 +1,4 @@
-//! Fields of `kind: Mesh`.
+//! Fields of `kind: Mesh` and `kind: IdentityDenyList`.
 
 use super::{Field, boolean, duration, integer, not_yet, text, word};
 use crate::mesh::{OutboundTrafficPolicy, PathNormalization, ProxyScope};
@@ -38,3 +38,6 @@ pub(super) const MESH: &[Field] = &[
     boolean("spec.extensionProviders[].envoyExtAuthzGrpc.includeRequestBodyInCheck.allowPartialMessage"),
     boolean("spec.extensionProviders[].envoyExtAuthzGrpc.includeRequestBodyInCheck.packAsBytes"),
 ];
+
+pub(super) const IDENTITY_DENY_LIST: &[Field] =
+    &[text("spec.entries[].spiffeId"), text("spec.entries[].serial"), text("spec.entries[].reason"), text("spec.entries[].until")];

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard};
 
+use meshwright_config::{DocumentKey, Kind};
 use meshwright_sources::Loaded;
 use meshwright_translate::{Proxy, Translator, translate};
 use meshwright_xds::{ResourceType, Snapshot};
@@ -17,7 +18,10 @@ impl Publisher {
         let mut guard = self.lock();
         let inner = &mut *guard;
         let Some(target) = inner.targets.get(node) else { return };
-        let changed = inner.ledger.changed().filter(|(_, entry)| self.board.changed_since_held(node, resource, entry.revision));
+        // Who is denied stays denied: no deny list is put back.
+        let is_suspect = |key: &DocumentKey| key.kind() != Kind::IdentityDenyList;
+        let changed = inner.ledger.changed().filter(|(key, _)| is_suspect(key));
+        let changed = changed.filter(|(_, entry)| self.board.changed_since_held(node, resource, entry.revision));
         let refusals = inner.refusals.get(node);
         let changed = changed.take(SUSPECTS).map(|(key, entry)| Suspect {
             key: key.clone(),

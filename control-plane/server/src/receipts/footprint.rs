@@ -107,6 +107,7 @@ fn is_for(state: &State, key: &DocumentKey, workload: &Workload) -> bool {
         | Kind::VirtualService
         | Kind::Gateway
         | Kind::Sidecar
+        | Kind::IdentityDenyList
         | Kind::Secret => true,
     }
 }

@@ -50,6 +50,14 @@ pub(super) fn terminates_mutual_tls(callers: &Callers<'_>, service: &Service<'_>
         && callers.state.peer_authentication_mode(workload, port) != MtlsMode::Disable
 }
 
+/// Whether mutual TLS with the workload would find an identity that is denied.
+pub(super) fn is_refused(callers: &Callers<'_>, service: &Service<'_>, workload: &Workload, port: u16) -> bool {
+    let is_denied = |id: SpiffeId| callers.state.denial_of(Some(&id), None).is_some();
+    !callers.state.deny_lists().is_empty()
+        && terminates_mutual_tls(callers, service, workload, port)
+        && callers.identity(workload.namespace(), workload.service_account()).is_ok_and(is_denied)
+}
+
 fn mutual(
     callers: &Callers<'_>,
     service: &Service<'_>,
@@ -65,7 +73,9 @@ fn mutual(
         None => secure_naming(callers, service, port)?,
     };
     let sni = rule.and_then(ClientTls::sni).map_or_else(|| names::sni(port.number(), subset, service.host()), str::to_owned);
-    let servers: Vec<SpiffeId> = servers.into_iter().collect();
+    // Of a service of which all are denied nobody is left, and nobody is accepted.
+    let is_denied = |server: &SpiffeId| callers.state.denial_of(Some(server), None).is_some();
+    let servers: Vec<SpiffeId> = servers.into_iter().filter(|server| !is_denied(server)).collect();
     let mesh = meshwright_envoy_config::names::MESH_ALPN;
     let alpn: &[&str] = match (port.protocol().is_http(), port.protocol().is_http2()) {
         (_, true) => &[mesh, "h2"],

@@ -17,6 +17,7 @@ pub(super) struct Changes {
     routes: bool,
     gateways: bool,
     sidecars: bool,
+    denied: bool,
 }
 
 impl Changes {
@@ -32,13 +33,14 @@ impl Changes {
             routes: old.virtual_services() != new.virtual_services(),
             gateways: old.gateways() != new.gateways(),
             sidecars: old.sidecars() != new.sidecars(),
+            denied: old.deny_lists() != new.deny_lists(),
         }
     }
 
     /// Whether a proxy's own resources may be others: its listeners, its policy and its app's clusters. They are made of its workload, the
     /// ports that services give it, the policies and modes that hold for it, the mesh, and for TCP services whether there are such.
     pub(super) fn concern(&self, old: &State, view: &View<'_>) -> bool {
-        if self.mesh || self.inputs || self.peer || self.gateways || self.sidecars {
+        if self.mesh || self.inputs || self.peer || self.gateways || self.sidecars || self.denied {
             return true;
         }
         let (new, workload) = (view.state, view.workload);
@@ -55,7 +57,7 @@ impl Changes {
     /// Whether what a proxy is told of may be other: that is made of its labels, the `Sidecar` documents, the mesh, and the hosts and routes of
     /// all services; and, where only what policy allows is told, of all that decides.
     pub(super) fn concern_scope(&self, old: &State, view: &View<'_>) -> bool {
-        let decides = self.workloads || self.authorization || self.tokens || self.peer || self.inputs;
+        let decides = self.workloads || self.authorization || self.tokens || self.peer || self.inputs || self.denied;
         let before = old.workload(view.workload.namespace(), view.workload.name());
         self.mesh
             || self.services
@@ -71,8 +73,9 @@ impl Changes {
         self.mesh || self.services || self.routes
     }
 
-    /// Whether the clusters of every service may be others: all are made of the mesh and of the modes of its ports.
+    /// Whether the clusters of every service may be others: all are made of the mesh, of the modes of its ports and of who is
+    /// denied.
     pub(super) fn concern_all_clusters(&self) -> bool {
-        self.mesh || self.peer
+        self.mesh || self.peer || self.denied
     }
 }

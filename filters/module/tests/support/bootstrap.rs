@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::envoy::module;
 
-const PEER: &str = "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%|%DOWNSTREAM_PEER_URI_SAN%";
+const PEER: &str = "%DOWNSTREAM_PEER_SERIAL%|%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%|%DOWNSTREAM_PEER_URI_SAN%";
 
 fn typed(kind: &str, mut fields: Value) -> Value {
     fields["@type"] = json!(format!("type.googleapis.com/envoy.extensions.{kind}"));

@@ -63,7 +63,7 @@ pub(crate) fn of(attribute: &Attribute, request: &Request<'_>, found: &mut dyn F
 
 fn names(peer: &Peer) -> impl Iterator<Item = &String> {
     let (uri_sans, dns_sans, subject) = match peer {
-        Peer::Authenticated { uri_sans, dns_sans, subject } => (uri_sans.as_slice(), dns_sans.as_slice(), subject.as_ref()),
+        Peer::Authenticated { uri_sans, dns_sans, subject, .. } => (uri_sans.as_slice(), dns_sans.as_slice(), subject.as_ref()),
         Peer::Plaintext => (&[][..], &[][..], None),
     };
     uri_sans.iter().chain(dns_sans).chain(subject)

@@ -21,8 +21,12 @@ impl LocalDomains {
         Self(domains)
     }
 
-    fn contains(&self, domain: &str) -> bool {
+    pub(crate) fn contains(&self, domain: &str) -> bool {
         self.0.iter().any(|local| local == domain)
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
     }
 
     /// Whether a trust domain in a principal, which may have a star at one end, is a local one.
@@ -97,7 +101,7 @@ impl PrincipalMatch {
     /// Every URI name, then every DNS name, then the subject, as Envoy tries them.
     #[inline(never)]
     pub(crate) fn matches(&self, peer: &Peer) -> bool {
-        let Peer::Authenticated { uri_sans, dns_sans, subject } = peer else { return false };
+        let Peer::Authenticated { uri_sans, dns_sans, subject, .. } = peer else { return false };
         let mut names = uri_sans.iter().chain(dns_sans).chain(subject);
         names.any(|name| self.0.iter().any(|pattern| pattern.matches(name)))
     }
@@ -206,7 +210,12 @@ mod tests {
     use super::*;
 
     fn peer(uri_sans: &[&str]) -> Peer {
-        Peer::Authenticated { uri_sans: uri_sans.iter().map(|san| format!("spiffe://{san}")).collect(), dns_sans: vec![], subject: None }
+        Peer::Authenticated {
+            uri_sans: uri_sans.iter().map(|san| format!("spiffe://{san}")).collect(),
+            dns_sans: vec![],
+            subject: None,
+            serial: None,
+        }
     }
 
     #[test]
@@ -244,10 +253,15 @@ mod tests {
         let domains = LocalDomains::new("td", &[]);
         let wanted = PrincipalMatch::parse("td/ns/a/sa/b", &domains).unwrap();
         assert!(wanted.matches(&peer(&["x/y", "td/ns/a/sa/b"])));
-        let other = Peer::Authenticated { uri_sans: vec![], dns_sans: vec!["td/ns/a/sa/b".to_owned()], subject: Some("CN=b".to_owned()) };
+        let other = Peer::Authenticated {
+            uri_sans: vec![],
+            dns_sans: vec!["td/ns/a/sa/b".to_owned()],
+            subject: Some("CN=b".to_owned()),
+            serial: None,
+        };
         assert!(!wanted.matches(&other));
         assert!(PrincipalMatch::parse("*", &domains).unwrap().matches(&other));
-        let nameless = Peer::Authenticated { uri_sans: vec![], dns_sans: vec![], subject: None };
+        let nameless = Peer::Authenticated { uri_sans: vec![], dns_sans: vec![], subject: None, serial: None };
         assert!(!PrincipalMatch::parse("*", &domains).unwrap().matches(&nameless));
     }
 

@@ -9,6 +9,7 @@
 )]
 
 mod decisions;
+mod denied;
 mod documented;
 mod equivalence;
 mod evaluations;

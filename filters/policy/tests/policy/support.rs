@@ -44,7 +44,7 @@ impl Fixture {
     /// `identities` are without the scheme.
     pub(crate) fn peer(mut self, identities: &[&str]) -> Self {
         let uri_sans = identities.iter().map(|identity| format!("spiffe://{identity}")).collect();
-        self.connection.peer = Peer::Authenticated { uri_sans, dns_sans: Vec::new(), subject: None };
+        self.connection.peer = Peer::Authenticated { uri_sans, dns_sans: Vec::new(), subject: None, serial: None };
         self
     }
 

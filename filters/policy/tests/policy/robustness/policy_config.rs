@@ -52,6 +52,9 @@ fn is_told_right(decision: &Decision<'_>, config: &wire::AuthzConfig) {
         Reason::DenyRule => Some((wire::Action::Deny, Verdict::Deny)),
         Reason::AllowRule => Some((wire::Action::Allow, Verdict::Allow)),
         Reason::NoAllowPolicy | Reason::NoAllowRuleMatched => None,
+        other @ (Reason::PeerIdentityDenied | Reason::PeerSerialDenied | Reason::PeerSerialUnknown) => {
+            panic!("nobody is denied: {other:?}")
+        }
         other @ (Reason::Token(_) | Reason::CustomProvider) => panic!("no token was sent, no provider asked: {other:?}"),
     };
     let Some((action, verdict)) = action else {
@@ -74,8 +77,12 @@ fn connections() -> [Connection; 3] {
     let ip = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
     let unknown = Connection { direct_ip: None, remote_ip: None, peer: Peer::Plaintext, sni: None, destination: None };
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    let peer =
-        Peer::Authenticated { uri_sans: names(&["a", "spiffe://a/ns/a/sa/a"]), dns_sans: names(&["a"]), subject: Some("CN=a".to_owned()) };
+    let peer = Peer::Authenticated {
+        uri_sans: names(&["a", "spiffe://a/ns/a/sa/a"]),
+        dns_sans: names(&["a"]),
+        subject: Some("CN=a".to_owned()),
+        serial: None,
+    };
     let known = Connection {
         direct_ip: Some(ip),
         remote_ip: Some(ip),
@@ -83,7 +90,9 @@ fn connections() -> [Connection; 3] {
         sni: Some("a".to_owned()),
         destination: Some(SocketAddr::new(ip, 80)),
     };
-    let nameless =
-        Connection { peer: Peer::Authenticated { uri_sans: Vec::new(), dns_sans: Vec::new(), subject: None }, ..unknown.clone() };
+    let nameless = Connection {
+        peer: Peer::Authenticated { uri_sans: Vec::new(), dns_sans: Vec::new(), subject: None, serial: None },
+        ..unknown.clone()
+    };
     [unknown, known, nameless]
 }
