@@ -4,6 +4,8 @@ pub mod authorizer;
 pub mod cases;
 pub mod chaos;
 pub mod pair;
+pub mod secrets;
+pub mod spiffe_app;
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,5 +1,6 @@
 //! Certificates that live for seconds, and a whole rollover of the root, under connections that are each a new handshake of mutual TLS
-//! between two real Envoys: none fails, no listener drains, and no private key is anywhere but where it belongs.
+//! between two real Envoys, or between an app that speaks SPIFFE itself and one: none fails, no listener drains, and no private key is
+//! anywhere but where it belongs.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,8 +8,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use meshwright_e2e::pair::{self, Pair};
+use meshwright_e2e::pair::{self, Pair, Sidecars, TCP};
+use meshwright_e2e::secrets::{Secret, ec_secret};
+use meshwright_e2e::spiffe_app::App;
 use meshwright_test_support as support;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -56,6 +61,25 @@ async fn connect(to: std::net::SocketAddr, stop: Arc<AtomicBool>, made: Arc<Atom
     Ok(failed)
 }
 
+/// The same of an app that speaks SPIFFE; also, the keys that it was given.
+async fn connect_itself(app: App, to: std::net::SocketAddr, stop: Arc<AtomicBool>) -> anyhow::Result<(App, usize, Vec<Secret>)> {
+    let (mut made, mut failures, mut keys, mut given) = (0_usize, Vec::new(), Vec::new(), Vec::new());
+    while !stop.load(Ordering::SeqCst) {
+        let key = app.source.svid()?.private_key().as_bytes().to_vec();
+        if given.last() != Some(&key) {
+            let secret = Secret::of(&ec_secret(&key)?);
+            assert_eq!(secret.in_text(&key), Some("raw"), "what is looked for can be found");
+            keys.push(secret);
+            given.push(key);
+        }
+        made += 1;
+        failures.extend(app.exchange(to, "spiffe://test.local/ns/test/sa/server", "hello\n", "server: hello\n").await.err());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(failures.is_empty(), "of {made}: {failures:?}");
+    Ok((app, made, keys))
+}
+
 fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder)? {
@@ -69,8 +93,10 @@ fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Nothing that is written, logged or answered has a private key in it, but the authority's own files.
-async fn no_key_is_elsewhere(mesh: &Pair) -> anyhow::Result<()> {
+/// Nothing that is written, logged or answered has a private key in it, but the authority's own files. `given`: keys of the workload that
+/// its app was given; they are looked for in every form.
+async fn no_key_is_elsewhere(mesh: &Pair, given: &[Secret]) -> anyhow::Result<()> {
+    let found = |text: &[u8]| given.iter().find_map(|secret| secret.in_text(text));
     let folder = &mesh.environment.folder;
     let mut keys = 0;
     for path in files(folder)? {
@@ -78,17 +104,50 @@ async fn no_key_is_elsewhere(mesh: &Pair) -> anyhow::Result<()> {
         let holds = String::from_utf8_lossy(&bytes).contains("PRIVATE KEY");
         let authority = path.parent() == Some(&mesh.environment.data_dir().join("ca")) && path.extension().is_some_and(|e| e == "pem");
         assert_eq!(holds, authority, "{}", path.display());
+        assert_eq!(found(&bytes), None, "{}", path.display());
         keys += usize::from(holds);
     }
     assert_eq!(keys, 2, "root and intermediate");
     for name in ["server", "client"] {
-        let dump = envoy(&mesh.environment.state_dir(name), "/config_dump?include_eds").await?;
-        assert!(dump.contains("BEGIN CERTIFICATE") && !dump.contains("PRIVATE KEY"), "{name}");
+        for path in ["/config_dump?include_eds", "/certs", "/clusters", "/server_info", "/stats"] {
+            let dump = envoy(&mesh.environment.state_dir(name), path).await?;
+            assert!(!dump.contains("PRIVATE KEY") && found(dump.as_bytes()).is_none(), "{name} {path}");
+            assert!(dump.contains("BEGIN CERTIFICATE") == path.starts_with("/config_dump"), "{name} {path}");
+        }
     }
     let admin = format!("http://{}", mesh.control_plane.admin());
     let status = mesh.environment.command(&["status", "--admin", &admin, "--output", "json"]).await?;
-    assert!(status.contains("rollover") && !status.contains("PRIVATE KEY"));
+    assert!(status.contains("rollover"));
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    for path in ["/v1/status", "/v1/proxies/test/client", "/v1/proxies/test/client/config", "/metrics"] {
+        let text = client.get(format!("{admin}{path}")).send().await?.error_for_status()?.text().await?;
+        assert!(!text.contains("PRIVATE KEY") && found(text.as_bytes()).is_none(), "{path}");
+    }
+    // What any user of the machine may read of processes, and what their children inherit.
+    for process in std::fs::read_dir("/proc")? {
+        let process = process?.path();
+        for file in ["cmdline", "environ"] {
+            let text = std::fs::read(process.join(file)).unwrap_or_default();
+            assert_eq!(found(&text), None, "{file}");
+        }
+    }
     Ok(())
+}
+
+/// Waits until the app believes the root of now and no other.
+async fn app_trusts_only(app: &App, authority: &Path) -> anyhow::Result<()> {
+    let is_root = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("root"));
+    let roots: Vec<PathBuf> = files(authority)?.into_iter().filter(is_root).collect();
+    let [root] = roots.as_slice() else { anyhow::bail!("{roots:?} is not one root") };
+    let root = CertificateDer::from_pem_file(root)?.to_vec();
+    let mut updates = app.source.updated();
+    let alone = async {
+        while app.roots("test.local")? != [root.as_slice()] {
+            updates.changed().await?;
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(Duration::from_secs(30), alone).await.context("the app still believes the old root")?
 }
 
 /// What `cert verify` says of a workload: whether a peer would accept it, and the answer.
@@ -106,7 +165,10 @@ async fn verify(mesh: &Pair, name: &str, more: &[&str]) -> anyhow::Result<(bool,
 async fn rotations_and_a_rollover_fail_no_handshake() -> anyhow::Result<()> {
     let (_folder, environment) = support::environment()?;
     let network = support::network();
-    let mesh = Pair::start_with_ttl(environment, network, &pair::documents(network, "", STRICT), TTL).await?;
+    let socket = environment.folder.join("api/client.sock");
+    let client = ["--workload-api", &socket.to_string_lossy()].map(str::to_owned).to_vec();
+    let sidecars = Sidecars { client, ..Sidecars::default() };
+    let mesh = Pair::start_with_sidecars(environment, network, &pair::documents(network, "", STRICT), TTL, sidecars).await?;
     let data = mesh.environment.data_dir().to_string_lossy().into_owned();
     let old_root = mesh.environment.data_dir().join("ca/root.pem");
     let old_bundle = mesh.environment.folder.join("old-bundle.pem");
@@ -114,6 +176,7 @@ async fn rotations_and_a_rollover_fail_no_handshake() -> anyhow::Result<()> {
     std::fs::write(&old_bundle, certificate.split_inclusive("-----END CERTIFICATE-----\n").next().context("a certificate")?)?;
     let (stop, made) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let traffic = tokio::spawn(connect(mesh.tcp(), Arc::clone(&stop), Arc::clone(&made)));
+    let app = tokio::spawn(connect_itself(App::start(&socket).await?, mesh.server_port(TCP), Arc::clone(&stop)));
 
     let before = ca_status(&mesh).await?;
     assert_eq!(at(&before, "/phase"), "stable");
@@ -135,6 +198,7 @@ async fn rotations_and_a_rollover_fail_no_handshake() -> anyhow::Result<()> {
     tokio::time::timeout(ROLLOVER, rollover).await.context("the rollover does not end")??;
     stop.store(true, Ordering::SeqCst);
     let failed = traffic.await??;
+    let (app, made_itself, given) = app.await??;
     // A phase that takes a second may be missed by looking.
     phases.retain(|phase| phase != "retire");
     assert_eq!(phases, ["publish", "sign", "stable"]);
@@ -156,7 +220,9 @@ async fn rotations_and_a_rollover_fail_no_handshake() -> anyhow::Result<()> {
     }
     let (accepted, text) = verify(&mesh, "server", &["--bundle", &old_bundle.to_string_lossy()]).await?;
     assert!(!accepted && text.contains("no root of the trust bundle signed its chain"), "{text}");
-    no_key_is_elsewhere(&mesh).await?;
+    assert!(made_itself > 50 && given.len() >= 4, "{made_itself} connections with {} certificates", given.len());
+    app_trusts_only(&app, &mesh.environment.data_dir().join("ca")).await?;
+    no_key_is_elsewhere(&mesh, &given).await?;
     let audit = std::fs::read_to_string(mesh.environment.data_dir().join("audit.log"))?;
     for line in audit.lines() {
         let record: Value = serde_json::from_str(line)?;
