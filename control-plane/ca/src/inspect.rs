@@ -150,7 +150,7 @@ fn links(chain: &[CertificateDer<'static>], now: SystemTime) -> Vec<String> {
 }
 
 /// A root's own path length, which openssl and Envoy heed and rustls, for which a root is a name and a key, does not.
-fn too_long(chain: &[CertificateDer<'static>], bundle: &[CertificateDer<'static>]) -> Option<String> {
+pub(crate) fn too_long(chain: &[CertificateDer<'static>], bundle: &[CertificateDer<'static>]) -> Option<String> {
     let top = peer::parse(chain.last()?).ok()?;
     // The root itself may stand at the chain's end.
     let authorities = chain.iter().skip(1).filter(|certificate| !bundle.contains(certificate)).count();

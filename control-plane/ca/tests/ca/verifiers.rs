@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use meshwright_ca::{Authority, AuthorityOptions, KeyAlgorithm, inspect};
+use meshwright_ca::{Authority, AuthorityOptions, Imported, KeyAlgorithm, import, inspect};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose, SanType,
@@ -221,4 +221,22 @@ fn no_byte_of_a_chain_can_be_changed() {
         }
     }
     assert_eq!(good.verdicts(dir.path()), ALL);
+}
+
+/// Envoy would refuse all that a mesh under it signs.
+#[test]
+fn a_root_for_leaves_alone_is_not_plugged_in() {
+    let plug = |path_length: u8| {
+        let mut params = authority("root", same);
+        params.not_after = (start() + 400 * DAY).into();
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(path_length));
+        let root = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let both = root.pem() + &root.key().serialize_pem();
+        let imported = Imported { root: both.into_bytes(), ..Imported::default() };
+        let data = TempDir::new().unwrap();
+        import(data.path(), &domain("shop.example"), &imported, &AuthorityOptions::default(), start()).map(drop)
+    };
+    plug(1).unwrap();
+    let error = plug(0).unwrap_err().to_string();
+    assert!(error.contains("its root allows fewer than the 1 authorities below it"), "{error}");
 }
