@@ -1,11 +1,15 @@
 //! When a certificate is renewed: pure arithmetic on times. What is done then is `identity`'s.
 
+pub(crate) mod retry;
+
+use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, SystemTime};
 
-/// Shares of a certificate's life, in thousandths.
-const EARLIEST: u32 = 450;
-const LATEST: u32 = 550;
-const WHOLE: u32 = 1000;
+/// Shares of a certificate's life, in hundredths.
+const EARLIEST: u32 = 45;
+const SPREAD: u32 = 10;
+const ALARM: u32 = 75;
+const LAST_ALARM: u32 = 90;
 
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(150);
@@ -29,14 +33,11 @@ pub(crate) enum Urgency {
 }
 
 impl Life {
-    /// Half of the life, give or take a tenth of that, so that certificates that were made together are not renewed together. Any moment of
-    /// that time is as likely as another: with steps, thousands of them would be renewed at the same one.
+    /// Half of the life, give or take a tenth of that, so that certificates that were made together are not renewed together.
+    /// `random` is spread over all of it, to the nanosecond: were there steps, all that take the same one would come at once.
     pub(crate) fn renew_at(&self, random: u64) -> SystemTime {
-        let (from, until) = (self.at(EARLIEST), self.at(LATEST));
-        let window = until.duration_since(from).unwrap_or_default().as_nanos();
-        let offset = (window >> 32).saturating_mul(u128::from(random)) >> 32;
-        let offset = offset.saturating_add(((window & 0xffff_ffff) * u128::from(random)) >> 64);
-        from + Duration::from_nanos(u64::try_from(offset).unwrap_or(u64::MAX))
+        let spread = self.share(SPREAD).as_nanos().saturating_mul(u128::from(random)) >> u64::BITS;
+        self.at(EARLIEST) + Duration::from_nanos(u64::try_from(spread).unwrap_or(u64::MAX))
     }
 
     /// How long to wait after `failures` failures in a row: twice as long each time, and often enough to have ten tries left.
@@ -49,17 +50,28 @@ impl Life {
     pub(crate) fn urgency(&self, now: SystemTime) -> Urgency {
         match now {
             now if now >= self.until => Urgency::Expired,
-            now if now >= self.at(900) => Urgency::Last,
-            now if now >= self.at(750) => Urgency::High,
+            now if now >= self.at(LAST_ALARM) => Urgency::Last,
+            now if now >= self.at(ALARM) => Urgency::High,
             _ => Urgency::Low,
         }
     }
 
-    fn at(&self, thousandths: u32) -> SystemTime {
-        let whole = self.until.duration_since(self.from).unwrap_or_default();
-        self.from + (whole / WHOLE).saturating_mul(thousandths)
+    fn at(&self, hundredths: u32) -> SystemTime {
+        self.from + self.share(hundredths)
+    }
+
+    fn share(&self, hundredths: u32) -> Duration {
+        (self.until.duration_since(self.from).unwrap_or_default() / 100).saturating_mul(hundredths)
     }
 }
+
+/// Not for secrets.
+pub(crate) fn random() -> u64 {
+    RandomState::new().hash_one(())
+}
+
+#[cfg(test)]
+mod spread;
 
 #[cfg(test)]
 mod tests {
@@ -77,35 +89,13 @@ mod tests {
 
     #[test]
     fn renewal_is_at_half_of_the_life_give_or_take_a_tenth() {
-        assert_eq!(life().renew_at(0), second(LIFE * 45 / 100));
-        assert_eq!(life().renew_at(1 << 63), second(LIFE / 2));
-        let last = life().renew_at(u64::MAX);
-        assert!(last <= second(LIFE * 55 / 100) && last > second(LIFE * 55 / 100 - 1), "{last:?}");
-        let decades = Life { until: second(30 * 365 * 86_400), ..life() };
-        assert_eq!(decades.renew_at(1 << 63), second(15 * 365 * 86_400));
-    }
-
-    /// By the Kolmogorov-Smirnov distance from an even spread, and by the busiest minute.
-    #[test]
-    fn ten_thousand_certificates_of_one_moment_are_renewed_evenly() {
-        const COUNT: u64 = 10_000;
-        let window = LIFE / 10;
-        let mut offsets: Vec<Duration> =
-            (0..COUNT).map(|_| life().renew_at(crate::identity::random()).duration_since(second(LIFE * 45 / 100)).unwrap()).collect();
-        offsets.sort_unstable();
-        let distance = |(rank, offset): (usize, &Duration)| {
-            let share = offset.as_secs_f64() / Duration::from_secs(window).as_secs_f64();
-            (share - f64::from(u32::try_from(rank).unwrap()) / 10_000.0).abs()
-        };
-        let worst = offsets.iter().enumerate().map(distance).fold(0.0, f64::max);
-        // Exceeded once in a hundred million runs: sqrt(ln(2e8) / 2 / 10000).
-        assert!(worst < 0.031, "{worst}");
-        let mut minutes = vec![0_u64; usize::try_from(window / 60 + 1).unwrap()];
-        for offset in offsets {
-            *minutes.get_mut(usize::try_from(offset.as_secs() / 60).unwrap()).unwrap() += 1;
+        let hundredth = u64::MAX / 10;
+        let times = [0, hundredth, 5 * hundredth, u64::MAX].map(|random| life().renew_at(random));
+        let percent = |n: u64| second(LIFE * n / 100);
+        for (at, expected) in times.into_iter().zip([percent(45), percent(46), percent(50), percent(55)]) {
+            let early = expected.duration_since(at).unwrap();
+            assert!(early < Duration::from_micros(1), "{early:?}");
         }
-        let mean = COUNT * 60 / window;
-        assert!(minutes.iter().all(|&count| count < 3 * mean), "{minutes:?}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::metadata::{node_metadata, utf8};
 use crate::options::SidecarOptions;
 use crate::sds::{self, Secrets};
 use crate::signals::Signals;
-use crate::state_dir::{StateDir, write_atomically};
+use crate::state_dir::StateDir;
 use crate::supervise::{Tasks, supervise};
 use crate::unknown_keys::{UnknownKey, UnknownKeys};
 use crate::workload_api::{self, Feed};
@@ -84,7 +84,8 @@ async fn prepare(
         admin: envoy_config::Admin::UnixSocket(utf8(&state.admin_socket())?),
     });
     let path = state.bootstrap();
-    write_atomically(&path, format!("{bootstrap:#}\n").as_bytes()).with_context(|| format!("`{}` cannot be written", path.display()))?;
+    meshwright_durable::replace(&path, format!("{bootstrap:#}\n").as_bytes())
+        .with_context(|| format!("`{}` cannot be written", path.display()))?;
     let secrets = Secrets::new(&credentials)?;
     tasks.spawn(sds::serve(&state.sds_socket(), &secrets)?);
     let address = options.control_plane.to_string();

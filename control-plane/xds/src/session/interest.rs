@@ -14,7 +14,7 @@ pub(super) struct Interest {
     /// It has named something on this stream: naming nothing is no wildcard any more.
     named: bool,
     explicit_wildcard: bool,
-    names: Sorted<()>,
+    names: Sorted<Arc<str>>,
 }
 
 impl Interest {
@@ -36,6 +36,12 @@ impl Interest {
         self.is_wildcard() || self.names.contains(name)
     }
 
+    /// As [`Interest::contains`], for many names, each of which comes after the one before.
+    pub(super) fn ascending(&self) -> impl FnMut(&Arc<str>) -> bool {
+        let (wildcard, mut names) = (self.is_wildcard(), self.names.ascending());
+        move |name| wildcard || names.get(name).is_some()
+    }
+
     /// How many names it holds.
     pub(super) fn len(&self) -> usize {
         self.names.len()
@@ -52,7 +58,7 @@ impl Interest {
         self.explicit_wildcard |= names.iter().any(|name| &**name == WILDCARD);
         names.retain(|name| &**name != WILDCARD);
         if !names.is_empty() {
-            self.names.extend(names.iter().map(|name| (Arc::clone(name), ())));
+            self.names.extend(names.iter().map(Arc::clone));
         }
         names
     }
@@ -73,7 +79,7 @@ impl Interest {
         self.requested = true;
         self.named |= !names.is_empty();
         let mut replaced = Sorted::default();
-        replaced.extend(names.into_iter().map(|name| (Arc::from(name), ())));
+        replaced.extend(names.into_iter().map(Arc::<str>::from));
         self.explicit_wildcard = replaced.contains(WILDCARD);
         replaced.remove(WILDCARD);
         let widened = replaced.keys().any(|name| !self.names.contains(name));
