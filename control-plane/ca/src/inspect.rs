@@ -149,6 +149,22 @@ fn links(chain: &[CertificateDer<'static>], now: SystemTime) -> Vec<String> {
     problems
 }
 
+/// A root's own path length, which openssl and Envoy heed and rustls, for which a root is a name and a key, does not.
+pub(crate) fn too_long(chain: &[CertificateDer<'static>], bundle: &[CertificateDer<'static>]) -> Option<String> {
+    let top = peer::parse(chain.last()?).ok()?;
+    // The root itself may stand at the chain's end.
+    let authorities = chain.iter().skip(1).filter(|certificate| !bundle.contains(certificate)).count();
+    let signs = |root: &X509Certificate<'_>| top.issuer().as_raw() == root.subject().as_raw();
+    let roots: Vec<_> = bundle.iter().filter_map(|root| peer::parse(root).ok()).filter(signs).collect();
+    let allows = |root: &X509Certificate<'_>| match root.basic_constraints() {
+        Ok(Some(constraints)) => {
+            constraints.value.path_len_constraint.is_none_or(|most| usize::try_from(most).is_ok_and(|most| authorities <= most))
+        }
+        Ok(None) | Err(_) => true,
+    };
+    (!roots.is_empty() && !roots.iter().any(allows)).then(|| format!("its root allows fewer than the {authorities} authorities below it"))
+}
+
 /// As both TLS roles do, by the library that this mesh's own parts use.
 fn verify(chain: &[CertificateDer<'static>], bundle: &[CertificateDer<'static>], now: SystemTime) -> Vec<String> {
     let Some((leaf, between)) = chain.split_first() else { return Vec::new() };
@@ -171,6 +187,7 @@ fn verify(chain: &[CertificateDer<'static>], bundle: &[CertificateDer<'static>],
         }
         error.to_string()
     };
+    problems.extend(too_long(chain, bundle));
     problems.extend(server.err().map(|error| format!("a client would refuse it: {}", words(error))));
     problems.extend(client.and_then(Result::err).map(|error| format!("a server would refuse it: {}", words(error))));
     problems

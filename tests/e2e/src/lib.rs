@@ -8,6 +8,8 @@ pub mod chaos;
 pub mod edge;
 pub mod load;
 pub mod pair;
+pub mod secrets;
+pub mod spiffe_app;
 pub mod stats;
 
 use std::path::Path;

@@ -39,6 +39,13 @@ pub struct Pair {
     pub client: Workload,
 }
 
+/// Arguments for `meshwright sidecar` beyond those that a mesh of two needs.
+#[derive(Debug, Clone, Default)]
+pub struct Sidecars {
+    pub server: Vec<String>,
+    pub client: Vec<String>,
+}
+
 /// The documents of a mesh of two: `mesh` are lines of the Mesh's `spec`, indented by two; `more` further documents.
 #[must_use]
 pub fn documents(network: Network, mesh: &str, more: &str) -> String {
@@ -97,7 +104,7 @@ impl Pair {
     /// # Errors
     /// When something does not become ready.
     pub async fn start(environment: Environment, network: Network, documents: &str) -> anyhow::Result<Self> {
-        Self::start_with(environment, network, documents, Some(echo(network)), crate::any_ports()).await
+        Self::start_with(environment, network, documents, Some(echo(network)), crate::any_ports(), Sidecars::default()).await
     }
 
     /// As [`Pair::start`], with certificates that live for so many seconds.
@@ -105,8 +112,22 @@ impl Pair {
     /// # Errors
     /// When something does not become ready.
     pub async fn start_with_ttl(environment: Environment, network: Network, documents: &str, ttl: u64) -> anyhow::Result<Self> {
+        Self::start_with_sidecars(environment, network, documents, ttl, Sidecars::default()).await
+    }
+
+    /// As [`Pair::start_with_ttl`], with arguments of the sidecars' own.
+    ///
+    /// # Errors
+    /// When something does not become ready.
+    pub async fn start_with_sidecars(
+        environment: Environment,
+        network: Network,
+        documents: &str,
+        ttl: u64,
+        sidecars: Sidecars,
+    ) -> anyhow::Result<Self> {
         let spec = ControlPlaneSpec { certificate_ttl: Some(ttl), ..crate::any_ports() };
-        Self::start_with(environment, network, documents, Some(echo(network)), spec).await
+        Self::start_with(environment, network, documents, Some(echo(network)), spec, sidecars).await
     }
 
     /// As [`Pair::start`], with the app behind [`HTTP`] being the test's own.
@@ -114,7 +135,7 @@ impl Pair {
     /// # Errors
     /// When something does not become ready.
     pub async fn start_without_app(environment: Environment, network: Network, documents: &str) -> anyhow::Result<Self> {
-        Self::start_with(environment, network, documents, None, crate::any_ports()).await
+        Self::start_with(environment, network, documents, None, crate::any_ports(), Sidecars::default()).await
     }
 
     async fn start_with(
@@ -123,11 +144,12 @@ impl Pair {
         documents: &str,
         echo: Option<Vec<String>>,
         spec: ControlPlaneSpec,
+        sidecars: Sidecars,
     ) -> anyhow::Result<Self> {
         crate::configure(&environment, documents)?;
         let control_plane = ControlPlane::start(&environment, spec).await?;
         let xds = control_plane.xds();
-        Self::join(environment, network, control_plane, xds, echo).await
+        Self::join(environment, network, control_plane, xds, echo, sidecars).await
     }
 
     /// The workloads of a mesh whose control plane runs, and is reached at `xds`.
@@ -135,7 +157,7 @@ impl Pair {
     /// # Errors
     /// When something does not become ready.
     pub async fn behind(environment: Environment, network: Network, control_plane: ControlPlane, xds: SocketAddr) -> anyhow::Result<Self> {
-        Self::join(environment, network, control_plane, xds, Some(echo(network))).await
+        Self::join(environment, network, control_plane, xds, Some(echo(network)), Sidecars::default()).await
     }
 
     async fn join(
@@ -144,6 +166,7 @@ impl Pair {
         control_plane: ControlPlane,
         xds: SocketAddr,
         echo: Option<Vec<String>>,
+        sidecars: Sidecars,
     ) -> anyhow::Result<Self> {
         let (app, lines) = (network.at(1, APP), network.at(1, LINES));
         let server = WorkloadSpec {
@@ -154,7 +177,7 @@ impl Pair {
             apps: vec![(HTTP, app), (TCP, lines), (UNDECLARED, lines)],
             tcp: Vec::new(),
             echo,
-            extra: Vec::new(),
+            extra: sidecars.server,
         };
         let client = WorkloadSpec {
             name: "client".to_owned(),
@@ -163,6 +186,7 @@ impl Pair {
             apps: Vec::new(),
             tcp: vec![(format!("{HOST}:{TCP}"), network.at(2, LOCAL_TCP))],
             echo: None,
+            extra: sidecars.client,
             ..server.clone()
         };
         let (server, client) = tokio::try_join!(Workload::start(&environment, xds, server), Workload::start(&environment, xds, client))?;

@@ -177,6 +177,10 @@ fn try_out(root: &Material, intermediate: &Material, trust_domain: &TrustDomain,
     let algorithms = provider().signature_verification_algorithms.all;
     rustls::client::verify_server_cert_signed_by_trust_anchor(&parsed, &roots, &between, at, algorithms)
         .map_err(|error| refused(&error))?;
+    let chain = [vec![leaf.der().clone()], between.clone()].concat();
+    if let Some(why) = crate::inspect::too_long(&chain, std::slice::from_ref(&root.certificate)) {
+        return Err(refused(&why));
+    }
     let clients = WebPkiClientVerifier::builder_with_provider(roots.into(), provider()).build().map_err(|error| refused(&error))?;
     clients.verify_client_cert(leaf.der(), &between, at).map_err(|error| refused(&error)).map(|_| ())
 }

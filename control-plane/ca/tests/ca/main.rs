@@ -16,3 +16,4 @@ mod served;
 mod service;
 mod signing_requests;
 mod support;
+mod verifiers;
