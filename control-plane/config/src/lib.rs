@@ -11,6 +11,7 @@ mod document;
 mod duration;
 mod enforcement;
 mod error;
+mod foreign_domain;
 mod gateway;
 mod host;
 mod key;
@@ -41,6 +42,7 @@ pub use destination_rule::{
 pub use document::{Content, Document, LARGEST_DOCUMENT, RawDocument, is_policy_test, parse_file, split_file};
 pub use enforcement::{Enforcement, PolicyPort, enforcement};
 pub use error::{DocumentError, Rejected};
+pub use foreign_domain::{BundleEndpoint, EndpointProfile, EndpointServer, FetchedBundle, FetchedBundles, ForeignDomain};
 pub use gateway::{Gateway, GatewayHost, GatewayProtocol, GatewayServer, RouteNamespace};
 pub use host::{Host, InvalidHost};
 pub use key::{DocumentKey, Kind, Origin};

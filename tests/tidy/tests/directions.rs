@@ -9,11 +9,12 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
 /// Every package and what of ours it may depend on. `*` is anything.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("meshwright-identity", &[]),
+    ("meshwright-bundle", &["identity"]),
     ("meshwright-policy", &["identity"]),
     ("meshwright-authz", &["policy"]),
     ("meshwright-access-log", &["policy"]),
     ("meshwright-filters", &["authz", "access-log"]),
-    ("meshwright-config", &["identity", "policy"]),
+    ("meshwright-config", &["bundle", "identity", "policy"]),
     ("meshwright-sources", &["config"]),
     ("meshwright-translate", &["config", "identity", "policy", "envoy-config", "xds"]),
     ("meshwright-xds", &[]),
@@ -43,7 +44,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// No I/O anywhere below these: what they need of the world they are given.
-const PURE: &[&str] = &["meshwright-identity", "meshwright-policy", "meshwright-config"];
+const PURE: &[&str] = &["meshwright-identity", "meshwright-bundle", "meshwright-policy", "meshwright-config"];
 const IMPURE_LIBRARIES: &[&str] = &["tokio", "tonic", "kube", "proxy-wasm", "wasmtime", "hyper", "notify"];
 
 fn metadata() -> Metadata {
