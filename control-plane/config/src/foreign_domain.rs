@@ -23,6 +23,7 @@ words! {
 
 record! {
     /// Another trust domain.
+    #[derive(Eq)]
     ForeignDomain {
         plain name: TrustDomain,
         /// From the document; with an endpoint, what holds until the first answer.
@@ -50,7 +51,7 @@ pub enum EndpointServer {
 }
 
 /// A bundle that was fetched, and by which declaration: for another one it says nothing.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchedBundle {
     pub of: ForeignDomain,
     pub bundle: TrustBundle,

@@ -3,7 +3,9 @@
 
 mod admin;
 mod board;
+mod bundle_endpoint;
 mod connections;
+mod foreign_bundles;
 mod key_sources;
 mod lineage;
 mod metrics;
@@ -17,5 +19,5 @@ mod service;
 mod trust;
 
 pub use meshwright_sources::Guard;
-pub use options::{Ready, ServerOptions};
+pub use options::{BundleEndpointOptions, Ready, ServerOptions, WebCertificate};
 pub use run::run;

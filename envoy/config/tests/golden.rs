@@ -21,6 +21,7 @@ use meshwright_envoy_config::tcp::{Connect, TcpProxy};
 use meshwright_envoy_config::tls::{self, Roots, San, UpstreamSimple};
 use meshwright_envoy_config::wasm::{Plugin, Role};
 use meshwright_envoy_config::{Admin, BootstrapParams, ControlPlaneAddress, NodeMetadata, bootstrap, filter, names, secret};
+use meshwright_identity::TrustDomain;
 use prost::{Message, Name};
 use serde_json::{Value, json};
 
@@ -371,8 +372,11 @@ fn endpoints() {
 #[test]
 fn secrets() {
     let (certificate, key) = (include_str!("support/certificate.pem"), include_str!("support/key.pem"));
+    let (own, other) = (TrustDomain::parse("mesh.local").unwrap(), TrustDomain::parse("other.example").unwrap());
+    let bundles = secret::trust_bundles("trust-bundles", [(&own, certificate), (&other, certificate)]);
     let json = vec![
         golden("secret-trust-bundle", &secret::trust_bundle(names::TRUST_BUNDLE_SECRET, certificate)),
+        golden("secret-trust-bundles", &bundles),
         golden("secret-certificate", &secret::certificate(&names::credential_secret("edge", "shop"), certificate, key)),
     ];
     goldens::accepted("secrets", &with_static("secrets", json));

@@ -1,25 +1,22 @@
-//! Last known good key sets on disk: one file for each source, written beside, fsynced and renamed into place. Public keys are no secret,
-//! but whoever could change them could make tokens, so nobody else may write here.
+//! The last good answer of each source on disk: one file for each, written beside, fsynced and renamed into place. Public keys are no secret,
+//! but whoever could change them could make tokens or certificates, so nobody else may write here.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use meshwright_config::KeySource;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::key_set::KeySet;
-
-/// More than any set that was ever taken.
+/// More than any answer that was ever taken.
 const LARGEST: u64 = 1024 * 1024;
 /// What half-written files end in. They are never read.
 const TEMPORARY: &str = "tmp";
 
-/// Why a key set could not be kept or read.
+/// Why an answer could not be kept or read.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("`{}` cannot be {action}: {source}", .path.display())]
@@ -30,19 +27,26 @@ pub enum StoreError {
     Content { path: PathBuf, why: String },
 }
 
-/// The directory of key sets.
+/// A directory of last good answers.
 #[derive(Debug)]
-pub(crate) struct Store {
+pub struct Store {
     folder: PathBuf,
     /// Files written so far: no two writers may have the same name.
     written: AtomicU64,
+}
+
+/// An answer and when it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    pub text: String,
+    pub fetched: SystemTime,
 }
 
 /// A file's content.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
-    /// `uri` or `issuer`, and which.
+    /// What kind of source, and which.
     kind: String,
     source: String,
     /// Seconds since 1970-01-01 UTC.
@@ -51,8 +55,12 @@ struct Stored {
 }
 
 impl Store {
-    pub(crate) fn open(data_dir: &Path) -> Result<Self, StoreError> {
-        let folder = data_dir.join("jwks");
+    /// `name`: of the folder in the data directory.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the folder cannot be used, or others may write into it.
+    pub fn open(data_dir: &Path, name: &str) -> Result<Self, StoreError> {
+        let folder = data_dir.join(name);
         match DirBuilder::new().mode(0o700).create(&folder) {
             Ok(()) => sync(data_dir)?,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -70,30 +78,39 @@ impl Store {
         Ok(Self { folder, written: AtomicU64::new(0) })
     }
 
-    /// None: it was never fetched.
-    pub(crate) fn load(&self, source: &KeySource) -> Result<Option<KeySet>, StoreError> {
-        let path = self.path(source);
+    /// What was kept of a source, as it was: whoever asks checks it as if it came from there. None: it was never fetched.
+    ///
+    /// # Errors
+    /// [`StoreError`]: it cannot be read, or is another source's.
+    pub fn load(&self, kind: &str, source: &str) -> Result<Option<Kept>, StoreError> {
+        let path = self.path(kind, source);
         let mut text = String::new();
         match File::open(&path) {
             Ok(file) => file.take(LARGEST).read_to_string(&mut text).map_err(io_error(&path, "read"))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(io_error(&path, "read")(error)),
         };
-        let content = |why: String| StoreError::Content { path: path.clone(), why };
-        let stored: Stored = serde_json::from_str(&text).map_err(|error| content(error.to_string()))?;
-        if (stored.kind.as_str(), stored.source.as_str()) != named(source) {
-            return Err(content(format!("it is that of `{}`", stored.source)));
+        let stored: Stored = serde_json::from_str(&text).map_err(|error| self.unusable(kind, source, error.to_string()))?;
+        if (stored.kind.as_str(), stored.source.as_str()) != (kind, source) {
+            return Err(self.unusable(kind, source, format!("it is that of `{}`", stored.source)));
         }
-        let set = KeySet::checked(&stored.jwks, UNIX_EPOCH + Duration::from_secs(stored.fetched));
-        set.map(Some).map_err(|error| content(error.to_string()))
+        Ok(Some(Kept { text: stored.jwks, fetched: UNIX_EPOCH + Duration::from_secs(stored.fetched) }))
     }
 
-    /// After it returns the set is there, whatever happens to the machine; before, the old one or the new one.
-    pub(crate) fn save(&self, source: &KeySource, set: &KeySet) -> Result<(), StoreError> {
-        let path = self.path(source);
-        let (kind, name) = named(source);
-        let fetched = set.fetched().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let stored = Stored { kind: kind.to_owned(), source: name.to_owned(), fetched, jwks: set.jwks().to_owned() };
+    /// What to say of a kept answer that is not taken any more.
+    #[must_use]
+    pub fn unusable(&self, kind: &str, source: &str, why: String) -> StoreError {
+        StoreError::Content { path: self.path(kind, source), why }
+    }
+
+    /// After it returns the answer is there, whatever happens to the machine; before, the old one or the new one.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the old one stays.
+    pub fn save(&self, kind: &str, source: &str, kept: &Kept) -> Result<(), StoreError> {
+        let path = self.path(kind, source);
+        let fetched = kept.fetched.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let stored = Stored { kind: kind.to_owned(), source: source.to_owned(), fetched, jwks: kept.text.clone() };
         let number = self.written.fetch_add(1, Ordering::Relaxed);
         let temporary = path.with_extension(format!("{number}.{TEMPORARY}"));
         let written = serde_json::to_vec(&stored).map_err(io::Error::other).and_then(|bytes| {
@@ -107,18 +124,10 @@ impl Store {
     }
 
     /// A URL is no file name; its digest is.
-    fn path(&self, source: &KeySource) -> PathBuf {
-        let (kind, name) = named(source);
-        let digest = Sha256::digest(format!("{kind}:{name}"));
+    fn path(&self, kind: &str, source: &str) -> PathBuf {
+        let digest = Sha256::digest(format!("{kind}:{source}"));
         let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
         self.folder.join(format!("{hex}.json"))
-    }
-}
-
-fn named(source: &KeySource) -> (&'static str, &str) {
-    match source {
-        KeySource::Uri(uri) => ("uri", uri),
-        KeySource::Issuer(issuer) => ("issuer", issuer),
     }
 }
 
@@ -135,39 +144,39 @@ fn sync(folder: &Path) -> Result<(), StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key_set::tests::{jwks, set};
+
+    fn kept(text: &str) -> Kept {
+        Kept { text: text.to_owned(), fetched: UNIX_EPOCH + Duration::from_secs(7) }
+    }
 
     #[test]
-    fn a_set_comes_back_and_only_as_that_of_its_source() {
+    fn an_answer_comes_back_and_only_as_that_of_its_source() {
         let data = tempfile::tempdir().unwrap();
-        let (uri, issuer) = (KeySource::Uri("https://a".into()), KeySource::Issuer("https://a".into()));
-        let store = Store::open(data.path()).unwrap();
-        assert_eq!(store.load(&uri).unwrap(), None);
-        let fetched = KeySet::checked(&jwks("a"), UNIX_EPOCH + Duration::from_secs(7)).unwrap();
-        store.save(&uri, &fetched).unwrap();
-        store.save(&uri, &fetched).unwrap();
+        let store = Store::open(data.path(), "jwks").unwrap();
+        assert_eq!(store.load("uri", "https://a").unwrap(), None);
+        store.save("uri", "https://a", &kept("old")).unwrap();
+        store.save("uri", "https://a", &kept("new")).unwrap();
         let half = data.path().join("jwks").join("half.0.tmp");
         fs::write(&half, "{").unwrap();
-        let store = Store::open(data.path()).unwrap();
+        let store = Store::open(data.path(), "jwks").unwrap();
         assert!(!half.exists());
-        assert_eq!(store.load(&uri).unwrap(), Some(fetched));
-        assert_eq!(store.load(&issuer).unwrap(), None);
-        fs::rename(store.path(&uri), store.path(&issuer)).unwrap();
-        assert!(store.load(&issuer).unwrap_err().to_string().contains("it is that of `https://a`"));
+        assert_eq!(store.load("uri", "https://a").unwrap(), Some(kept("new")));
+        assert_eq!(store.load("issuer", "https://a").unwrap(), None);
+        fs::rename(store.path("uri", "https://a"), store.path("issuer", "https://a")).unwrap();
+        assert!(store.load("issuer", "https://a").unwrap_err().to_string().contains("it is that of `https://a`"));
     }
 
     #[test]
     fn what_others_could_have_written_is_not_taken() {
         let data = tempfile::tempdir().unwrap();
-        let source = KeySource::Uri("https://a".into());
-        let store = Store::open(data.path()).unwrap();
-        store.save(&source, &set("a")).unwrap();
-        let written = fs::read_to_string(store.path(&source)).unwrap();
-        for broken in [String::new(), written.replace("OKP", "OKO"), format!("{written}}}")] {
-            fs::write(store.path(&source), broken).unwrap();
-            assert!(matches!(store.load(&source), Err(StoreError::Content { .. })));
+        let store = Store::open(data.path(), "jwks").unwrap();
+        store.save("uri", "https://a", &kept("a")).unwrap();
+        let written = fs::read_to_string(store.path("uri", "https://a")).unwrap();
+        for broken in [String::new(), written.replace("fetched", "Fetched"), format!("{written}}}")] {
+            fs::write(store.path("uri", "https://a"), broken).unwrap();
+            assert!(matches!(store.load("uri", "https://a"), Err(StoreError::Content { .. })));
         }
         fs::set_permissions(data.path().join("jwks"), fs::Permissions::from_mode(0o770)).unwrap();
-        assert!(matches!(Store::open(data.path()), Err(StoreError::Writable { mode: 0o770, .. })));
+        assert!(matches!(Store::open(data.path(), "jwks"), Err(StoreError::Writable { mode: 0o770, .. })));
     }
 }
