@@ -57,19 +57,19 @@ fn check_name(uri: &str, domain: &TrustDomain) -> Result<(), InvalidRoot> {
 
 /// RFC 7517, with what SPIFFE Trust Domain and Bundle section 4.2 and X509-SVID section 6.2 ask for.
 pub(crate) fn jwk(der: &CertificateDer<'_>) -> Result<Value, InvalidRoot> {
-    let certificate = parse(der)?;
-    let mut jwk = key_members(&certificate)?;
-    jwk.insert("use".to_owned(), json!("x509-svid"));
-    jwk.insert("x5c".to_owned(), json!([STANDARD.encode(der)]));
+    let mut jwk = Map::from_iter([("use".to_owned(), json!("x509-svid")), ("x5c".to_owned(), json!([STANDARD.encode(der)]))]);
+    let members = key_members(&parse(der)?)?;
+    jwk.extend(members.into_iter().map(|(name, value)| (name.to_owned(), json!(value))));
     Ok(Value::Object(jwk))
 }
 
 /// RFC 7518 section 6, RFC 8037.
-fn key_members(certificate: &X509Certificate<'_>) -> Result<Map<String, Value>, InvalidRoot> {
+fn key_members(certificate: &X509Certificate<'_>) -> Result<Vec<(&'static str, String)>, InvalidRoot> {
     let spki = certificate.public_key();
     let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-    let members = match spki.algorithm.algorithm.to_id_string().as_str() {
-        "1.3.101.112" => json!({"kty": "OKP", "crv": "Ed25519", "x": text(&spki.subject_public_key.data)}),
+    let word = str::to_owned;
+    match spki.algorithm.algorithm.to_id_string().as_str() {
+        "1.3.101.112" => Ok(vec![("kty", word("OKP")), ("crv", word("Ed25519")), ("x", text(&spki.subject_public_key.data))]),
         "1.2.840.10045.2.1" => {
             let point: &[u8] = &spki.subject_public_key.data;
             let (crv, len) = match point.len() {
@@ -79,16 +79,12 @@ fn key_members(certificate: &X509Certificate<'_>) -> Result<Map<String, Value>, 
                 _ => return Err(InvalidRoot::Key),
             };
             let (x, y) = point.strip_prefix(&[4]).and_then(|rest| rest.split_at_checked(len)).ok_or(InvalidRoot::Key)?;
-            json!({"kty": "EC", "crv": crv, "x": text(x), "y": text(y)})
+            Ok(vec![("kty", word("EC")), ("crv", word(crv)), ("x", text(x)), ("y", text(y))])
         }
-        "1.2.840.113549.1.1.1" => match spki.parsed() {
-            Ok(PublicKey::RSA(key)) => json!({"kty": "RSA", "n": text(trimmed(key.modulus)), "e": text(trimmed(key.exponent))}),
-            _ => return Err(InvalidRoot::Key),
-        },
-        _ => return Err(InvalidRoot::Key),
-    };
-    match members {
-        Value::Object(members) => Ok(members),
+        "1.2.840.113549.1.1.1" => {
+            let Ok(PublicKey::RSA(key)) = spki.parsed() else { return Err(InvalidRoot::Key) };
+            Ok(vec![("kty", word("RSA")), ("n", text(trimmed(key.modulus))), ("e", text(trimmed(key.exponent)))])
+        }
         _ => Err(InvalidRoot::Key),
     }
 }
