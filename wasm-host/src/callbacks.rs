@@ -6,7 +6,7 @@ use crate::abi::AbiVersion;
 use crate::error::LoadError;
 
 /// Name, number of `i32` parameters, number of `i32` results.
-pub(crate) const CALLBACKS: [(&str, usize, usize); 31] = [
+pub(crate) const CALLBACKS: [(&str, usize, usize); 33] = [
     ("_initialize", 0, 0),
     ("_start", 0, 0),
     ("main", 2, 1),
@@ -38,6 +38,9 @@ pub(crate) const CALLBACKS: [(&str, usize, usize); 31] = [
     ("proxy_on_log", 1, 0),
     ("proxy_on_delete", 1, 0),
     ("proxy_on_memory_allocate", 1, 1),
+    ("envoy_on_resolve_dns", 3, 0),
+    // Only of a sink of statistics.
+    ("envoy_on_stats_update", 2, 0),
 ];
 
 /// Only the allocators may also be called by this name.

@@ -3,6 +3,7 @@
 mod buffers;
 mod clock;
 mod contexts;
+mod dns;
 mod foreign;
 mod grpc;
 mod headers;
@@ -38,6 +39,7 @@ pub(crate) fn link(linker: &mut Linker<State>, abi: AbiVersion) -> wasmtime::Res
     headers::link(linker)?;
     properties::link(linker)?;
     contexts::link(linker)?;
+    dns::link(linker)?;
     http_call::link(linker)?;
     grpc::link(linker)?;
     shared_data::link(linker)?;

@@ -8,6 +8,16 @@ use crate::engine::check_header;
 use crate::host::Host;
 
 /// What a module is made of.
+///
+/// ```
+/// # let wasm = wat::parse_file("doc/tour.wat")?;
+/// use meshwright_wasm_host::Inspection;
+///
+/// let found = Inspection::of(&wasm);
+/// assert!(found.imports.contains(&"env.proxy_grpc_call".to_owned()));
+/// assert_eq!((found.initial_memory, found.refused), (128 << 10, None));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Inspection {

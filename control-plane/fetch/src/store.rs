@@ -1,20 +1,18 @@
-//! The last good answer of each source on disk: one file for each, written beside, fsynced and renamed into place. Public keys are no secret,
+//! The last good answer of each source on disk: one file for each, the old answer or the new one at every instant. Public keys are no secret,
 //! but whoever could change them could make tokens or certificates, so nobody else may write here.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use meshwright_durable as durable;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 /// More than any answer that was ever taken.
 const LARGEST: u64 = 1024 * 1024;
-/// What half-written files end in. They are never read.
-const TEMPORARY: &str = "tmp";
 
 /// Why an answer could not be kept or read.
 #[derive(Debug, thiserror::Error)]
@@ -31,8 +29,6 @@ pub enum StoreError {
 #[derive(Debug)]
 pub struct Store {
     folder: PathBuf,
-    /// Files written so far: no two writers may have the same name.
-    written: AtomicU64,
 }
 
 /// An answer and when it came.
@@ -62,7 +58,7 @@ impl Store {
     pub fn open(data_dir: &Path, name: &str) -> Result<Self, StoreError> {
         let folder = data_dir.join(name);
         match DirBuilder::new().mode(0o700).create(&folder) {
-            Ok(()) => sync(data_dir)?,
+            Ok(()) => durable::sync_dir(data_dir).map_err(io_error(data_dir, "written"))?,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let mode = fs::metadata(&folder).map_err(io_error(&folder, "read"))?.permissions().mode() & 0o7777;
                 if mode & 0o022 != 0 {
@@ -71,11 +67,8 @@ impl Store {
             }
             Err(error) => return Err(io_error(&folder, "created")(error)),
         }
-        let unfinished = fs::read_dir(&folder).map_err(io_error(&folder, "read"))?.flatten().map(|entry| entry.path());
-        for path in unfinished.filter(|path| path.extension().is_some_and(|extension| extension == TEMPORARY)) {
-            fs::remove_file(&path).map_err(io_error(&path, "removed"))?;
-        }
-        Ok(Self { folder, written: AtomicU64::new(0) })
+        durable::remove_unfinished(&folder).map_err(io_error(&folder, "cleared of what was half-written"))?;
+        Ok(Self { folder })
     }
 
     /// What was kept of a source, as it was: whoever asks checks it as if it came from there. None: it was never fetched.
@@ -111,16 +104,8 @@ impl Store {
         let path = self.path(kind, source);
         let fetched = kept.fetched.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let stored = Stored { kind: kind.to_owned(), source: source.to_owned(), fetched, jwks: kept.text.clone() };
-        let number = self.written.fetch_add(1, Ordering::Relaxed);
-        let temporary = path.with_extension(format!("{number}.{TEMPORARY}"));
-        let written = serde_json::to_vec(&stored).map_err(io::Error::other).and_then(|bytes| {
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            fs::rename(&temporary, &path)
-        });
-        written.map_err(io_error(&path, "written"))?;
-        sync(&self.folder)
+        let written = serde_json::to_vec(&stored).map_err(io::Error::other).and_then(|bytes| durable::replace(&path, &bytes));
+        written.map_err(io_error(&path, "written"))
     }
 
     /// A URL is no file name; its digest is.
@@ -134,11 +119,6 @@ impl Store {
 fn io_error(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> StoreError {
     let path = path.to_owned();
     move |source| StoreError::Io { path, action, source }
-}
-
-/// Makes a rename in `folder` last.
-fn sync(folder: &Path) -> Result<(), StoreError> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error(folder, "written"))
 }
 
 #[cfg(test)]
@@ -156,7 +136,7 @@ mod tests {
         assert_eq!(store.load("uri", "https://a").unwrap(), None);
         store.save("uri", "https://a", &kept("old")).unwrap();
         store.save("uri", "https://a", &kept("new")).unwrap();
-        let half = data.path().join("jwks").join("half.0.tmp");
+        let half = data.path().join("jwks").join(".half.0.tmp");
         fs::write(&half, "{").unwrap();
         let store = Store::open(data.path(), "jwks").unwrap();
         assert!(!half.exists());

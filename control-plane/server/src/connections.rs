@@ -27,6 +27,10 @@ const CONNECTIONS: usize = 20_000;
 /// Streams that one connection may have at once: a proxy has a few, and one for each cluster where it asks without ADS.
 const STREAMS: u32 = 1_000;
 
+/// Bytes of responses that wait in a stream's buffer beyond what the transport is writing: a slow client costs so much, hyper's own default is
+/// 400 KB.
+const SEND_BUFFER: usize = 32 * 1024;
+
 /// How connections end.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lifetimes {
@@ -172,7 +176,7 @@ async fn http<T: Clone + Send + Sync + 'static>(
     let builder = Builder::new(TokioExecutor::new());
     let mut builder = if http2_only { builder.http2_only() } else { builder };
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(KEEPALIVE_INTERVAL).keep_alive_timeout(KEEPALIVE_TIMEOUT);
-    builder.http2().max_concurrent_streams(STREAMS);
+    builder.http2().max_concurrent_streams(STREAMS).max_send_buf_size(SEND_BUFFER);
     let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned());
     tokio::select! {
         ended = served.as_mut() => return ended.map_err(|error| anyhow::anyhow!(error)),

@@ -11,6 +11,7 @@ mod lineage;
 mod metrics;
 mod module;
 mod options;
+mod pacing;
 mod publisher;
 mod receipts;
 mod refusals;

@@ -28,6 +28,7 @@ use crate::lineage::Lineage;
 use crate::metrics::Metrics;
 use crate::module::Module;
 use crate::options::{Ready, ServerOptions};
+use crate::pacing::{self, loses_endpoints};
 use crate::publisher::{Facts, Publisher};
 use crate::service::Snapshots;
 use crate::trust::{self, Trust};
@@ -228,10 +229,9 @@ async fn serve_admin(listener: TcpListener, address: SocketAddr, routes: Router,
 }
 
 /// Publishes each new state of the documents.
-async fn follow(mut documents: watch::Receiver<Arc<Loaded>>, publisher: Arc<Publisher>) {
-    while documents.changed().await.is_ok() {
-        publisher.publish();
-    }
+async fn follow(documents: watch::Receiver<Arc<Loaded>>, publisher: Arc<Publisher>) {
+    let is_urgent = |newest: &Arc<Loaded>| loses_endpoints(publisher.loaded().in_force(), newest.in_force());
+    pacing::follow(documents, is_urgent, || publisher.publish()).await;
     tracing::error!("the configuration directory is not watched any more");
 }
 

@@ -46,7 +46,9 @@ pub struct DirectorySource {
     asked: Requests,
     last_good: Option<LastGood>,
     /// What was read last is not yet kept on disk.
-    unkept: Option<Files>,
+    unkept: Option<Arc<Files>>,
+    /// As they were read last.
+    files: Arc<Files>,
 }
 
 impl DirectorySource {
@@ -75,6 +77,7 @@ impl DirectorySource {
         let began = SystemTime::now();
         let (fingerprint, files) = first_reading(&dir)?;
         let saved = Saved::new(&dir, &fingerprint, SystemTime::UNIX_EPOCH, began);
+        let files = Arc::new(files);
         let loaded = store.update(&files, &saved).map_err(|because| SourceError::NoMesh { dir: dir.clone(), because })?;
         report(None, &loaded);
         let loaded = watch::Sender::new(Arc::new(loaded));
@@ -86,7 +89,8 @@ impl DirectorySource {
             began,
             asked: Requests::new(),
             last_good: Some(last_good),
-            unkept: Some(files),
+            unkept: Some(Arc::clone(&files)),
+            files,
         })
     }
 
@@ -209,10 +213,12 @@ impl DirectorySource {
         }
     }
 
-    async fn read(&self) -> Result<(Fingerprint, Files), SourceError> {
-        let dir = self.dir.clone();
+    async fn read(&mut self) -> Result<(Fingerprint, Arc<Files>), SourceError> {
+        let (dir, last) = (self.dir.clone(), Arc::clone(&self.files));
         // The fingerprint first: what changes in between is seen as a change by the next poll.
-        blocking(&self.dir, move || Ok((scan::fingerprint(&dir)?, scan::read(&dir)?))).await
+        let (fingerprint, files) = blocking(&self.dir, move || Ok((scan::fingerprint(&dir)?, scan::read(&dir, &last)?))).await?;
+        self.files = Arc::new(files);
+        Ok((fingerprint, Arc::clone(&self.files)))
     }
 }
 
@@ -234,7 +240,7 @@ fn first_reading(dir: &Path) -> Result<(Fingerprint, Files), SourceError> {
     let deadline = std::time::Instant::now() + LONGEST_FILLING;
     loop {
         let before = scan::fingerprint(dir)?;
-        let files = scan::read(dir)?;
+        let files = scan::read(dir, &Files::new())?;
         let newest = before.values().flatten().map(|(_, time)| *time).max();
         let is_young = newest.is_some_and(|time| time.elapsed().is_ok_and(|age| age < CONFIRM));
         if std::time::Instant::now() > deadline || (!is_young && scan::fingerprint(dir)? == before) {
@@ -311,8 +317,8 @@ fn report(last: Option<&Loaded>, next: &Loaded) {
 /// [`SourceError`], when the directory as a whole cannot be used.
 pub fn load_once(dir: impl AsRef<Path>) -> Result<Checked, SourceError> {
     let dir = dir.as_ref();
-    let files = scan::read(dir)?;
-    Ok(with_mesh(store::check(&files), dir))
+    let files = scan::read(dir, &Files::new())?;
+    Ok(with_mesh(store::check(&files, SystemTime::now()), dir))
 }
 
 /// The same of several folders and files together, each file by its path; a file that is named is read whatever its name.
@@ -321,7 +327,7 @@ pub fn load_once(dir: impl AsRef<Path>) -> Result<Checked, SourceError> {
 /// [`SourceError`], when a folder as a whole cannot be used.
 pub fn load_paths(paths: &[PathBuf]) -> Result<Checked, SourceError> {
     let files = scan::read_all(paths)?;
-    Ok(with_mesh(store::check(&files), paths.first().map_or(Path::new("."), PathBuf::as_path)))
+    Ok(with_mesh(store::check(&files, SystemTime::now()), paths.first().map_or(Path::new("."), PathBuf::as_path)))
 }
 
 fn with_mesh(mut checked: Checked, dir: &Path) -> Checked {

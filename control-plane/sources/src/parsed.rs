@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use meshwright_config::{Document, DocumentKey, Rejected, split_file};
-use sha2::{Digest as _, Sha256};
 
-use crate::scan::{Files, Saved};
+use crate::scan::{Files, Hash, Saved};
 use crate::store::version;
 
 /// So many files are shared among all cores; fewer are not worth it.
@@ -35,32 +34,30 @@ impl Found {
     }
 }
 
-type FileHash = [u8; 32];
-
 /// What was found in each file, and a hash of its bytes.
 #[derive(Debug, Default)]
-pub(crate) struct Parsed(BTreeMap<String, (FileHash, Vec<Found>)>);
+pub(crate) struct Parsed(BTreeMap<String, (Hash, Vec<Found>)>);
 
 impl Parsed {
     /// Everything in the files, in their order; `saved`: when each file was.
     pub(crate) fn find(&mut self, files: &Files, saved: &Saved) -> Vec<Found> {
         let mut before = std::mem::take(&mut self.0);
         let mut changed = Vec::new();
-        for (file, bytes) in files {
-            match bytes {
-                Ok(bytes) => {
-                    let hash = FileHash::from(Sha256::digest(bytes));
+        for (file, text) in files {
+            match text {
+                Ok(text) => {
+                    let hash = text.hash();
                     match before.remove(file).filter(|(known, _)| *known == hash) {
                         Some(known) => _ = self.0.insert(file.clone(), known),
-                        None => changed.push((file, hash, bytes.as_slice())),
+                        None => changed.push((file, hash, text.bytes())),
                     }
                 }
                 // Whatever keeps it from being read may pass without the file being changed.
-                Err(error) => _ = self.0.insert(file.clone(), (FileHash::default(), vec![broken(&file.as_str().into(), error, false)])),
+                Err(error) => _ = self.0.insert(file.clone(), (Hash::default(), vec![broken(&file.as_str().into(), error, false)])),
             }
         }
         self.0.extend(parse_all(&changed));
-        let of_file = |(file, (_, found)): (&String, &(FileHash, Vec<Found>))| {
+        let of_file = |(file, (_, found)): (&String, &(Hash, Vec<Found>))| {
             let saved = saved.of(file);
             found.iter().map(|found| Found { saved, ..found.clone() }).collect::<Vec<_>>()
         };
@@ -68,10 +65,10 @@ impl Parsed {
     }
 }
 
-type Changed<'a> = (&'a String, FileHash, &'a [u8]);
+type Changed<'a> = (&'a String, Hash, &'a [u8]);
 
 /// On all cores when there is much of it: at the start there is.
-fn parse_all(changed: &[Changed<'_>]) -> Vec<(String, (FileHash, Vec<Found>))> {
+fn parse_all(changed: &[Changed<'_>]) -> Vec<(String, (Hash, Vec<Found>))> {
     let parse_part = |part: &[Changed<'_>]| -> Vec<_> {
         part.iter().map(|(file, hash, bytes)| ((*file).clone(), (*hash, parse(&file.as_str().into(), bytes)))).collect()
     };

@@ -6,13 +6,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
+
+use sha2::{Digest as _, Sha256};
 
 use crate::last_good::LastGoodError;
 
 /// A larger file is no configuration.
 pub(crate) const LARGEST_FILE: u64 = 16 * 1024 * 1024;
+/// Longer than the steps of any file system's clock.
+const SETTLED_SECONDS: i64 = 3;
 const MOST_FILES: usize = 20_000;
 const DEEPEST: usize = 16;
 
@@ -51,7 +57,54 @@ pub enum SourceError {
 }
 
 /// The files of a directory, by their path within it.
-pub(crate) type Files = BTreeMap<String, Result<Vec<u8>, String>>;
+pub(crate) type Files = BTreeMap<String, Result<Text, String>>;
+
+/// What a file holds.
+#[derive(Debug, Clone)]
+pub(crate) struct Text {
+    bytes: Arc<[u8]>,
+    hash: Hash,
+    /// None where it was so young that it may have been written once more without looking any different.
+    facts: Option<Facts>,
+}
+
+pub(crate) type Hash = [u8; 32];
+
+/// What changes whenever a file does: where it is, how long, and when the kernel last saw it change, which nobody can set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Facts {
+    device: u64,
+    inode: u64,
+    length: u64,
+    changed: (i64, i64),
+}
+
+impl Facts {
+    fn of(metadata: &fs::Metadata) -> Self {
+        let changed = (metadata.ctime(), metadata.ctime_nsec());
+        Self { device: metadata.dev(), inode: metadata.ino(), length: metadata.len(), changed }
+    }
+
+    /// Long enough ago that a change from now on has another time, however coarse the kernel's clock.
+    fn is_settled(&self, now: SystemTime) -> bool {
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        i64::try_from(now).is_ok_and(|now| self.changed.0.saturating_add(SETTLED_SECONDS) <= now)
+    }
+}
+
+impl Text {
+    fn new(bytes: Vec<u8>, facts: Option<Facts>) -> Self {
+        Self { hash: Sha256::digest(&bytes).into(), bytes: bytes.into(), facts }
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(crate) fn hash(&self) -> Hash {
+        self.hash
+    }
+}
 
 /// Enough of each file to tell that it has changed.
 pub(crate) type Fingerprint = BTreeMap<PathBuf, Option<(u64, SystemTime)>>;
@@ -78,18 +131,27 @@ impl Saved {
         Self { files: times.filter(|(_, time)| (last_look..=seen).contains(time)).collect(), seen }
     }
 
+    /// When the directory was looked at.
+    pub(crate) fn seen(&self) -> SystemTime {
+        self.seen
+    }
+
     pub(crate) fn of(&self, file: &str) -> SystemTime {
         self.files.get(file).copied().unwrap_or(self.seen)
     }
 }
 
-/// Reads everything.
-pub(crate) fn read(dir: &Path) -> Result<Files, SourceError> {
+/// Reads everything that has changed since `last`, and takes the rest from there.
+pub(crate) fn read(dir: &Path, last: &Files) -> Result<Files, SourceError> {
     let found = list(dir)?;
     if found.is_empty() {
         return Err(SourceError::Empty { dir: dir.to_owned() });
     }
-    let read = found.into_iter().map(|path| (relative(dir, &path), read_file(&path)));
+    let read = found.into_iter().map(|path| {
+        let name = relative(dir, &path);
+        let text = read_file(&path, last.get(&name).and_then(|last| last.as_ref().ok()));
+        (name, text)
+    });
     Ok(read.filter(|(name, bytes)| !is_test(name, bytes)).collect())
 }
 
@@ -98,9 +160,9 @@ pub(crate) fn read_all(paths: &[PathBuf]) -> Result<Files, SourceError> {
     let mut files = Files::new();
     for path in paths {
         if fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
-            files.insert(path.to_string_lossy().into_owned(), read_file(path));
+            files.insert(path.to_string_lossy().into_owned(), read_file(path, None));
         } else {
-            let below = list(path)?.into_iter().map(|path| (path.to_string_lossy().into_owned(), read_file(&path)));
+            let below = list(path)?.into_iter().map(|path| (path.to_string_lossy().into_owned(), read_file(&path, None)));
             files.extend(below.filter(|(name, bytes)| !is_test(name, bytes)));
         }
     }
@@ -108,9 +170,9 @@ pub(crate) fn read_all(paths: &[PathBuf]) -> Result<Files, SourceError> {
 }
 
 /// By its name and by what is in it: a document of the mesh counts in a file of any name, so that none is lost by its name.
-fn is_test(name: &str, bytes: &Result<Vec<u8>, String>) -> bool {
+fn is_test(name: &str, text: &Result<Text, String>) -> bool {
     let named = [".yaml", ".yml"].iter().any(|end| name.strip_suffix(end).is_some_and(|stem| stem.ends_with("_test")));
-    named && bytes.as_deref().is_ok_and(meshwright_config::is_policy_test)
+    named && text.as_ref().is_ok_and(|text| meshwright_config::is_policy_test(text.bytes()))
 }
 
 /// Looks at everything without reading it.
@@ -144,11 +206,12 @@ impl Walk {
             return Ok(());
         }
         for entry in fs::read_dir(dir).map_err(unreadable)? {
-            let path = entry.map_err(unreadable)?.path();
+            let entry = entry.map_err(unreadable)?;
+            let path = entry.path();
             if path.file_name().is_some_and(is_hidden) {
                 continue;
             }
-            if fs::metadata(&path).is_ok_and(|metadata| metadata.is_dir()) {
+            if is_folder(&entry, &path) {
                 self.enter(&path, depth.saturating_add(1))?;
             } else if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
                 self.files.insert(path);
@@ -161,11 +224,20 @@ impl Walk {
     }
 }
 
+/// Also by a link.
+fn is_folder(entry: &fs::DirEntry, path: &Path) -> bool {
+    match entry.file_type() {
+        Ok(kind) if !kind.is_symlink() => kind.is_dir(),
+        Ok(_) | Err(_) => fs::metadata(path).is_ok_and(|metadata| metadata.is_dir()),
+    }
+}
+
 fn is_hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".")
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+/// `last`: what it held when it was read last.
+fn read_file(path: &Path, last: Option<&Text>) -> Result<Text, String> {
     let cannot = |error: io::Error| format!("the file cannot be read: {error}");
     let metadata = fs::metadata(path).map_err(cannot)?;
     if !metadata.is_file() {
@@ -174,9 +246,53 @@ fn read_file(path: &Path) -> Result<Vec<u8>, String> {
     if metadata.len() > LARGEST_FILE {
         return Err(format!("the file has {} bytes, at most {LARGEST_FILE} are read", metadata.len()));
     }
-    fs::read(path).map_err(cannot)
+    let facts = Facts::of(&metadata);
+    if let Some(last) = last.filter(|last| last.facts.as_ref() == Some(&facts)) {
+        return Ok(last.clone());
+    }
+    // Before it is read: what is written from now on is a change.
+    let facts = facts.is_settled(SystemTime::now()).then_some(facts);
+    Ok(Text::new(fs::read(path).map_err(cannot)?, facts))
 }
 
 fn relative(dir: &Path, path: &Path) -> String {
     path.strip_prefix(dir).unwrap_or(path).to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Text {
+        let facts = Facts { device: 1, inode: 2, length: 3, changed: (1_000, 5) };
+        Text::new(text.into(), Some(facts))
+    }
+
+    #[test]
+    fn only_a_file_that_has_rested_is_not_read_again() {
+        let facts = of("").facts.unwrap();
+        let at = |seconds| facts.is_settled(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds));
+        assert_eq!([999, 1_000, 1_002, 1_003].map(at), [false, false, false, true]);
+    }
+
+    #[test]
+    fn what_is_taken_from_the_last_reading_is_what_the_facts_say_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.yaml");
+        fs::write(&path, "new").unwrap();
+        let facts = Facts::of(&fs::metadata(&path).unwrap());
+        let read = |last: &Text| String::from_utf8(read_file(&path, Some(last)).unwrap().bytes().to_vec()).unwrap();
+        assert_eq!(read(&Text { facts: Some(facts.clone()), ..of("old") }), "old");
+        assert_eq!(read(&Text { facts: None, ..of("old") }), "new");
+        let (seconds, nanoseconds) = facts.changed;
+        for other in [
+            Facts { device: facts.device + 1, ..facts.clone() },
+            Facts { inode: facts.inode + 1, ..facts.clone() },
+            Facts { length: facts.length + 1, ..facts.clone() },
+            Facts { changed: (seconds, nanoseconds + 1), ..facts.clone() },
+            Facts { changed: (seconds - 1, nanoseconds), ..facts },
+        ] {
+            assert_eq!(read(&Text { facts: Some(other), ..of("old") }), "new");
+        }
+    }
 }

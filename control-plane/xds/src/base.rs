@@ -1,6 +1,6 @@
 //! What many snapshots have in common, and how it differs from what it was before.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -74,7 +74,27 @@ pub struct Base {
     before: VecDeque<(u64, Arc<Changes>)>,
 }
 
-type Changes = BTreeSet<(ResourceType, Arc<str>)>;
+/// Names by type, in the order of [`ResourceType::ALL`]; each in order.
+#[derive(Debug, Default)]
+struct Changes([Vec<Arc<str>>; ResourceType::ALL.len()]);
+
+impl Changes {
+    fn of(&self, kind: ResourceType) -> &[Arc<str>] {
+        let [clusters, endpoints, secrets, extensions, listeners, routes] = &self.0;
+        match kind {
+            ResourceType::Cluster => clusters,
+            ResourceType::Endpoint => endpoints,
+            ResourceType::Secret => secrets,
+            ResourceType::ExtensionConfig => extensions,
+            ResourceType::Listener => listeners,
+            ResourceType::Route => routes,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.iter().all(Vec::is_empty)
+    }
+}
 
 impl Base {
     /// # Errors
@@ -113,10 +133,7 @@ impl Base {
             Some(_) | None => made,
         };
         let mut next = Self::build(resources.into_iter().map(as_before))?;
-        let mut changes = Changes::new();
-        for kind in ResourceType::ALL {
-            differences(of_kind(&last.resources, kind), of_kind(&next.resources, kind), kind, &mut changes);
-        }
+        let changes = Changes(ResourceType::ALL.map(|kind| differences(of_kind(&last.resources, kind), of_kind(&next.resources, kind))));
         if changes.is_empty() {
             return Ok(Arc::clone(last));
         }
@@ -135,27 +152,30 @@ impl Base {
     }
 
     /// None when it is not known what `earlier` was.
-    pub(crate) fn changes_since(&self, earlier: &Self, kind: ResourceType) -> Option<BTreeSet<Arc<str>>> {
-        let mut names = BTreeSet::new();
+    pub(crate) fn changes_since(&self, earlier: &Self, kind: ResourceType) -> Option<Cow<'_, [Arc<str>]>> {
         if self.id == earlier.id {
-            return Some(names);
+            return Some(Cow::Borrowed(&[]));
         }
-        for (id, changes) in &self.before {
-            names.extend(changes.iter().filter(|(changed, _)| *changed == kind).map(|(_, name)| Arc::clone(name)));
-            if *id == earlier.id {
-                return Some(names);
-            }
+        let steps = self.before.iter().position(|(id, _)| *id == earlier.id)?;
+        let mut since =
+            self.before.iter().take(steps.saturating_add(1)).map(|(_, changes)| changes.of(kind)).filter(|names| !names.is_empty());
+        let last = since.next().unwrap_or_default();
+        let mut all: BTreeSet<&Arc<str>> = since.flatten().collect();
+        if all.is_empty() {
+            return Some(Cow::Borrowed(last));
         }
-        None
+        all.extend(last);
+        Some(all.into_iter().cloned().collect())
     }
 }
 
 /// Both are in the order of names.
-fn differences(old: &BTreeSet<ByName>, new: &BTreeSet<ByName>, kind: ResourceType, changes: &mut Changes) {
+fn differences(old: &BTreeSet<ByName>, new: &BTreeSet<ByName>) -> Vec<Arc<str>> {
     let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
+    let mut changes = Vec::new();
     loop {
         let order = match (old.peek(), new.peek()) {
-            (None, None) => return,
+            (None, None) => return changes,
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
             (Some(old), Some(new)) => old.cmp(new),
@@ -164,7 +184,7 @@ fn differences(old: &BTreeSet<ByName>, new: &BTreeSet<ByName>, kind: ResourceTyp
         let after = if order == Ordering::Less { None } else { new.next() };
         let same = matches!((before, after), (Some(before), Some(after)) if Arc::ptr_eq(&before.0, &after.0) || before == after);
         if let (false, Some(named)) = (same, after.or(before)) {
-            changes.insert((kind, Arc::clone(named.0.shared_name())));
+            changes.push(Arc::clone(named.0.shared_name()));
         }
     }
 }

@@ -1,14 +1,12 @@
-//! The wire form of responses: encoded resources are copied in as they are, never decoded or encoded again per client.
+//! The wire form of responses, written piece by piece as the transport takes it: encoded resources go in as they are, never decoded or encoded
+//! again per client, and a response takes no memory beyond the piece that is on its way, however large it is.
 
-use std::marker::PhantomData;
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes};
-use prost::Message;
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len, string};
+use bytes::{BufMut, Bytes, BytesMut};
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 use sha2::{Digest as _, Sha256};
 use tonic::Status;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
 use crate::session::{Protocol, Response};
 use crate::{Resource, lineage};
@@ -26,6 +24,13 @@ const ANY_VALUE: u32 = 2;
 /// Bytes of a hash that make a version.
 const VERSION_BYTES: usize = 16;
 
+/// Before each gRPC message: whether it is compressed, and its length.
+const PREFIX: usize = 5;
+/// Bytes that make a piece: two HTTP/2 frames, or two TLS records, of the usual size. Smaller ones cost time, larger ones memory.
+const PIECE: usize = 32 * 1024;
+/// What is as large as a frame is not copied into a piece, but is one: all streams send the same bytes.
+const SHARED: usize = 16 * 1024;
+
 /// One response in the form of one protocol variant.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
@@ -36,32 +41,145 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(crate) fn write(&self, sink: &mut impl BufMut) {
+    /// Bytes of resources in it.
+    pub(crate) fn size(&self) -> usize {
+        self.response.resources().iter().map(|resource| resource.delta().len()).sum()
+    }
+
+    /// # Errors
+    /// For a response that is longer than gRPC allows a message to be.
+    pub(crate) fn pieces(self) -> Result<Pieces, Status> {
+        let head = self.head();
+        let length = self.response.resources().iter().fold(head.len(), |sum, resource| sum.saturating_add(self.field(resource).length()));
+        let prefix =
+            u32::try_from(length).map_err(|_| Status::resource_exhausted(format!("a response of {length} bytes cannot be sent")))?;
+        let mut gathered = BytesMut::with_capacity(length.saturating_add(PREFIX).min(PIECE));
+        gathered.put_u8(0);
+        gathered.put_u32(prefix);
+        gathered.extend_from_slice(&head);
+        let left = length.saturating_sub(head.len());
+        Ok(Pieces { outgoing: self, gathered, next: 0, left, shared: None })
+    }
+
+    /// All but the resources.
+    fn head(&self) -> Vec<u8> {
         let response = &self.response;
-        string::encode(TYPE_URL, &response.kind().type_url().to_owned(), sink);
-        string::encode(NONCE, &response.nonce().to_owned(), sink);
+        let mut head = Vec::with_capacity(128);
+        text_field(TYPE_URL, response.kind().type_url(), &mut head);
+        text_field(NONCE, response.nonce(), &mut head);
         match self.protocol {
-            Protocol::Delta => {
-                string::encode_repeated(REMOVED_RESOURCES, response.removed(), sink);
-                for resource in response.resources() {
-                    match &self.state {
-                        Some(state) => marked_field(resource, state, sink),
-                        None => bytes_field(RESOURCES, resource.delta(), sink),
-                    }
-                }
-            }
-            Protocol::StateOfTheWorld => {
-                string::encode(VERSION_INFO, &version_info(response), sink);
-                for resource in response.resources() {
-                    any_field(response.kind().type_url(), resource.body(), sink);
-                }
+            Protocol::Delta => response.removed().iter().for_each(|name| text_field(REMOVED_RESOURCES, name, &mut head)),
+            Protocol::StateOfTheWorld => text_field(VERSION_INFO, &version_info(response), &mut head),
+        }
+        head
+    }
+
+    fn field<'a>(&'a self, resource: &'a Resource) -> Field<'a> {
+        match (self.protocol, &self.state) {
+            (Protocol::Delta, None) => Field::Plain(resource),
+            (Protocol::Delta, Some(state)) => Field::Marked(resource, state),
+            (Protocol::StateOfTheWorld, _) => Field::Any(resource),
+        }
+    }
+}
+
+/// One resource as a field of a response.
+enum Field<'a> {
+    Plain(&'a Resource),
+    /// The encoded resource with another version behind it: of a field that comes twice the last one counts (protobuf encoding, "Last One
+    /// Wins").
+    Marked(&'a Resource, &'a str),
+    /// As state of the world has it.
+    Any(&'a Resource),
+}
+
+impl Field<'_> {
+    fn content(&self) -> usize {
+        match self {
+            Self::Plain(resource) => resource.delta().len(),
+            Self::Marked(resource, state) => resource.delta().len().saturating_add(lineage::field_len(resource, state)),
+            Self::Any(resource) => {
+                let value = resource.body().len();
+                field_len(ANY_TYPE_URL, resource.kind().type_url().len()).saturating_add(field_len(ANY_VALUE, value))
             }
         }
     }
 
-    /// Bytes of resources in it.
-    pub(crate) fn size(&self) -> usize {
-        self.response.resources().iter().map(|resource| resource.delta().len()).sum()
+    fn length(&self) -> usize {
+        field_len(RESOURCES, self.content())
+    }
+
+    /// What comes before the shared bytes.
+    fn begin(&self, sink: &mut BytesMut) {
+        encode_key(RESOURCES, WireType::LengthDelimited, sink);
+        put_length(self.content(), sink);
+        if let Self::Any(resource) = self {
+            text_field(ANY_TYPE_URL, resource.kind().type_url(), sink);
+            encode_key(ANY_VALUE, WireType::LengthDelimited, sink);
+            put_length(resource.body().len(), sink);
+        }
+    }
+
+    fn shared(&self) -> &Bytes {
+        match self {
+            Self::Plain(resource) | Self::Marked(resource, _) => resource.delta(),
+            Self::Any(resource) => resource.body(),
+        }
+    }
+
+    /// What comes after them.
+    fn end(&self, sink: &mut BytesMut) {
+        if let Self::Marked(resource, state) = self {
+            lineage::put_version(resource, state, sink);
+        }
+    }
+}
+
+/// A response on its way, as a gRPC message.
+#[derive(Debug)]
+pub(crate) struct Pieces {
+    outgoing: Outgoing,
+    /// Written, and not handed on.
+    gathered: BytesMut,
+    /// The resource that is written next.
+    next: usize,
+    /// Bytes of resources that are not written.
+    left: usize,
+    /// Handed on after what was gathered, and before anything else.
+    shared: Option<Bytes>,
+}
+
+impl Pieces {
+    /// None when all of it has been handed on.
+    pub(crate) fn piece(&mut self) -> Option<Bytes> {
+        if let Some(shared) = self.shared.take_if(|_| self.gathered.is_empty()) {
+            self.finish_field();
+            return Some(shared);
+        }
+        while self.gathered.len() < PIECE && self.shared.is_none() {
+            let Some(resource) = self.outgoing.response.resources().get(self.next) else { break };
+            let field = self.outgoing.field(resource);
+            if self.gathered.capacity() == 0 {
+                self.gathered.reserve(self.left.min(PIECE));
+            }
+            field.begin(&mut self.gathered);
+            if field.shared().len() < SHARED {
+                self.gathered.extend_from_slice(field.shared());
+                self.finish_field();
+            } else {
+                self.shared = Some(field.shared().clone());
+            }
+        }
+        let piece = std::mem::take(&mut self.gathered).freeze();
+        (!piece.is_empty()).then_some(piece)
+    }
+
+    fn finish_field(&mut self) {
+        let Some(resource) = self.outgoing.response.resources().get(self.next) else { return };
+        let field = self.outgoing.field(resource);
+        field.end(&mut self.gathered);
+        self.left = self.left.saturating_sub(field.length());
+        self.next = self.next.saturating_add(1);
     }
 }
 
@@ -76,80 +194,19 @@ fn version_info(response: &Response) -> String {
     hash.finalize().iter().take(VERSION_BYTES).map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn bytes_field(field: u32, bytes: &Bytes, sink: &mut impl BufMut) {
+fn text_field(field: u32, text: &str, sink: &mut impl BufMut) {
     encode_key(field, WireType::LengthDelimited, sink);
-    length(bytes.len(), sink);
-    sink.put_slice(bytes);
+    put_length(text.len(), sink);
+    sink.put_slice(text.as_bytes());
 }
 
-/// The encoded resource with another version behind it: of a field that comes twice the last one counts (protobuf encoding, "Last One Wins").
-fn marked_field(resource: &Resource, state: &str, sink: &mut impl BufMut) {
-    encode_key(RESOURCES, WireType::LengthDelimited, sink);
-    length(resource.delta().len().saturating_add(lineage::field_len(resource, state)), sink);
-    sink.put_slice(resource.delta());
-    string::encode(lineage::VERSION_FIELD, &lineage::version(resource, state), sink);
-}
-
-fn any_field(type_url: &str, body: &Bytes, sink: &mut impl BufMut) {
-    let string_length = key_len(ANY_TYPE_URL) + varint_len(type_url.len()) + type_url.len();
-    let value_length = key_len(ANY_VALUE) + varint_len(body.len()) + body.len();
-    encode_key(RESOURCES, WireType::LengthDelimited, sink);
-    length(string_length + value_length, sink);
-    string::encode(ANY_TYPE_URL, &type_url.to_owned(), sink);
-    bytes_field(ANY_VALUE, body, sink);
-}
-
-fn length(length: usize, sink: &mut impl BufMut) {
+fn put_length(length: usize, sink: &mut impl BufMut) {
     encode_varint(u64::try_from(length).unwrap_or(u64::MAX), sink);
 }
 
-fn varint_len(length: usize) -> usize {
-    encoded_len_varint(u64::try_from(length).unwrap_or(u64::MAX))
-}
-
-/// Decodes `Request` with prost, encodes [`Outgoing`] as above.
-#[derive(Debug)]
-pub(crate) struct ResponseCodec<Request>(PhantomData<fn() -> Request>);
-
-impl<Request> Default for ResponseCodec<Request> {
-    fn default() -> Self {
-        Self(PhantomData)
-    }
-}
-
-impl<Request: Message + Default + Send + 'static> Codec for ResponseCodec<Request> {
-    type Encode = Outgoing;
-    type Decode = Request;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self::Encoder {
-        Self::default()
-    }
-
-    fn decoder(&mut self) -> Self::Decoder {
-        Self::default()
-    }
-}
-
-impl<Request> Encoder for ResponseCodec<Request> {
-    type Item = Outgoing;
-    type Error = Status;
-
-    fn encode(&mut self, item: Self::Item, sink: &mut EncodeBuf<'_>) -> Result<(), Self::Error> {
-        sink.reserve(item.size().saturating_add(256));
-        item.write(sink);
-        Ok(())
-    }
-}
-
-impl<Request: Message + Default> Decoder for ResponseCodec<Request> {
-    type Item = Request;
-    type Error = Status;
-
-    fn decode(&mut self, source: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Self::Error> {
-        Request::decode(source).map(Some).map_err(|error| Status::invalid_argument(format!("not a discovery request: {error}")))
-    }
+fn field_len(field: u32, content: usize) -> usize {
+    let varint = encoded_len_varint(u64::try_from(content).unwrap_or(u64::MAX));
+    key_len(field).saturating_add(varint).saturating_add(content)
 }
 
 #[cfg(test)]
@@ -157,6 +214,7 @@ mod tests {
     use std::sync::Arc;
 
     use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryResponse, DiscoveryResponse};
+    use prost::Message as _;
 
     use super::*;
     use crate::session::{Action, DeltaRequest, Limits, Session, SotwRequest};
@@ -173,9 +231,12 @@ mod tests {
 
     fn encoded_of(state: Option<&str>, protocol: Protocol, actions: Vec<Action>) -> Vec<u8> {
         let Some(Action::Send(response)) = actions.into_iter().next_back() else { panic!("nothing is sent") };
-        let mut bytes = Vec::new();
-        Outgoing { protocol, state: state.map(Arc::from), response }.write(&mut bytes);
-        bytes
+        let mut pieces = Outgoing { protocol, state: state.map(Arc::from), response }.pieces().unwrap();
+        let message: Vec<u8> = std::iter::from_fn(|| pieces.piece()).flatten().collect();
+        let (prefix, message) = message.split_at(PREFIX);
+        assert_eq!(prefix[0], 0, "not compressed");
+        assert_eq!(u32::from_be_bytes(prefix[1..].try_into().unwrap()), u32::try_from(message.len()).unwrap());
+        message.to_vec()
     }
 
     #[test]
@@ -222,5 +283,29 @@ mod tests {
         let decoded = DiscoveryResponse::decode(encoded(Protocol::StateOfTheWorld, actions).as_slice()).unwrap();
         assert_eq!((decoded.type_url.as_str(), decoded.nonce.as_str(), decoded.version_info.len()), (type_url.as_str(), "1", 32));
         assert_eq!((decoded.resources[0].type_url.as_str(), decoded.resources[0].value.len()), (type_url.as_str(), 300));
+    }
+
+    #[test]
+    fn a_large_response_comes_in_pieces_and_its_large_resources_are_not_copied() {
+        let size = |index: usize| if index % 50 == 7 { SHARED + index } else { index * 3 };
+        let resource = |index| Resource::new(ResourceType::Listener, format!("{index:03}"), Bytes::from(vec![7; size(index)]), Vec::new());
+        let snapshot = Arc::new(Snapshot::build((0..200).map(resource)).unwrap());
+        for state in [None, Some("0a1b2c")] {
+            let mut session = Session::new(Protocol::Delta, Limits::default());
+            session.on_snapshot(&snapshot);
+            let type_url = ResourceType::Listener.type_url().to_owned();
+            let mut actions = session.on_delta_request(DeltaRequest { type_url, ..DeltaRequest::default() }).unwrap();
+            let Some(Action::Send(response)) = actions.pop() else { panic!("nothing is sent") };
+            let mut pieces = Outgoing { protocol: Protocol::Delta, state: state.map(Arc::from), response }.pieces().unwrap();
+            let pieces: Vec<Bytes> = std::iter::from_fn(|| pieces.piece()).collect();
+            assert!(pieces.len() > 3 && pieces.iter().all(|piece| piece.len() < PIECE + SHARED), "{:?}", pieces.iter().map(Bytes::len));
+            let is_shared = |resource: &&Arc<Resource>| pieces.iter().any(|piece| piece.as_ptr() == resource.delta().as_ptr());
+            assert_eq!(snapshot.resources(ResourceType::Listener).filter(is_shared).count(), 4);
+            let message = pieces.concat();
+            let decoded = DeltaDiscoveryResponse::decode(message.split_at(PREFIX).1).unwrap();
+            let values: Vec<usize> = decoded.resources.iter().map(|it| it.resource.as_ref().unwrap().value.len()).collect();
+            assert_eq!(values, (0..200).map(size).collect::<Vec<_>>());
+            assert!(decoded.resources.iter().all(|it| it.version.ends_with(state.unwrap_or_default())));
+        }
     }
 }

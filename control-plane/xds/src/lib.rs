@@ -4,11 +4,13 @@
 //! Source of the rules: Envoy's "xDS REST and gRPC protocol"; where Envoy 1.36 to 1.40 does otherwise, what it does.
 
 mod base;
+mod body;
 mod codec;
 mod event;
 mod lineage;
 mod node;
 mod rate;
+mod requests;
 mod resource;
 mod resource_type;
 mod service;

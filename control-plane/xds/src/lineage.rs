@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
+use bytes::BufMut;
 use envoy_types::pb::envoy::service::discovery::v3::DeltaDiscoveryRequest;
-use prost::encoding::{encoded_len_varint, key_len};
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
 use crate::service::SnapshotSource;
 use crate::{Resource, ResourceType, Snapshot};
@@ -17,21 +18,29 @@ pub(crate) const LOOK: Duration = Duration::from_millis(50);
 
 const SEPARATOR: char = '.';
 /// Of `envoy.service.discovery.v3.Resource`.
-pub(crate) const VERSION_FIELD: u32 = 1;
+const VERSION_FIELD: u32 = 1;
 
 /// Endpoints follow the world and not the documents' edits, and secrets the authority; nothing of them is a policy.
 pub(crate) fn is_marked(kind: ResourceType) -> bool {
     !matches!(kind, ResourceType::Endpoint | ResourceType::Secret)
 }
 
-/// The version that goes out.
-pub(crate) fn version(resource: &Resource, state: &str) -> String {
-    format!("{}{SEPARATOR}{state}", resource.version())
+/// The version that goes out, as a field.
+pub(crate) fn put_version(resource: &Resource, state: &str, sink: &mut impl BufMut) {
+    encode_key(VERSION_FIELD, WireType::LengthDelimited, sink);
+    encode_varint(u64::try_from(version_len(resource, state)).unwrap_or(u64::MAX), sink);
+    sink.put_slice(resource.version().as_bytes());
+    sink.put_slice(SEPARATOR.encode_utf8(&mut [0; 4]).as_bytes());
+    sink.put_slice(state.as_bytes());
 }
 
-/// The length of [`version`] as a field.
+fn version_len(resource: &Resource, state: &str) -> usize {
+    resource.version().len().saturating_add(SEPARATOR.len_utf8()).saturating_add(state.len())
+}
+
+/// The length of what [`put_version`] writes.
 pub(crate) fn field_len(resource: &Resource, state: &str) -> usize {
-    let length = resource.version().len().saturating_add(SEPARATOR.len_utf8()).saturating_add(state.len());
+    let length = version_len(resource, state);
     let varint = encoded_len_varint(u64::try_from(length).unwrap_or(u64::MAX));
     key_len(VERSION_FIELD).saturating_add(varint).saturating_add(length)
 }

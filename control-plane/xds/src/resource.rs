@@ -11,13 +11,19 @@ use crate::ResourceType;
 /// Bytes of a content hash that make a version: 128 bits.
 const VERSION_BYTES: usize = 16;
 
+/// A resource's name and version, which all who know of it share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) name: Arc<str>,
+    pub(crate) version: Arc<str>,
+}
+
 /// One xDS resource, encoded once. Its version is the hash of its content: the same on every replica and after every restart, so that a
 /// reconnecting client is sent only differences.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resource {
     kind: ResourceType,
-    name: Arc<str>,
-    version: Arc<str>,
+    identity: Arc<Identity>,
     dependencies: Vec<(ResourceType, String)>,
     /// The encoded message itself.
     body: Bytes,
@@ -41,7 +47,13 @@ impl Resource {
         let mut delta = BytesMut::with_capacity(wrapped.encoded_len());
         // Growing in memory is the only way for this to fail, and it does not fail.
         let _infallible = wrapped.encode(&mut delta);
-        Self { kind, name: name.into(), version: version.into(), dependencies, body, delta: delta.freeze() }
+        Self {
+            kind,
+            identity: Arc::new(Identity { name: name.into(), version: version.into() }),
+            dependencies,
+            body,
+            delta: delta.freeze(),
+        }
     }
 
     #[must_use]
@@ -51,25 +63,25 @@ impl Resource {
 
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.identity.name
     }
 
     /// For keeping it without a copy.
     #[must_use]
     pub fn shared_name(&self) -> &Arc<str> {
-        &self.name
+        &self.identity.name
     }
 
     /// As [`Resource::shared_name`].
     #[must_use]
     pub fn shared_version(&self) -> &Arc<str> {
-        &self.version
+        &self.identity.version
     }
 
     /// 32 lower case hexadecimal digits.
     #[must_use]
     pub fn version(&self) -> &str {
-        &self.version
+        &self.identity.version
     }
 
     #[must_use]
@@ -80,6 +92,10 @@ impl Resource {
     #[must_use]
     pub fn dependencies(&self) -> &[(ResourceType, String)] {
         &self.dependencies
+    }
+
+    pub(crate) fn identity(&self) -> &Arc<Identity> {
+        &self.identity
     }
 
     /// The encoded `envoy.service.discovery.v3.Resource`, shared by all streams.

@@ -6,16 +6,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 use http_body::Body;
 use tokio::sync::watch;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::server::{Grpc, NamedService, StreamingService};
+use tonic::metadata::GRPC_CONTENT_TYPE;
+use tonic::server::NamedService;
 use tonic::service::Routes;
-use tonic::{Extensions, Request, Response, Status, Streaming};
+use tonic::{Extensions, Status};
 use tower::Service;
 
-use crate::codec::{Outgoing, ResponseCodec};
+use crate::requests::Requests;
 use crate::stream::{self, Incoming, Serving};
 use crate::{Limits, Node, ResourceType, Snapshot, StreamEvent};
 
@@ -83,7 +84,7 @@ macro_rules! discovery_service {
         impl<S, B> Service<http::Request<B>> for $service<S>
         where
             S: SnapshotSource,
-            B: Body + Send + 'static,
+            B: Body<Data = Bytes> + Send + 'static,
             B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
         {
             type Response = http::Response<tonic::body::Body>;
@@ -165,26 +166,12 @@ async fn answer<S, M, B>(serving: Serving<S>, request: http::Request<B>) -> Resu
 where
     S: SnapshotSource,
     M: Incoming,
-    B: Body + Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
 {
-    let mut grpc = Grpc::new(ResponseCodec::<M>::default()).max_decoding_message_size(serving.limits.request_bytes);
-    Ok(grpc.streaming(Method(serving), request).await)
-}
-
-/// One method of one service.
-struct Method<S>(Serving<S>);
-
-impl<S: SnapshotSource, M: Incoming> StreamingService<M> for Method<S> {
-    type Response = Outgoing;
-    type ResponseStream = ReceiverStream<Result<Outgoing, Status>>;
-    type Future = std::future::Ready<Result<Response<Self::ResponseStream>, Status>>;
-
-    fn call(&mut self, request: Request<Streaming<M>>) -> Self::Future {
-        let Serving { source, only, limits } = &self.0;
-        let serving = Serving { source: Arc::clone(source), only: *only, limits: *limits };
-        let (_, extensions, requests) = request.into_parts();
-        let responses = stream::start(serving, extensions, requests);
-        std::future::ready(Ok(Response::new(ReceiverStream::new(responses))))
-    }
+    let (parts, body) = request.into_parts();
+    let requests = Requests::<M>::new(tonic::body::Body::new(body), serving.limits.request_bytes);
+    let mut response = http::Response::new(tonic::body::Body::new(stream::start(serving, parts.extensions, requests)));
+    response.headers_mut().insert(http::header::CONTENT_TYPE, GRPC_CONTENT_TYPE);
+    Ok(response)
 }

@@ -50,7 +50,7 @@ impl Session {
         let last = self.snapshot.replace(Arc::clone(snapshot));
         for kind in ResourceType::ALL {
             let changes = last.as_ref().and_then(|last| snapshot.changes_since(last, kind));
-            self.subscription(kind).snapshot_changed(changes);
+            self.subscription(kind).snapshot_changed(changes.as_deref());
         }
         self.flush()
     }
@@ -108,13 +108,11 @@ impl Session {
             let may_remove = self.may_remove(kind, &snapshot);
             // Never empty: a request without a nonce is a request that acknowledges nothing.
             let nonce = self.nonces.saturating_add(1);
-            let Some(Taken { response, changed }) = self.subscription(kind).take(&snapshot, may_remove, nonce.to_string()) else {
-                continue;
-            };
+            let Some(Taken { response, changed }) = self.subscription(kind).take(&snapshot, may_remove, nonce) else { continue };
             self.nonces = nonce;
             for (dependent, name) in changed.iter().flat_map(|resource| resource.dependencies()) {
-                if dependent.is_awaited_by_dependents() {
-                    self.subscription(*dependent).send_again(name);
+                if let (true, Some(awaited)) = (dependent.is_awaited_by_dependents(), snapshot.get(*dependent, name)) {
+                    self.subscription(*dependent).send_again(awaited.shared_name());
                 }
             }
             actions.push(Action::Send(response));

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -110,16 +111,17 @@ impl Snapshot {
 
     /// Names that may differ from an earlier snapshot: all that do, and perhaps some that do not. None when that is not known, and all may.
     #[must_use]
-    pub fn changes_since(&self, earlier: &Self, kind: ResourceType) -> Option<BTreeSet<Arc<str>>> {
-        let mut names = self.base.changes_since(&earlier.base, kind)?;
+    pub fn changes_since(&self, earlier: &Self, kind: ResourceType) -> Option<Cow<'_, [Arc<str>]>> {
+        let names = self.base.changes_since(&earlier.base, kind)?;
         if Arc::ptr_eq(&self.own, &earlier.own) {
             return Some(names);
         }
+        let mut names: BTreeSet<Arc<str>> = names.iter().cloned().collect();
         let (now, then) = (of_kind(&self.own, kind), of_kind(&earlier.own, kind));
         let differing = |found: &&ByName, other: &BTreeSet<ByName>| other.get(found.0.name()).is_none_or(|other| *other.0 != *found.0);
         names.extend(now.iter().filter(|found| differing(found, then)).map(|found| Arc::clone(found.0.shared_name())));
         names.extend(then.iter().filter(|found| differing(found, now)).map(|found| Arc::clone(found.0.shared_name())));
-        Some(names)
+        Some(names.into_iter().collect())
     }
 }
 

@@ -5,10 +5,12 @@ use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use tonic::{Extensions, Status, Streaming};
+use tonic::{Extensions, Status};
 
+use crate::body::Answer;
 use crate::codec::Outgoing;
 use crate::rate::Rate;
+use crate::requests::Requests;
 use crate::service::SnapshotSource;
 use crate::session::{Action, DeltaRequest, Limits, Protocol, Refused, Session, SotwRequest};
 use crate::{Node, ResourceType, Snapshot, StreamEvent, StreamId, lineage};
@@ -103,27 +105,17 @@ pub(crate) struct Serving<S> {
     pub(crate) limits: Limits,
 }
 
-/// Runs a stream until either side ends it; what it returns are the responses.
-pub(crate) fn start<S: SnapshotSource, M: Incoming>(
-    serving: Serving<S>,
-    peer: Extensions,
-    requests: Streaming<M>,
-) -> mpsc::Receiver<Result<Outgoing, Status>> {
+/// A stream, which runs until either side ends it.
+pub(crate) fn start<S: SnapshotSource, M: Incoming>(serving: Serving<S>, peer: Extensions, requests: Requests<M>) -> Answer {
     let (sender, responses) = mpsc::channel(PLACES);
-    tokio::spawn(async move {
-        if let Err(status) = run(serving, peer, requests, &sender).await {
-            // The client may have gone first.
-            let _gone = sender.send(Err(status)).await;
-        }
-    });
-    responses
+    Answer::new(run(serving, peer, requests, sender), responses)
 }
 
 async fn run<S: SnapshotSource, M: Incoming>(
     serving: Serving<S>,
     peer: Extensions,
-    mut requests: Streaming<M>,
-    responses: &mpsc::Sender<Result<Outgoing, Status>>,
+    mut requests: Requests<M>,
+    responses: mpsc::Sender<Outgoing>,
 ) -> Result<(), Status> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let Serving { source, only, limits } = serving;
@@ -143,7 +135,10 @@ async fn run<S: SnapshotSource, M: Incoming>(
     let mut half_closed = false;
     loop {
         if let Some(request) = next.take().and_then(|request| of_type(request, only)) {
-            tokio::time::sleep(rate.wait(began.elapsed())).await;
+            let wait = rate.wait(began.elapsed());
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
             if let Some(snapshot) = caught_up(&request, source.as_ref(), &node, &mut snapshots).await? {
                 connected.act(session.on_snapshot(&snapshot)).await?;
             }
@@ -161,7 +156,6 @@ async fn run<S: SnapshotSource, M: Incoming>(
                 let snapshot = Arc::clone(&snapshots.borrow_and_update());
                 connected.act(session.on_snapshot(&snapshot)).await?;
             }
-            () = responses.closed() => return Ok(()),
         }
     }
 }
@@ -207,7 +201,7 @@ struct Connected<'a, S: SnapshotSource> {
     stream: StreamId,
     node_id: String,
     protocol: Protocol,
-    responses: &'a mpsc::Sender<Result<Outgoing, Status>>,
+    responses: mpsc::Sender<Outgoing>,
 }
 
 impl<S: SnapshotSource> Connected<'_, S> {
@@ -220,7 +214,7 @@ impl<S: SnapshotSource> Connected<'_, S> {
                     let state = self.source.state().filter(|_| lineage::is_marked(resource_type));
                     let outgoing = Outgoing { protocol: self.protocol, state, response };
                     self.source.observe(StreamEvent::Sent { stream, resource_type, resources, bytes: outgoing.size() });
-                    self.responses.send(Ok(outgoing)).await.map_err(|_| Status::cancelled("the client is gone"))?;
+                    self.responses.send(outgoing).await.map_err(|_| Status::cancelled("the client is gone"))?;
                 }
                 Action::Acked { kind, versions, removed } => {
                     self.source.observe(StreamEvent::Acked { stream, resource_type: kind, versions, removed });

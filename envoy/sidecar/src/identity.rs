@@ -1,6 +1,5 @@
 //! Who this workload is: joining, renewing, and what the control plane gives only to those who have joined.
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,11 +8,11 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use meshwright_ca::JoinToken;
 use meshwright_ca::client::{self, ClientError, Credentials, ModuleDescription};
+use meshwright_durable as durable;
 
 use crate::module::{Description, ModuleError, ModuleStore};
 use crate::options::{JoinTokenSource, SidecarOptions};
-use crate::renewal::{Life, Urgency};
-use crate::state_dir::write_atomically;
+use crate::renewal::{Life, random, retry};
 
 /// A join token has about a hundred bytes, a JWT some thousand.
 const LONGEST_TOKEN: u64 = 16 * 1024;
@@ -52,7 +51,7 @@ fn read_kept(path: &Path) -> anyhow::Result<Option<Credentials>> {
 
 /// A certificate that cannot be kept is still one that can be used.
 pub(crate) fn keep(path: &Path, credentials: &Credentials) {
-    if let Err(error) = write_atomically(path, credentials.to_stored().as_bytes()) {
+    if let Err(error) = durable::replace(path, credentials.to_stored().as_bytes()) {
         tracing::error!(%error, path = %path.display(), "the identity is not kept: a restart needs a new join token");
     }
 }
@@ -166,40 +165,28 @@ pub(crate) async fn keep_renewed(
     loop {
         // From now, not from `notBefore`, which lies in the past to allow for clocks that differ.
         let life = Life { from: SystemTime::now(), until: current.not_after() };
-        sleep_until(life.renew_at(RandomState::new().hash_one(()))).await;
+        sleep_until(life.renew_at(random())).await;
         current = Arc::new(renew(&options, &current, life).await);
         publish(&current)?;
         tracing::info!(valid_for = ?current.not_after().duration_since(SystemTime::now()).unwrap_or_default(), "certificate renewed");
     }
 }
 
+/// Each process, and each call, another.
+pub(crate) fn random() -> u64 {
+    RandomState::new().hash_one(())
+}
+
 async fn renew(options: &SidecarOptions, current: &Credentials, life: Life) -> Credentials {
     let address = options.control_plane.to_string();
-    let mut failures: u32 = 0;
-    loop {
-        let error = match client::renew(&address, current, SystemTime::now()).await {
-            Ok(renewed) => return renewed,
+    let ask = || async {
+        match client::renew(&address, current, SystemTime::now()).await {
             // Too late for that. Somebody may have put a new token there, and a projected one is renewed by itself.
-            Err(ClientError::Expired { .. }) => match rejoin(options, &address).await {
-                Ok(joined) => return joined,
-                Err(error) => error,
-            },
-            Err(error) => anyhow::Error::new(error),
-        };
-        failures = failures.saturating_add(1);
-        let now = SystemTime::now();
-        match life.urgency(now) {
-            Urgency::Low => tracing::info!("the certificate is not renewed yet: {error:#}"),
-            Urgency::High => tracing::warn!("the certificate is not renewed yet: {error:#}"),
-            Urgency::Last => tracing::error!("the certificate ends soon and is not renewed: {error:#}"),
-            Urgency::Expired => {
-                tracing::error!(
-                    "the certificate expired and peers refuse it: start this sidecar again with a new join token, or put one into its file ({error:#})"
-                )
-            }
+            Err(ClientError::Expired { .. }) => rejoin(options, &address).await,
+            answer => answer.map_err(anyhow::Error::new),
         }
-        tokio::time::sleep(life.retry_after(failures, now)).await;
-    }
+    };
+    retry::until_it_succeeds(life, SystemTime::now, tokio::time::sleep, ask).await
 }
 
 async fn rejoin(options: &SidecarOptions, address: &str) -> anyhow::Result<Credentials> {
@@ -209,7 +196,7 @@ async fn rejoin(options: &SidecarOptions, address: &str) -> anyhow::Result<Crede
     Ok(joined)
 }
 
-async fn sleep_until(time: SystemTime) {
+pub(crate) async fn sleep_until(time: SystemTime) {
     while let Ok(left) = time.duration_since(SystemTime::now())
         && !left.is_zero()
     {

@@ -95,13 +95,13 @@ impl Held {
             let changes = new.changes_since(old, *kind).unwrap_or_else(|| {
                 old.resources(*kind).chain(new.resources(*kind)).map(|resource| Arc::clone(resource.shared_name())).collect()
             });
-            for name in changes {
-                let then = || old.get(*kind, &name).map(|resource| Arc::clone(resource.shared_version()));
-                let held = differing.get(&name).cloned().unwrap_or_else(then);
-                if held.as_deref() == new.get(*kind, &name).map(|resource| resource.version()) {
-                    differing.remove(&name);
+            for name in changes.iter() {
+                let then = || old.get(*kind, name).map(|resource| Arc::clone(resource.shared_version()));
+                let held = differing.get(name).cloned().unwrap_or_else(then);
+                if held.as_deref() == new.get(*kind, name).map(|resource| resource.version()) {
+                    differing.remove(name);
                 } else {
-                    differing.insert(name, held);
+                    differing.insert(Arc::clone(name), held);
                 }
             }
         }

@@ -134,8 +134,8 @@ fn differences(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
         let names = new
             .changes_since(old, kind)
             .unwrap_or_else(|| old.resources(kind).chain(new.resources(kind)).map(|resource| Arc::clone(resource.shared_name())).collect());
-        for name in names {
-            let (before, after) = (old.get(kind, &name), new.get(kind, &name));
+        for name in names.iter() {
+            let (before, after) = (old.get(kind, name), new.get(kind, name));
             let is_told = after.is_some() || tells_removal(kind);
             let version = |resource: Option<&Arc<Resource>>| resource.map(|resource| Arc::clone(resource.shared_version()));
             if let Some(of) = after.or(before).filter(|_| is_told && version(before) != version(after)) {

@@ -14,7 +14,7 @@ pub(super) struct Interest {
     /// It has named something on this stream: naming nothing is no wildcard any more.
     named: bool,
     explicit_wildcard: bool,
-    names: Sorted<()>,
+    names: Sorted<Arc<str>>,
 }
 
 impl Interest {
@@ -52,7 +52,7 @@ impl Interest {
         self.explicit_wildcard |= names.iter().any(|name| &**name == WILDCARD);
         names.retain(|name| &**name != WILDCARD);
         if !names.is_empty() {
-            self.names.extend(names.iter().map(|name| (Arc::clone(name), ())));
+            self.names.extend(names.iter().map(Arc::clone));
         }
         names
     }
@@ -73,7 +73,7 @@ impl Interest {
         self.requested = true;
         self.named |= !names.is_empty();
         let mut replaced = Sorted::default();
-        replaced.extend(names.into_iter().map(|name| (Arc::from(name), ())));
+        replaced.extend(names.into_iter().map(Arc::<str>::from));
         self.explicit_wildcard = replaced.contains(WILDCARD);
         replaced.remove(WILDCARD);
         let widened = replaced.keys().any(|name| !self.names.contains(name));

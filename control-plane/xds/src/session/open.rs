@@ -3,7 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::resource::Identity;
 use crate::{ResourceType, Snapshot};
+
+/// The version of what a client may or may not hold: it differs from every version there is.
+pub(super) const UNCERTAIN: &str = "";
 
 /// Of all names that are not here it is certain that the client has them as the snapshot does.
 #[derive(Debug)]
@@ -23,11 +27,11 @@ impl Open {
 }
 
 /// What a client says that it holds, without copies of what the snapshot has.
-pub(super) fn shared(kind: ResourceType, (name, version): (String, String), snapshot: Option<&Snapshot>) -> (Arc<str>, Arc<str>) {
+pub(super) fn shared(kind: ResourceType, (name, version): (String, String), snapshot: Option<&Snapshot>) -> Arc<Identity> {
     match snapshot.and_then(|snapshot| snapshot.get(kind, &name)) {
-        Some(resource) if resource.version() == version => (Arc::clone(resource.shared_name()), Arc::clone(resource.shared_version())),
-        Some(resource) => (Arc::clone(resource.shared_name()), version.into()),
-        None => (name.into(), version.into()),
+        Some(resource) if resource.version() == version => Arc::clone(resource.identity()),
+        Some(resource) => Arc::new(Identity { name: Arc::clone(resource.shared_name()), version: version.into() }),
+        None => Arc::new(Identity { name: name.into(), version: version.into() }),
     }
 }
 
@@ -35,4 +39,13 @@ pub(super) fn shared(kind: ResourceType, (name, version): (String, String), snap
 pub(super) fn shared_name(kind: ResourceType, name: &str, snapshot: Option<&Snapshot>) -> Arc<str> {
     let resource = snapshot.and_then(|snapshot| snapshot.get(kind, name));
     resource.map_or_else(|| name.into(), |resource| Arc::clone(resource.shared_name()))
+}
+
+/// What may or may not be held.
+pub(super) fn uncertain(name: &Arc<str>) -> Arc<Identity> {
+    Arc::new(Identity { name: Arc::clone(name), version: UNCERTAIN.into() })
+}
+
+pub(super) fn pairs<'a>(identities: impl IntoIterator<Item = &'a Arc<Identity>>) -> Vec<(Arc<str>, Arc<str>)> {
+    identities.into_iter().map(|it| (Arc::clone(&it.name), Arc::clone(&it.version))).collect()
 }

@@ -1,14 +1,17 @@
+mod suspects;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::interest::Interest;
 use super::message::{Action, Protocol, Response};
-use super::open::{Open, shared, shared_name};
+use super::open::{Open, UNCERTAIN, pairs, shared, shared_name, uncertain};
 use super::sorted::Sorted;
+use crate::resource::Identity;
 use crate::{Resource, ResourceType, Snapshot};
 
-/// The version of what a client may or may not hold: it differs from every version there is.
-const UNCERTAIN: &str = "";
+/// Names that are put in their places one by one.
+const FEW: usize = 8;
 
 /// One type on one stream: what the client asked for, what it holds, what is on its way.
 #[derive(Debug)]
@@ -17,7 +20,7 @@ pub(super) struct Subscription {
     protocol: Protocol,
     interest: Interest,
     /// Name → version, as sent or as the client said it holds, of what it is interested in.
-    known: Sorted<Arc<str>>,
+    known: Sorted<Arc<Identity>>,
     /// Names that may have to be sent or removed. Of all others it is certain that the client has them as the snapshot does.
     open: Open,
     /// To be sent whatever the client holds: it asked anew, or waits for them after a change of what refers to them.
@@ -27,7 +30,7 @@ pub(super) struct Subscription {
     /// Name → version that the client refused: not sent again until it changes.
     refused: BTreeMap<Arc<str>, Arc<str>>,
     /// Refused together, so that one may be good: each group is tried once more on its own.
-    suspects: Vec<Vec<(Arc<str>, Arc<str>)>>,
+    suspects: Vec<Vec<Arc<Identity>>>,
     /// State of the world, for the types whose absence deletes: what was sent last, kept while removals have to wait.
     held: BTreeMap<String, Arc<Resource>>,
     in_flight: Option<InFlight>,
@@ -41,7 +44,7 @@ pub(super) struct Subscription {
 #[derive(Debug)]
 struct InFlight {
     nonce: String,
-    versions: Vec<(Arc<str>, Arc<str>)>,
+    versions: Vec<Arc<Identity>>,
     removed: Vec<String>,
     /// Something in it is not known to the client for sure.
     brings_new: bool,
@@ -88,42 +91,32 @@ impl Subscription {
     pub(super) fn resolve(&mut self, nonce: &str, error: Option<String>) -> Option<Action> {
         let InFlight { versions, removed, .. } = self.in_flight.take_if(|sent| sent.nonce == nonce)?;
         let Some(message) = error else {
-            for (name, _) in &versions {
+            for Identity { name, .. } in versions.iter().map(AsRef::as_ref) {
                 let was_refused = self.refused.remove(name).is_some();
                 // Dropped and asked for anew while on its way, it may be held or not.
                 let is_uncertain = self.interest.contains(name) && !self.known.contains(name);
                 if is_uncertain {
-                    self.known.insert(Arc::clone(name), UNCERTAIN.into());
+                    self.known.insert(uncertain(name));
                 }
                 if was_refused || is_uncertain {
                     self.open.add(name);
                 }
             }
-            return Some(Action::Acked { kind: self.kind, versions, removed });
+            return Some(Action::Acked { kind: self.kind, versions: pairs(&versions), removed });
         };
-        let names: Vec<String> = versions.iter().map(|(name, _)| name.to_string()).collect();
+        let names: Vec<String> = versions.iter().map(|sent| sent.name.to_string()).collect();
         // Which part of it the client took cannot be known. What it may hold is to be removed once it goes, and a removal is tried again.
         // Not one that was refused on its own, nor one by absence from the full state: the client could have both repeated for ever.
         let tries_removal_again = !names.is_empty() && !self.is_full_state();
-        let uncertain = names.iter().chain(removed.iter().filter(|_| tries_removal_again));
-        for name in uncertain.filter(|name| self.interest.contains(name)) {
+        let may_be_held = names.iter().chain(removed.iter().filter(|_| tries_removal_again));
+        for name in may_be_held.filter(|name| self.interest.contains(name)) {
             let name = Arc::from(name.as_str());
             self.open.add(&name);
-            self.known.insert(name, UNCERTAIN.into());
+            self.known.insert(uncertain(&name));
         }
         self.suspect(&versions);
-        self.refused.extend(versions.into_iter().filter(|(name, _)| self.interest.contains(name)));
+        self.refused.extend(pairs(&versions).into_iter().filter(|(name, _)| self.interest.contains(name)));
         Some(Action::Nacked { kind: self.kind, names, message })
-    }
-
-    /// Halves what was refused together until the guilty stand alone: the others must not wait for their next change. Where a response is
-    /// the full state there is no part to be tried.
-    fn suspect(&mut self, versions: &[(Arc<str>, Arc<str>)]) {
-        if versions.len() < 2 || self.is_full_state() {
-            return;
-        }
-        let (left, right) = versions.split_at(versions.len() / 2);
-        self.suspects.extend([right.to_vec(), left.to_vec()]);
     }
 
     /// `snapshot`: whose names and versions are shared where the client has the same.
@@ -154,7 +147,7 @@ impl Subscription {
         // What it holds from an earlier stream it need not acknowledge again.
         let held = first && !self.known.is_empty();
         held.then(|| {
-            let versions = self.known.iter().cloned().collect();
+            let versions = pairs(self.known.iter());
             Action::Acked { kind: self.kind, versions, removed: Vec::new() }
         })
     }
@@ -174,9 +167,9 @@ impl Subscription {
     }
 
     /// Another snapshot is to be served; `changes` are the names in which it may differ from the one before, none when all may.
-    pub(super) fn snapshot_changed(&mut self, changes: Option<BTreeSet<Arc<str>>>) {
+    pub(super) fn snapshot_changed(&mut self, changes: Option<&[Arc<str>]>) {
         match (&mut self.open, changes) {
-            (Open::Names(names), Some(changes)) => names.extend(changes),
+            (Open::Names(names), Some(changes)) => names.extend(changes.iter().cloned()),
             (open, None) => *open = Open::All,
             (Open::All, Some(_)) => {}
         }
@@ -219,11 +212,10 @@ impl Subscription {
 
     /// What refers to it has been sent: the client waits for it. A client that comes back may subscribe to it only afterwards, and say that it
     /// holds it.
-    pub(super) fn send_again(&mut self, name: &str) {
+    pub(super) fn send_again(&mut self, name: &Arc<str>) {
         if self.interest.contains(name) || !self.interest.is_requested() {
-            let name = Arc::from(name);
-            self.open.add(&name);
-            self.again.insert(name);
+            self.open.add(name);
+            self.again.insert(Arc::clone(name));
         }
     }
 
@@ -249,11 +241,13 @@ impl Subscription {
     }
 
     fn differs(&self, resource: &Resource) -> bool {
-        self.known.get(resource.name()).is_none_or(|known| **known != *resource.version())
+        self.known
+            .get(resource.name())
+            .is_none_or(|known| !Arc::ptr_eq(known, resource.identity()) && *known.version != *resource.version())
     }
 
     fn is_new(&self, resource: &Resource) -> bool {
-        self.known.get(resource.name()).is_none_or(|known| &**known == UNCERTAIN)
+        self.known.get(resource.name()).is_none_or(|known| &*known.version == UNCERTAIN)
     }
 
     /// Differs from what the client holds, or must be repeated; and is not what it refused.
@@ -296,7 +290,7 @@ impl Subscription {
     }
 
     /// The next response, when there is something to say and nothing is in flight. It counts as held by the client from now on.
-    pub(super) fn take(&mut self, snapshot: &Snapshot, may_remove: bool, nonce: String) -> Option<Taken> {
+    pub(super) fn take(&mut self, snapshot: &Snapshot, may_remove: bool, nonce: u64) -> Option<Taken> {
         // Content that is not served any more may be served again: what was refused with it, or what refused it, may be another then.
         self.refused.retain(|name, version| snapshot.get(self.kind, name).is_some_and(|resource| *resource.version() == **version));
         if !self.interest.is_requested() || self.in_flight.is_some() {
@@ -316,7 +310,8 @@ impl Subscription {
             // Absence says nothing here, and there is no other way to say that something is gone.
             Protocol::StateOfTheWorld => (changed.clone(), Vec::new()),
         };
-        let response = (!resources.is_empty() || !removed.is_empty() || self.owes_answer).then(|| self.sent(resources, removed, nonce));
+        let response =
+            (!resources.is_empty() || !removed.is_empty() || self.owes_answer).then(|| self.sent(resources, removed, nonce.to_string()));
         // Whatever was due is sent: open is what may not be removed yet.
         self.open = Open::Names(self.gone(snapshot).cloned().collect());
         Some(Taken { response: response?, changed })
@@ -327,36 +322,31 @@ impl Subscription {
         for resource in &resources {
             self.again.remove(resource.name());
             self.asked.remove(resource.name());
-            self.known.insert(Arc::clone(resource.shared_name()), Arc::clone(resource.shared_version()));
         }
-        self.known.shrink();
+        self.knows(&resources);
         for group in &mut self.suspects {
-            group.retain(|(name, _)| resources.iter().all(|resource| resource.name() != &**name));
+            group.retain(|suspect| resources.iter().all(|resource| resource.name() != &*suspect.name));
         }
         if self.is_full_state() {
             self.held = resources.iter().map(|resource| (resource.name().to_owned(), Arc::clone(resource))).collect();
         }
-        let versions =
-            resources.iter().map(|resource| (Arc::clone(resource.shared_name()), Arc::clone(resource.shared_version()))).collect();
+        let versions = resources.iter().map(|resource| Arc::clone(resource.identity())).collect();
         (self.owes_answer, self.answered) = (false, true);
         self.last_nonce.clone_from(&nonce);
         self.in_flight = Some(InFlight { nonce: nonce.clone(), versions, removed: removed.clone(), brings_new });
         Response { kind: self.kind, nonce, resources, removed }
     }
 
-    /// The next group that is still what was refused; what changed meanwhile is due by itself.
-    fn next_suspects(&mut self, snapshot: &Snapshot) -> Vec<Arc<Resource>> {
-        while let Some(group) = self.suspects.pop() {
-            let is_refused = |name: &Arc<str>, version: &Arc<str>| self.refused.get(name).is_some_and(|refused| refused == version);
-            let wanted = group.iter().filter(|(name, version)| self.interest.contains(name) && is_refused(name, version));
-            let current =
-                wanted.filter_map(|(name, version)| snapshot.get(self.kind, name).filter(|resource| *resource.version() == **version));
-            let suspects: Vec<Arc<Resource>> = current.cloned().collect();
-            if !suspects.is_empty() {
-                return suspects;
-            }
+    /// What is sent is held from now on.
+    fn knows(&mut self, resources: &[Arc<Resource>]) {
+        let sent = resources.iter().map(|resource| Arc::clone(resource.identity()));
+        // One after the other, many would move all that come after them each time.
+        if resources.len() > FEW {
+            self.known.extend(sent);
+        } else {
+            sent.for_each(|identity| self.known.insert(identity));
+            self.known.shrink();
         }
-        Vec::new()
     }
 
     /// What the client holds and the snapshot has no more; forgotten here.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice, reason = "tests fail by panicking")]
 
+#[path = "../../../../wasm-host/tests/host/abi.rs"]
 mod abi;
 mod compare;
 mod coverage;

@@ -3,9 +3,11 @@
 mod buffers;
 mod callbacks;
 mod calls;
+mod expressions;
 mod headers;
 mod memory;
 mod metrics;
+mod names;
 mod properties;
 mod replies;
 mod root;
@@ -23,8 +25,10 @@ pub(crate) fn all() -> Vec<Row> {
         properties::rows(),
         streams::rows(),
         calls::rows(),
+        expressions::rows(),
         shared::rows(),
         metrics::rows(),
+        names::rows(),
         callbacks::rows(),
         replies::rows(),
         tcp::rows(),
