@@ -7,6 +7,8 @@ mod authorizers;
 mod goldens;
 #[path = "support/routes.rs"]
 mod routes;
+#[path = "support/secrets.rs"]
+mod secrets;
 
 use std::time::Duration;
 
@@ -20,8 +22,7 @@ use meshwright_envoy_config::route::route_configuration;
 use meshwright_envoy_config::tcp::{Connect, TcpProxy};
 use meshwright_envoy_config::tls::{self, Clients, Edge, Roots, San, UpstreamSimple, Version};
 use meshwright_envoy_config::wasm::{Plugin, Role};
-use meshwright_envoy_config::{Admin, BootstrapParams, ControlPlaneAddress, NodeMetadata, bootstrap, filter, names, secret};
-use meshwright_identity::TrustDomain;
+use meshwright_envoy_config::{Admin, BootstrapParams, ControlPlaneAddress, NodeMetadata, bootstrap, filter, names};
 use prost::{Message, Name};
 use serde_json::{Value, json};
 
@@ -396,17 +397,4 @@ fn endpoints() {
     let mut host = json_of(&Cluster { discovery: Discovery::Nowhere, ..cluster("endpoints") }.build());
     host["load_assignment"] = golden("endpoints", &message);
     goldens::accepted("endpoints", &with_static("clusters", vec![host]));
-}
-
-#[test]
-fn secrets() {
-    let (certificate, key) = (include_str!("support/certificate.pem"), include_str!("support/key.pem"));
-    let (own, other) = (TrustDomain::parse("mesh.local").unwrap(), TrustDomain::parse("other.example").unwrap());
-    let bundles = secret::trust_bundles("trust-bundles", [(&own, certificate), (&other, certificate)]);
-    let json = vec![
-        golden("secret-trust-bundle", &secret::trust_bundle(names::TRUST_BUNDLE_SECRET, certificate)),
-        golden("secret-trust-bundles", &bundles),
-        golden("secret-certificate", &secret::certificate(&names::credential_secret("edge", "shop"), certificate, key)),
-    ];
-    goldens::accepted("secrets", &with_static("secrets", json));
 }
