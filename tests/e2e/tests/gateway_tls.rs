@@ -167,7 +167,11 @@ async fn each_mode_takes_the_clients_that_it_says() -> anyhow::Result<()> {
             "named.example",
             "mode: MUTUAL, credentialName: plain, caCertCredentialName: clients, subjectAltNames: [other.example]",
         ),
-        server("hashed", "hashed.example", &format!("mode: MUTUAL, credentialName: edge, verifyCertificateHash: [{}]", world.fingerprint())),
+        server(
+            "hashed",
+            "hashed.example",
+            &format!("mode: MUTUAL, credentialName: edge, verifyCertificateHash: [{}]", world.fingerprint()),
+        ),
         server("new", "new.example", "mode: SIMPLE, credentialName: edge, minProtocolVersion: TLSV1_3"),
         server("old", "old.example", "mode: SIMPLE, credentialName: edge, maxProtocolVersion: TLSV1_2"),
         server("files", "files.example", &format!("mode: MUTUAL, {in_files}")),
