@@ -4,6 +4,7 @@ mod buffers;
 mod clock;
 mod contexts;
 mod dns;
+mod emscripten;
 mod foreign;
 mod grpc;
 mod headers;
@@ -40,6 +41,7 @@ pub(crate) fn link(linker: &mut Linker<State>, abi: AbiVersion) -> wasmtime::Res
     properties::link(linker)?;
     contexts::link(linker)?;
     dns::link(linker)?;
+    emscripten::link(linker)?;
     http_call::link(linker)?;
     grpc::link(linker)?;
     shared_data::link(linker)?;

@@ -39,7 +39,7 @@ pub struct Inspection {
     pub initial_memory: u64,
     /// The most memory that the module itself allows, in bytes.
     pub maximum_memory: Option<u64>,
-    /// Whether it exports a memory as `memory`.
+    /// Whether it exports a memory, by whatever name.
     pub exports_memory: bool,
     /// Why Envoy would not load it.
     pub refused: Option<String>,
@@ -93,9 +93,10 @@ impl Inspection {
                 Payload::ExportSection(section) => {
                     for export in section {
                         let export = export?;
-                        match AbiVersion::ALL.into_iter().find(|version| version.marker() == export.name) {
+                        let function = export.kind == ExternalKind::Func;
+                        match AbiVersion::ALL.into_iter().find(|version| function && version.marker() == export.name) {
                             Some(version) => self.abi_versions.push(version),
-                            None if export.kind == ExternalKind::Memory => self.exports_memory |= export.name == "memory",
+                            None if export.kind == ExternalKind::Memory => self.exports_memory = true,
                             None if export.kind == ExternalKind::Func => self.exports.push(export.name.to_owned()),
                             None => {}
                         }
@@ -130,7 +131,7 @@ impl Inspection {
             ),
             (!has_section("name"), "there is no `name` section: Envoy's backtraces will have no names".to_owned()),
             (has_section(".debug_"), "there are debug sections: every worker of Envoy loads them".to_owned()),
-            (!self.exports_memory, "no memory is exported as `memory`: nothing can be handed to the module or read from it".to_owned()),
+            (!self.exports_memory, "no memory is exported: nothing can be handed to the module or read from it".to_owned()),
             (self.initial_memory > MOST_MEMORY, "the memory at the start is more than the 1 GiB that Envoy gives".to_owned()),
             (
                 !self.exports.iter().any(|export| export.starts_with("proxy_on_")),

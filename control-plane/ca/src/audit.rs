@@ -71,3 +71,55 @@ impl AuditLog {
         journal.append(&line)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use meshwright_durable::faults::{self, Fault};
+
+    use super::*;
+
+    fn record(identity: &str) -> AuditRecord {
+        AuditRecord {
+            time: "2026-01-31T12:00:00Z".to_owned(),
+            event: "issued",
+            identity: Some(identity.to_owned()),
+            proof: "certificate",
+            proof_id: None,
+            serial: None,
+            not_after: None,
+            ttl_seconds: None,
+            reason: None,
+            message: None,
+        }
+    }
+
+    /// Every line is whole.
+    fn identities(folder: &Path) -> Vec<String> {
+        let text = std::fs::read_to_string(folder.join("audit.log")).unwrap();
+        let identity = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["identity"].as_str().unwrap().to_owned();
+        text.lines().map(identity).collect()
+    }
+
+    #[test]
+    fn killed_or_full_at_every_instant_it_has_whole_lines_and_goes_on() {
+        for fault in [Fault::Killed, Fault::Full] {
+            let steps = faults::everywhere(|steps| {
+                let folder = tempfile::tempdir().unwrap();
+                let log = AuditLog::open(folder.path()).unwrap();
+                log.record(&record("one"));
+                let ((), struck) = faults::with(steps, fault, || log.record(&record("two")));
+                if fault == Fault::Full {
+                    log.record(&record("with room again"));
+                }
+                drop(log);
+                AuditLog::open(folder.path()).unwrap().record(&record("three"));
+                let mut found = identities(folder.path());
+                found.retain(|identity| identity != "with room again");
+                let expected: &[&str] = if struck { &["one", "three"] } else { &["one", "two", "three"] };
+                assert_eq!(found, expected, "{fault:?} {steps}");
+                struck
+            });
+            assert_eq!(steps, 2, "a line's two halves");
+        }
+    }
+}

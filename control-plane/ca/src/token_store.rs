@@ -1,6 +1,9 @@
 //! Join tokens at rest: one small file for each, named by the hash of its secret. Renaming a file is atomic, so of any number of
 //! redeemers, in any number of processes, exactly one succeeds.
 
+#[cfg(test)]
+mod crash_tests;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};

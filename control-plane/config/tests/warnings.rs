@@ -61,7 +61,7 @@ fn a_rule_that_a_server_does_not_take_is_named_with_its_field() {
     let strict = "which serves `cart.shop.mesh`, takes only mutual TLS of the mesh (PeerAuthentication `STRICT`)";
     for sent in ["DISABLE", "SIMPLE"] {
         let found = warnings(&[mode("shop", "STRICT"), tls(sent)]);
-        let at = "mesh.yaml:41:24: document 6 (DestinationRule shop/cart): spec.trafficPolicy.tls.mode";
+        let at = "mesh.yaml:37:25: document 6 (DestinationRule shop/cart): spec.trafficPolicy.tls.mode";
         assert_eq!(found, [format!("{at}: {sent} breaks calls: port 8080 of shop/cart-1, {strict}")]);
     }
     let disabled = "which serves `cart.shop.mesh`, takes no mutual TLS of the mesh (PeerAuthentication `DISABLE`)";

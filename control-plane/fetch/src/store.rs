@@ -123,6 +123,8 @@ fn io_error(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Stor
 
 #[cfg(test)]
 mod tests {
+    use meshwright_durable::faults::{self, Fault};
+
     use super::*;
 
     fn kept(text: &str) -> Kept {
@@ -144,6 +146,24 @@ mod tests {
         assert_eq!(store.load("issuer", "https://a").unwrap(), None);
         fs::rename(store.path("uri", "https://a"), store.path("issuer", "https://a")).unwrap();
         assert!(store.load("issuer", "https://a").unwrap_err().to_string().contains("it is that of `https://a`"));
+    }
+
+    #[test]
+    fn killed_or_full_at_every_instant_it_is_the_old_answer_or_the_new() {
+        for fault in [Fault::Killed, Fault::Full] {
+            faults::everywhere(|steps| {
+                let data = tempfile::tempdir().unwrap();
+                let store = Store::open(data.path(), "jwks").unwrap();
+                let save = |text: &str| store.save("uri", "https://a", &kept(text));
+                save("a").unwrap();
+                let (saved, struck) = faults::with(steps, fault, || save("b"));
+                let found = Store::open(data.path(), "jwks").unwrap().load("uri", "https://a").unwrap().unwrap().text;
+                assert_eq!(saved.is_err(), struck, "{fault:?} {steps}");
+                assert!(found == "b" || (struck && found == "a"), "{fault:?} {steps}");
+                save("c").unwrap();
+                struck
+            });
+        }
     }
 
     #[test]

@@ -2,6 +2,9 @@
 //! force before, as if it had never stopped. A file of JSON lines, one per change, written behind each other and written anew when most of it
 //! is history. Secrets are not kept.
 
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::DirBuilder;

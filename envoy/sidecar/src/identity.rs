@@ -1,5 +1,7 @@
 //! Who this workload is: joining, renewing, and what the control plane gives only to those who have joined.
 
+mod kept;
+
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,8 +10,8 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use meshwright_ca::JoinToken;
 use meshwright_ca::client::{self, ClientError, Credentials, ModuleDescription};
-use meshwright_durable as durable;
 
+pub(crate) use self::kept::keep;
 use crate::module::{Description, ModuleError, ModuleStore};
 use crate::options::{JoinTokenSource, SidecarOptions};
 use crate::renewal::{Life, random, retry};
@@ -23,7 +25,7 @@ const LOOK_AT_THE_CLOCK: Duration = Duration::from_secs(30);
 
 /// What was kept, while it is valid; else by joining.
 pub(crate) async fn obtain(options: &SidecarOptions, kept: Option<&Path>) -> anyhow::Result<Credentials> {
-    let unusable = match kept.map(read_kept) {
+    let unusable = match kept.map(kept::read) {
         Some(Ok(Some(credentials))) => {
             check_identity(&credentials, options)?;
             tracing::info!(identity = %credentials.identity(), "goes on with the identity that was kept");
@@ -40,20 +42,6 @@ pub(crate) async fn obtain(options: &SidecarOptions, kept: Option<&Path>) -> any
         keep(path, &credentials);
     }
     Ok(credentials)
-}
-
-fn read_kept(path: &Path) -> anyhow::Result<Option<Credentials>> {
-    match std::fs::read_to_string(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        text => Ok(Some(Credentials::from_stored(&text?, SystemTime::now())?)),
-    }
-}
-
-/// A certificate that cannot be kept is still one that can be used.
-pub(crate) fn keep(path: &Path, credentials: &Credentials) {
-    if let Err(error) = durable::replace(path, credentials.to_stored().as_bytes()) {
-        tracing::error!(%error, path = %path.display(), "the identity is not kept: a restart needs a new join token");
-    }
 }
 
 /// Reads the token and exchanges it for a certificate; waits for a control plane that is not there yet.
@@ -170,11 +158,6 @@ pub(crate) async fn keep_renewed(
         publish(&current)?;
         tracing::info!(valid_for = ?current.not_after().duration_since(SystemTime::now()).unwrap_or_default(), "certificate renewed");
     }
-}
-
-/// Each process, and each call, another.
-pub(crate) fn random() -> u64 {
-    RandomState::new().hash_one(())
 }
 
 async fn renew(options: &SidecarOptions, current: &Credentials, life: Life) -> Credentials {

@@ -318,7 +318,7 @@ async fn replaced_certificates_fail_no_request_and_bad_ones_replace_none() -> an
     for task in traffic {
         assert_eq!(task.await??, 0, "of {made:?} requests");
     }
-    assert!(made.load(Ordering::SeqCst) > 100, "{made:?}");
+    assert!(made.load(Ordering::SeqCst) > 30, "{made:?}");
 
     // Whom clients must be from.
     mesh.edit(&of(&world.server, &next)).await?;

@@ -129,7 +129,9 @@ pub(super) fn read(field: &Reader<'_>) -> Option<ServerTls> {
         }
         ServerTlsMode::Mutual | ServerTlsMode::OptionalMutual => {
             let clients = read_clients(field, mode == ServerTlsMode::Mutual);
-            clients.and_then(|clients| terminated(field, Some(clients)))
+            // What is wrong with the rest is to be reported, too.
+            let terminated = terminated(field, clients.clone());
+            clients.and(terminated)
         }
     }
 }

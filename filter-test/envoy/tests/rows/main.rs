@@ -4,6 +4,7 @@
 
 #[path = "../../../../wasm-host/tests/host/abi.rs"]
 mod abi;
+mod certificates;
 mod compare;
 mod coverage;
 mod probe;

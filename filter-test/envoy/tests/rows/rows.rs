@@ -14,6 +14,7 @@ mod root;
 mod shared;
 mod streams;
 mod tcp;
+mod tls;
 
 use crate::row::Row;
 
@@ -32,6 +33,7 @@ pub(crate) fn all() -> Vec<Row> {
         callbacks::rows(),
         replies::rows(),
         tcp::rows(),
+        tls::rows(),
         memory::rows(),
     ]
     .concat()
