@@ -10,7 +10,7 @@ use meshwright_bundle::TrustBundle;
 use meshwright_config::{State, parse_file};
 use meshwright_federation::{DomainReport, FederatedBundles, Federation};
 use meshwright_identity::TrustDomain;
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -27,8 +27,9 @@ struct Root {
 }
 
 impl Root {
-    fn new() -> Self {
+    fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let key = KeyPair::generate().unwrap();
@@ -146,7 +147,7 @@ impl Drop for Running {
 
 #[tokio::test]
 async fn a_bundle_follows_its_domain_and_nobody_else() {
-    let (data, old, new) = (tempfile::tempdir().unwrap(), Root::new(), Root::new());
+    let (data, old, new) = (tempfile::tempdir().unwrap(), Root::new("old"), Root::new("new"));
     let server = Server::start(new.acceptor(SERVER), new.json(5)).await;
     let state = state(server.address, &old);
     let running = Running::start(data.path(), &state);

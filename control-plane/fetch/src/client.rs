@@ -1,6 +1,7 @@
 //! One fetch over HTTP: no redirects, no proxy, a bounded answer, and only addresses that were checked.
 
 use std::error::Error;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use meshwright_policy::check_key_url;
 use reqwest::dns::Resolve;
 use reqwest::header::ACCEPT;
 use reqwest::{ClientBuilder, Url, redirect};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, OtherError, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 
 use crate::error::GetError;
@@ -107,11 +108,20 @@ fn failure(text: &str, error: &reqwest::Error) -> GetError {
 
 /// The cause: the outer errors only say that something failed.
 fn words(error: &reqwest::Error) -> String {
-    let mut innermost: &dyn Error = error;
+    let mut innermost: &(dyn Error + 'static) = error;
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    innermost.to_string()
+    // What stands in an `io::Error` is not its source.
+    let mut cause = innermost;
+    while let Some(inner) = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        cause = inner;
+    }
+    match cause.downcast_ref::<rustls::Error>() {
+        // Rustls shows what a verifier of ours says as Rust would write it.
+        Some(rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(why)))) => why.to_string(),
+        Some(_) | None => innermost.to_string(),
+    }
 }
 
 fn client(tls: ClientConfig, resolver: impl Resolve + 'static) -> Result<reqwest::Client, reqwest::Error> {

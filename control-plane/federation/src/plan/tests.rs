@@ -46,8 +46,8 @@ fn an_endpoint_is_asked_as_often_as_it_hints_and_ever_more_rarely_when_it_fails(
         plan.failed(b, "down".to_owned(), now);
     }
     assert_eq!(plan.next(), Some(now + REFRESH));
-    for (hint, refresh) in [(60, 60), (0, 1), (1_000_000, 3600)] {
-        plan.answered(b, held(bundle(hint, hint)), now).unwrap();
+    for (sequence, (hint, refresh)) in [(60, 60), (0, 1), (1_000_000, 3600)].into_iter().enumerate() {
+        plan.answered(b, held(bundle(u64::try_from(sequence).unwrap(), hint)), now).unwrap();
         assert_eq!(plan.next(), Some(now + Duration::from_secs(refresh)));
     }
     let report = &plan.report()[0];
