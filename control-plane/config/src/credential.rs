@@ -82,7 +82,7 @@ impl Credential {
         let word = root.get("type").required().and_then(|field| field.text())?;
         let [of_kubernetes, of_istio] = [["tls.crt", "tls.key", "ca.crt"], ["cert", "key", "cacert"]];
         let has = |name: &&str| ["data", "stringData"].iter().any(|map| root.get(map).get(name).is_present());
-        let is_istio = word == "Opaque" && of_istio.iter().any(|name| has(name));
+        let is_istio = word == "Opaque" && of_istio.iter().any(&has);
         if let (true, Some(name)) = (is_istio, of_kubernetes.iter().find(|name| has(name))) {
             root.get("data")
                 .fail(format!("has `{name}` and Istio's names: either `tls.crt`, `tls.key`, `ca.crt` or `cert`, `key`, `cacert`"));
