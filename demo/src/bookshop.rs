@@ -95,7 +95,7 @@ impl Bookshop {
 
     #[must_use]
     pub fn control_plane_spec(network: Network) -> ControlPlaneSpec {
-        ControlPlaneSpec { xds: network.at(100, 15_012), admin: network.at(100, 15_014), certificate_ttl: None }
+        ControlPlaneSpec { xds: network.at(100, 15_012), admin: network.at(100, 15_014), certificate_ttl: None, bundle_endpoint: None }
     }
 
     async fn start_workloads(&mut self, names: &[&str], progress: &dyn Fn(&str)) -> anyhow::Result<()> {

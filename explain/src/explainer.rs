@@ -207,10 +207,11 @@ impl Set {
         *self.modes.entry(port).or_insert_with(|| self.state.peer_authentication_mode(&self.workload, port))
     }
 
-    /// Whether a SPIFFE ID is of another mesh.
+    /// Whether a SPIFFE ID is of a trust domain that this mesh does not know.
     pub(crate) fn is_foreign(&self, principal: &str) -> bool {
         let (Some(mesh), Ok(id)) = (self.state.mesh(), SpiffeId::parse(principal)) else { return true };
-        id.trust_domain() != mesh.trust_domain() && !mesh.trust_domain_aliases().contains(id.trust_domain())
+        let is_declared = || mesh.foreign_domains().iter().any(|domain| domain.name() == id.trust_domain());
+        id.trust_domain() != mesh.trust_domain() && !mesh.trust_domain_aliases().contains(id.trust_domain()) && !is_declared()
     }
 
     /// The entry of a deny list that refuses the peer, for people.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use meshwright_ca::{JwtIssuer, Rate, Rates};
-use meshwright_server::{Guard, ServerOptions};
+use meshwright_server::{BundleEndpointOptions, Guard, ServerOptions, WebCertificate};
 
 /// Run the control plane: documents in, xDS out.
 ///
@@ -62,6 +62,15 @@ pub(crate) struct ControlPlane {
     /// The most certificates a second that are issued in all, over time.
     #[arg(long, value_name = "NUMBER", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..))]
     total_rate: u32,
+    /// Serve this mesh's trust bundle to other trust domains (SPIFFE federation), over HTTPS at `/`, with the control plane's own certificate.
+    #[arg(long, value_name = "ADDRESS")]
+    bundle_endpoint: Option<SocketAddr>,
+    /// Serve it with this certificate instead (profile `https_web`): a PEM file, leaf first, read again every minute.
+    #[arg(long, value_name = "FILE", requires_all = ["bundle_endpoint", "bundle_endpoint_key"])]
+    bundle_endpoint_certificate: Option<PathBuf>,
+    /// The private key of that certificate, a PEM file.
+    #[arg(long, value_name = "FILE", requires = "bundle_endpoint_certificate")]
+    bundle_endpoint_key: Option<PathBuf>,
 }
 
 impl ControlPlane {
@@ -80,10 +89,12 @@ impl ControlPlane {
             ca_key_algorithm: self.keys.algorithm(),
             jwt: jwt(self.jwt_issuer, self.jwt_audience, self.jwt_keys),
             rates: rates(self.identity_rate, self.total_rate),
+            bundle_endpoint: bundle_endpoint(self.bundle_endpoint, self.bundle_endpoint_certificate, self.bundle_endpoint_key),
         };
         let stop = super::termination()?;
         meshwright_server::run(options, stop, &|ready| {
-            crate::output::line(&format!("control plane ready xds={} admin={}", ready.xds, ready.admin));
+            let bundle = ready.bundle_endpoint.map(|address| format!(" bundle={address}")).unwrap_or_default();
+            crate::output::line(&format!("control plane ready xds={} admin={}{bundle}", ready.xds, ready.admin));
         })
         .await?;
         Ok(ExitCode::SUCCESS)
@@ -92,6 +103,11 @@ impl ControlPlane {
 
 fn jwt(issuer: Option<String>, audience: Option<String>, keys: Option<PathBuf>) -> Option<JwtIssuer> {
     Some(JwtIssuer { issuer: issuer?, audience: audience?, keys: keys? })
+}
+
+fn bundle_endpoint(address: Option<SocketAddr>, certificate: Option<PathBuf>, key: Option<PathBuf>) -> Option<BundleEndpointOptions> {
+    let web = certificate.zip(key).map(|(certificate, key)| WebCertificate { certificate, key });
+    Some(BundleEndpointOptions { address: address?, web })
 }
 
 /// With bursts in the defaults' proportion: many workloads start at once.

@@ -121,6 +121,7 @@ fn print(status: &Value) {
             }
         }
     }
+    status["trust_domains"].as_array().into_iter().flatten().for_each(print_domain);
     status["key_sources"].as_array().into_iter().flatten().for_each(print_keys);
     for document in status["quarantined"].as_array().into_iter().flatten() {
         let kept = if document["last_good"] == true { "its last good version stays in force" } else { "it has no effect" };
@@ -168,6 +169,18 @@ fn print_keys(source: &Value) {
     };
     let failed = source["last_error"].as_str().map(|error| format!("; the last fetch failed: {error}")).unwrap_or_default();
     output::line(&format!("keys of {} from {}: {held}{failed}", issuers.join(", "), text(&source["url"])));
+}
+
+fn print_domain(domain: &Value) {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let held = match (domain["roots"].as_u64(), domain["url"].as_str(), domain["last_success"].as_str()) {
+        (Some(0) | None, ..) => "NO BUNDLE YET: nobody of it is believed".to_owned(),
+        (Some(count), None, _) => format!("{count} roots of the document"),
+        (Some(count), Some(url), None) => format!("{count} roots of the document, none fetched yet from {url}"),
+        (Some(count), Some(url), Some(at)) => format!("{count} roots from {url}, fetched {at} ({} s ago)", domain["age_seconds"]),
+    };
+    let failed = domain["last_error"].as_str().map(|error| format!("; the last fetch failed: {error}")).unwrap_or_default();
+    output::line(&format!("trust domain {}: {held}{failed}", text(&domain["name"])));
 }
 
 fn state(proxy: &Value) -> &'static str {

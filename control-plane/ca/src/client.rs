@@ -17,6 +17,7 @@ use self::connection::Connection;
 pub use self::credentials::Credentials;
 pub use self::error::{BadAnswer, ClientError};
 use self::verifier::ControlPlaneVerifier;
+pub use self::verifier::spiffe_client_config;
 use crate::fingerprint::Fingerprint;
 use crate::join_token::JoinToken;
 use crate::private_key::{KeyAlgorithm, KeyError, PrivateKey};

@@ -46,7 +46,7 @@ pub use service::{Clock, DenyList, IdentityOptions, IdentityServer, Module, Modu
 pub use signing_request::RefusedRequest;
 pub use store::StoreError;
 pub use time::utc;
-pub use tls::{ServerCertificate, TlsError, server_tls_config};
+pub use tls::{ServerCertificate, TlsError, public_tls_config, server_tls_config};
 pub use token_store::{CreateTokenError, RedeemError, TokenStore, create_join_token};
 
 /// The service account of the control plane, in whatever namespace is the root namespace. Never issued on request or by token, so that

@@ -55,6 +55,8 @@ pub struct Facts {
     pub unknown_until: u64,
     /// When the last join token ends that names the old root.
     pub old_tokens_until: u64,
+    /// When others will have learned of the bundle of now who look for it themselves; zero when nobody does.
+    pub fetched_by: u64,
 }
 
 /// Why the next step is not taken yet.
@@ -64,6 +66,8 @@ pub enum Blocker {
     Unacknowledged(String),
     #[error("proxies may live that have not been told; their certificates end by {}", utc(from_unix_seconds(*.0)))]
     Untold(u64),
+    #[error("other trust domains may not have fetched the bundle before {}", utc(from_unix_seconds(*.0)))]
+    Unfetched(u64),
     #[error("certificates of the old root live until {}", utc(from_unix_seconds(*.0)))]
     Leaves(u64),
     #[error("join tokens that name the old root can be used until {}", utc(from_unix_seconds(*.0)))]
@@ -169,7 +173,7 @@ impl Phase {
         }
     }
 
-    /// The operator says that no proxy lives that is not connected: publishing waits for acknowledgements alone.
+    /// The operator says that no proxy lives that is not connected: publishing waits for acknowledgements and for those who fetch the bundle.
     ///
     /// # Errors
     /// [`RolloverError::None`] outside of publishing.
@@ -188,6 +192,9 @@ impl Phase {
         match self {
             Self::Stable { .. } => blockers.clear(),
             Self::Publish { ready_at, .. } => {
+                if now <= facts.fetched_by {
+                    blockers.push(Blocker::Unfetched(facts.fetched_by));
+                }
                 // Confirmed is zero: the operator answers for those that this process does not know as well.
                 let until = if *ready_at == 0 { 0 } else { facts.unknown_until.max(*ready_at) };
                 if now <= until {
@@ -248,7 +255,9 @@ impl Phase {
         for blocker in self.blockers(facts, now) {
             match blocker {
                 Blocker::Unacknowledged(_) => return None,
-                Blocker::Untold(until) | Blocker::Leaves(until) | Blocker::Tokens(until) => latest = latest.max(until.saturating_add(1)),
+                Blocker::Untold(until) | Blocker::Unfetched(until) | Blocker::Leaves(until) | Blocker::Tokens(until) => {
+                    latest = latest.max(until.saturating_add(1));
+                }
             }
         }
         self.roles().map(|_| latest)

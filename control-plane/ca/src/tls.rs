@@ -61,6 +61,17 @@ pub fn server_tls_config(authority: &Authority, now: SystemTime) -> Result<(Serv
     Ok((config, certificate))
 }
 
+/// TLS as above for whoever comes: clients are asked for nothing.
+///
+/// # Errors
+/// Never with this provider; rustls cannot say so in its types.
+pub fn public_tls_config(certificate: Arc<dyn ResolvesServerCert>) -> Result<ServerConfig, rustls::Error> {
+    let config = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+    let mut config = config.with_no_client_auth().with_cert_resolver(certificate);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
 impl ServerCertificate {
     /// A new certificate when half of the old one's life is over or a rollover of the root goes on, whose bundle then verifies clients;
     /// whether there was. On error the old ones stay.

@@ -12,6 +12,7 @@ mod document;
 mod duration;
 mod enforcement;
 mod error;
+mod foreign_domain;
 mod gateway;
 mod host;
 mod key;
@@ -43,6 +44,7 @@ pub use destination_rule::{
 pub use document::{Content, Document, LARGEST_DOCUMENT, RawDocument, is_policy_test, parse_file, split_file};
 pub use enforcement::{Enforcement, PolicyPort, enforcement};
 pub use error::{DocumentError, Rejected};
+pub use foreign_domain::{BundleEndpoint, EndpointProfile, EndpointServer, FetchedBundle, FetchedBundles, ForeignDomain};
 pub use gateway::{
     ClientCertificates, ClientRoots, Gateway, GatewayHost, GatewayProtocol, GatewayServer, ROOTS_SUFFIX, RouteNamespace, ServerCertificate,
     ServerTls, ServerTlsMode, TlsTermination, TlsVersion,

@@ -2,6 +2,7 @@
 
 use meshwright_identity::TrustDomain;
 
+use crate::foreign_domain::{self, ForeignDomain};
 use crate::provider::{self, Provider};
 use crate::reader::Reader;
 use crate::record::{record, words};
@@ -44,6 +45,8 @@ record! {
         plain trust_domain: TrustDomain,
         /// Trust domains whose identities count as this mesh's own.
         list trust_domain_aliases: TrustDomain,
+        /// Other trust domains, whose workloads are callers and servers too.
+        list foreign_domains: ForeignDomain,
         /// The namespace whose policies hold in every namespace.
         text root_namespace,
         copy path_normalization: PathNormalization,
@@ -66,6 +69,7 @@ impl Mesh {
     pub(crate) fn read(spec: &Reader<'_>) -> Option<Self> {
         let trust_domain = spec.get("trustDomain").required().and_then(|field| read_trust_domain(&field));
         let aliases = spec.get("trustDomainAliases").items().iter().filter_map(read_trust_domain).collect();
+        let foreign_domains = foreign_domain::read_all(&spec.get("trustDomains"), trust_domain.as_ref());
         let root = spec.get("rootNamespace");
         let root_namespace = root.text().unwrap_or_else(|| DEFAULT_ROOT_NAMESPACE.to_owned());
         if root_namespace.is_empty() {
@@ -75,6 +79,7 @@ impl Mesh {
         Some(Self {
             trust_domain: trust_domain?,
             trust_domain_aliases: aliases,
+            foreign_domains,
             root_namespace,
             path_normalization: read_normalization(spec).unwrap_or(PathNormalization::Base),
             outbound_traffic_policy: mode

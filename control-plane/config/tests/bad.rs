@@ -44,6 +44,11 @@ fn mesh() {
 }
 
 #[test]
+fn trust_domains() {
+    check("trust_domains");
+}
+
+#[test]
 fn services() {
     check("services");
 }

@@ -1,27 +1,15 @@
-use std::net::IpAddr;
 use std::time::Duration;
 
+use meshwright_fetch::GetError;
 use meshwright_policy::InvalidJwks;
 
 /// Why keys could not be fetched. The ones in hand stay.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
-    #[error("`{0}` cannot be used as a URL: {1}")]
-    Url(String, String),
-    #[error("`{host}` is {address}, {why}; keys are never fetched there")]
-    RefusedAddress { host: String, address: IpAddr, why: &'static str },
-    #[error("`{0}` cannot be reached: {1}")]
-    Unreachable(String, String),
+    #[error(transparent)]
+    Get(#[from] GetError),
     #[error("no answer within {0:?}")]
     Timeout(Duration),
-    #[error("`{0}` answered {1}")]
-    Status(String, u16),
-    #[error("`{0}` answered with a redirect ({1}), which is not followed; write the URL that it leads to")]
-    Redirect(String, u16),
-    #[error("`{0}` answered with more than {1} bytes")]
-    TooLarge(String, usize),
-    #[error("`{0}` answered with what is no text")]
-    NotText(String),
     #[error("the issuer's configuration at `{0}`: {1}")]
     Discovery(String, String),
     #[error("the key set at `{0}`: {1}")]
@@ -61,12 +49,13 @@ impl FetchError {
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::RefusedAddress { .. } => Outcome::RefusedAddress,
-            Self::Unreachable(..) => Outcome::Unreachable,
+            Self::Get(GetError::RefusedAddress { .. }) => Outcome::RefusedAddress,
+            Self::Get(GetError::Unreachable(..)) => Outcome::Unreachable,
             Self::Timeout(_) => Outcome::Timeout,
-            Self::Url(..) | Self::Status(..) | Self::Redirect(..) | Self::TooLarge(..) | Self::NotText(_) | Self::Discovery(..) => {
-                Outcome::BadAnswer
-            }
+            Self::Discovery(..)
+            | Self::Get(
+                GetError::Url(..) | GetError::Status(..) | GetError::Redirect(..) | GetError::TooLarge(..) | GetError::NotText(_),
+            ) => Outcome::BadAnswer,
             Self::Keys(..) => Outcome::BadKeys,
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use meshwright_config::{KeySets, KeySource, State};
+use meshwright_fetch::{Kept, Store, StoreError};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -15,7 +16,6 @@ use crate::error::{FetchError, Outcome};
 use crate::key_set::KeySet;
 use crate::plan::Plan;
 use crate::report::Report;
-use crate::store::{Store, StoreError};
 use crate::wanted::{Wanted, wanted};
 
 /// At the same time; more wait.
@@ -109,7 +109,7 @@ impl Fetcher {
         let (report, reports) = watch::channel(Arc::default());
         let mut fetcher = Self {
             plan: Plan::default(),
-            store: Arc::new(Store::open(data_dir)?),
+            store: Arc::new(Store::open(data_dir, "jwks")?),
             client: Arc::new(Client::new().map_err(OpenError::Client)?),
             places: Arc::new(Semaphore::new(FETCHES)),
             fetches: Outcome::ALL.into_iter().map(|outcome| (outcome, 0)).collect(),
@@ -151,7 +151,7 @@ impl Fetcher {
         let wanted = self.wanted.borrow_and_update().clone();
         let store = &self.store;
         let restored = |source: &KeySource| {
-            store.load(source).unwrap_or_else(|error| {
+            load(store, source).unwrap_or_else(|error| {
                 tracing::error!(%error, "keys that were kept cannot be used");
                 None
             })
@@ -201,12 +201,30 @@ async fn fetch(
     let result = client.fetch(&source, timeout).await;
     if let Ok(set) = result.clone() {
         let of = source.clone();
-        let saved = tokio::task::spawn_blocking(move || store.save(&of, &set)).await;
+        let saved = tokio::task::spawn_blocking(move || save(&store, &of, &set)).await;
         if let Ok(Err(error)) = saved {
             tracing::error!(%error, "fetched keys cannot be kept for the next start");
         }
     }
     (source, result)
+}
+
+fn load(store: &Store, source: &KeySource) -> Result<Option<KeySet>, StoreError> {
+    let (kind, name) = named(source);
+    let Some(Kept { text, fetched }) = store.load(kind, name)? else { return Ok(None) };
+    KeySet::checked(&text, fetched).map(Some).map_err(|error| store.unusable(kind, name, error.to_string()))
+}
+
+fn save(store: &Store, source: &KeySource, set: &KeySet) -> Result<(), StoreError> {
+    let (kind, name) = named(source);
+    store.save(kind, name, &Kept { text: set.jwks().to_owned(), fetched: set.fetched() })
+}
+
+fn named(source: &KeySource) -> (&'static str, &str) {
+    match source {
+        KeySource::Uri(uri) => ("uri", uri),
+        KeySource::Issuer(issuer) => ("issuer", issuer),
+    }
 }
 
 fn now() -> std::time::Instant {

@@ -10,11 +10,8 @@ mod fetcher;
 mod key_set;
 mod plan;
 mod report;
-mod resolver;
-mod store;
 mod wanted;
 
 pub use error::{FetchError, Outcome};
 pub use fetcher::{Fetcher, Keys, OpenError};
 pub use report::{Report, SourceReport};
-pub use store::StoreError;

@@ -3,8 +3,10 @@
 
 mod admin;
 mod board;
+mod bundle_endpoint;
 mod connections;
 mod denials;
+mod foreign_bundles;
 mod key_sources;
 mod lineage;
 mod metrics;
@@ -19,5 +21,5 @@ mod service;
 mod trust;
 
 pub use meshwright_sources::Guard;
-pub use options::{Ready, ServerOptions};
+pub use options::{BundleEndpointOptions, Ready, ServerOptions, WebCertificate};
 pub use run::run;

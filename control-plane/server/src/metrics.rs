@@ -13,10 +13,12 @@ use prometheus_client::registry::{Registry, Unit};
 use std::sync::Arc;
 
 use meshwright_ca::Authority;
+use meshwright_federation::FederatedBundles;
 use meshwright_jwks::Keys;
 use meshwright_xds::{ResourceType, StreamEvent};
 
 use crate::board::ProxyStatus;
+use crate::foreign_bundles::BundleMetrics;
 use crate::key_sources::KeyMetrics;
 use crate::trust::TrustMetrics;
 
@@ -50,7 +52,7 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(keys: Keys, authority: Arc<Authority>) -> Self {
+    pub(crate) fn new(keys: Keys, federated: FederatedBundles, authority: Arc<Authority>) -> Self {
         let mut registry = Registry::with_prefix("meshwright");
         let metrics = (Family::default(), Family::default(), Gauge::default(), Gauge::default(), Gauge::default());
         let (acks, nacks, connected, in_sync, revision) = metrics;
@@ -63,6 +65,7 @@ impl Metrics {
         let help = "From the save of a file to the last acknowledgement of what it changed for a proxy, one observation a proxy";
         registry.register_with_unit("convergence", help, Unit::Seconds, Histogram::clone(&convergence));
         registry.register_collector(Box::new(KeyMetrics { keys }));
+        registry.register_collector(Box::new(BundleMetrics { federated }));
         registry.register_collector(Box::new(TrustMetrics { authority }));
         Self { registry, acks, nacks, connected, in_sync, revision, convergence }
     }

@@ -33,6 +33,23 @@ pub struct ServerOptions {
     /// Whose JWTs prove identities.
     pub jwt: Option<JwtIssuer>,
     pub rates: Rates,
+    /// Where other trust domains fetch this one's bundle.
+    pub bundle_endpoint: Option<BundleEndpointOptions>,
+}
+
+/// How the bundle is served.
+#[derive(Debug, Clone)]
+pub struct BundleEndpointOptions {
+    pub address: SocketAddr,
+    /// None: with the control plane's own certificate.
+    pub web: Option<WebCertificate>,
+}
+
+/// PEM files, which may be replaced at any time.
+#[derive(Debug, Clone)]
+pub struct WebCertificate {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
 }
 
 /// Where a control plane serves, with the ports that were taken for port 0.
@@ -40,4 +57,5 @@ pub struct ServerOptions {
 pub struct Ready {
     pub xds: SocketAddr,
     pub admin: SocketAddr,
+    pub bundle_endpoint: Option<SocketAddr>,
 }

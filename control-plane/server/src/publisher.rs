@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use meshwright_config::{DocumentKey, KeySets, State};
+use meshwright_config::{DocumentKey, FetchedBundles, KeySets, State};
+use meshwright_federation::FederatedBundles;
 use meshwright_jwks::Keys;
 use meshwright_sources::{DocumentState, Held, Loaded};
 use meshwright_translate::{MeshInputs, Proxy, Translator};
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::board::{Board, ProxyStatus};
+use crate::foreign_bundles;
 use crate::key_sources;
 use crate::lineage::Lineage;
 use crate::receipts::footprint::Alternatives;
@@ -30,6 +32,7 @@ const REMEMBERED: Duration = Duration::from_secs(600);
 pub(crate) struct Publisher {
     board: Arc<Board>,
     keys: Keys,
+    federated: FederatedBundles,
     facts: Facts,
     documents: watch::Receiver<Arc<Loaded>>,
     lineage: Arc<Lineage>,
@@ -146,6 +149,7 @@ impl Publisher {
         board: Arc<Board>,
         trust_bundle_pem: String,
         keys: Keys,
+        federated: FederatedBundles,
         facts: Facts,
         documents: watch::Receiver<Arc<Loaded>>,
         lineage: Arc<Lineage>,
@@ -155,13 +159,14 @@ impl Publisher {
         lineage.advance(&loaded);
         let mut ledger = Ledger::default();
         ledger.update(1, &BTreeMap::new(), loaded.in_force(), SystemTime::now());
-        let inputs = MeshInputs { trust_bundle_pem, key_sets: Arc::clone(&keys.key_sets().borrow()) };
+        let (key_sets, foreign_bundles) = (Arc::clone(&keys.key_sets().borrow()), Arc::clone(&federated.bundles().borrow()));
+        let inputs = MeshInputs { trust_bundle_pem, foreign_bundles, key_sets };
         let state = current(&loaded);
         let translator = Translator::new(Arc::clone(&state), inputs);
         let offered = Arc::clone(&loaded);
         let (problem, revision, targets, refusals) = (None, 1, BTreeMap::new(), BTreeMap::new());
         let inner = Inner { offered, loaded, ledger, translator, problem, revision, targets, refusals };
-        Self { board, keys, facts, documents, lineage, in_force: watch::Sender::new(state), inner: Mutex::new(inner) }
+        Self { board, keys, federated, facts, documents, lineage, in_force: watch::Sender::new(state), inner: Mutex::new(inner) }
     }
 
     /// The snapshots of a proxy that has just connected.
@@ -203,6 +208,7 @@ impl Publisher {
             return;
         }
         self.keys.want(loaded.state());
+        self.federated.want(loaded.state());
         self.lineage.advance(&loaded);
         let last = std::mem::replace(&mut inner.loaded, loaded);
         let (revision, now) = (inner.revision.saturating_add(1), SystemTime::now());
@@ -222,6 +228,15 @@ impl Publisher {
         let inputs = inner.translator.inputs().clone();
         if inputs.key_sets != key_sets {
             self.send(inner, MeshInputs { key_sets, ..inputs }, None);
+        }
+    }
+
+    /// Other bundles of other trust domains.
+    pub(crate) fn publish_foreign_bundles(&self, foreign_bundles: Arc<FetchedBundles>) {
+        let inner = self.lock();
+        let inputs = inner.translator.inputs().clone();
+        if inputs.foreign_bundles != foreign_bundles {
+            self.send(inner, MeshInputs { foreign_bundles, ..inputs }, None);
         }
     }
 
@@ -350,6 +365,7 @@ impl Publisher {
             "held": inner.offered.held().map(held),
             "source_error": inner.problem.as_deref().or_else(|| inner.offered.source_error()),
             "key_sources": self.keys.report().sources.iter().map(key_sources::status).collect::<Vec<_>>(),
+            "trust_domains": self.federated.report().iter().map(foreign_bundles::status).collect::<Vec<_>>(),
             "proxies": proxies,
         })
     }

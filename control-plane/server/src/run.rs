@@ -6,10 +6,11 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use axum::Router;
 use meshwright_ca::{
-    AuditLog, Authority, AuthorityOptions, IdentityOptions, MAX_LEAF_TTL, MIN_LEAF_TTL, TokenStore, UnknownKeys, identity_service,
-    key_service, server_tls_config,
+    AuditLog, Authority, AuthorityOptions, IdentityOptions, MAX_LEAF_TTL, MIN_LEAF_TTL, ServerCertificate, TokenStore, UnknownKeys,
+    identity_service, key_service, server_tls_config,
 };
-use meshwright_config::KeySets;
+use meshwright_config::{FetchedBundles, KeySets};
+use meshwright_federation::{FederatedBundles, Federation, Publication};
 use meshwright_jwks::{Fetcher, Keys};
 use meshwright_sources::{DirectorySource, Loaded};
 use meshwright_xds::{Limits, discovery_routes};
@@ -21,6 +22,7 @@ use tonic::service::Routes;
 
 use crate::admin::{self, Access, Admin};
 use crate::board::Board;
+use crate::bundle_endpoint::{self, Shown};
 use crate::connections::{self, Lifetimes, Protection};
 use crate::denials::Denials;
 use crate::lineage::Lineage;
@@ -61,18 +63,20 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
 
     let xds = bind(options.listen).await?;
     let admin = bind(options.admin).await?;
-    let plaintext = match options.insecure_plaintext_xds {
-        Some(address) => Some(bind(address).await?),
-        None => None,
-    };
-    let ready = Ready { xds: xds.local_addr()?, admin: admin.local_addr()? };
+    let plaintext = bind_if(options.insecure_plaintext_xds).await?;
+    let bundle = bundle_endpoint(&options, &authority, &certificate, now).await?;
+    let served = bundle.as_ref().map(|bundle| bundle.listener.local_addr()).transpose()?;
+    let ready = Ready { xds: xds.local_addr()?, admin: admin.local_addr()?, bundle_endpoint: served };
 
     let lineage = Arc::new(Lineage::open(&options.data_dir.join(LINEAGE))?);
     let (fetcher, keys) = Fetcher::open(&options.data_dir, loaded.state())?;
-    let board = Arc::new(Board::new(Metrics::new(keys.clone(), Arc::clone(&authority))));
+    let (federation, federated) = Federation::open(&options.data_dir, loaded.state())?;
+    let board = Arc::new(Board::new(Metrics::new(keys.clone(), federated.clone(), Arc::clone(&authority))));
     let facts = facts(&authority, mesh.root_namespace(), &module);
     let roots = authority.trust_bundle_pem();
-    let publisher = Arc::new(Publisher::new(Arc::clone(&board), roots, keys.clone(), facts, documents.clone(), Arc::clone(&lineage)));
+    let publisher =
+        Publisher::new(Arc::clone(&board), roots, keys.clone(), federated.clone(), facts, documents.clone(), Arc::clone(&lineage));
+    let publisher = Arc::new(publisher);
     let audit = audit_log(&options)?;
     let denials = Arc::new(Denials::new(publisher.in_force(), Arc::clone(&audit)));
     let (domain, open) = (authority.trust_domain().clone(), Arc::clone(&denials));
@@ -93,13 +97,14 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
         tracing::warn!(address = ?options.insecure_plaintext_xds, "ADS is also served without TLS, to anybody on this machine");
         parts.spawn(connections::serve(listener, Protection::Plaintext, discovery, stopped.clone(), Lifetimes::default()));
     }
-    let trust = Trust { authority, board: Arc::clone(&board) };
+    let publication = bundle.map(|bundle| bundle.serve(&mut parts, &stopped)).transpose()?;
+    let trust = Trust { authority, board: Arc::clone(&board), publication };
     let admin_api =
         admin::router(Admin { board, publisher: Arc::clone(&publisher), source: source.handle(), trust: trust.clone(), denials }, access);
     parts.spawn(serve_admin(admin, ready.admin, admin_api, acceptor, stopped.clone()));
     parts.spawn(until_stopped(source.run(), stopped.clone()));
-    parts.spawn(until_stopped(fetcher.run(), stopped.clone()));
-    parts.spawn(until_stopped(follow_keys(keys.key_sets(), Arc::clone(&publisher)), stopped.clone()));
+    let fetching = fetching((fetcher, keys), (federation, federated), Arc::clone(&publisher));
+    parts.spawn(until_stopped(fetching, stopped.clone()));
     parts.spawn(until_stopped(trust::keep(trust, Arc::clone(&publisher), certificate, tokens), stopped.clone()));
     parts.spawn(until_stopped(follow(documents, publisher), stopped));
     announce(ready);
@@ -136,6 +141,36 @@ fn identity_options(options: &ServerOptions, audit: Arc<AuditLog>, denials: Arc<
     }
 }
 
+/// The bundle endpoint, before it serves.
+struct BundleEndpoint {
+    listener: TcpListener,
+    publication: Arc<Publication>,
+    shown: Shown,
+}
+
+async fn bundle_endpoint(
+    options: &ServerOptions,
+    authority: &Authority,
+    certificate: &Arc<ServerCertificate>,
+    now: SystemTime,
+) -> anyhow::Result<Option<BundleEndpoint>> {
+    let Some(wanted) = &options.bundle_endpoint else { return Ok(None) };
+    let hint = bundle_endpoint::refresh_hint(authority);
+    let publication = Publication::open(&options.data_dir, authority.trust_domain(), authority.roots(), hint, now)?;
+    let shown = Shown::new(wanted.web.as_ref(), certificate)?;
+    Ok(Some(BundleEndpoint { listener: bind(wanted.address).await?, publication: Arc::new(publication), shown }))
+}
+
+impl BundleEndpoint {
+    fn serve(self, parts: &mut JoinSet<()>, stopped: &watch::Receiver<bool>) -> anyhow::Result<Arc<Publication>> {
+        let protection = Protection::AnyHttp(self.shown.acceptor()?);
+        let routes = Routes::from(bundle_endpoint::router(Arc::clone(&self.publication)));
+        parts.spawn(connections::serve(self.listener, protection, routes, stopped.clone(), Lifetimes::default()));
+        parts.spawn(until_stopped(self.shown.keep(), stopped.clone()));
+        Ok(self.publication)
+    }
+}
+
 fn facts(authority: &Authority, root_namespace: &str, module: &Module) -> Facts {
     Facts {
         trust_domain: authority.trust_domain().to_string(),
@@ -162,6 +197,13 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
         }
         anyhow::anyhow!("`{address}` cannot be listened on: {error}")
     })
+}
+
+async fn bind_if(address: Option<SocketAddr>) -> anyhow::Result<Option<TcpListener>> {
+    match address {
+        Some(address) => Ok(Some(bind(address).await?)),
+        None => Ok(None),
+    }
 }
 
 /// Ends `part` where it stands when the control plane stops: requests that wait for proxies must not keep the process.
@@ -227,6 +269,22 @@ async fn end_denials(publisher: &Publisher) {
             changed = in_force.changed() => if changed.is_err() { return },
             () = over => publisher.end_denials(),
         }
+    }
+}
+
+/// What comes from other servers.
+async fn fetching(keys: (Fetcher, Keys), bundles: (Federation, FederatedBundles), publisher: Arc<Publisher>) {
+    let ((fetcher, keys), (federation, federated)) = (keys, bundles);
+    let (sets, bundles) = (keys.key_sets(), federated.bundles());
+    tokio::join!(fetcher.run(), federation.run(), follow_keys(sets, Arc::clone(&publisher)), follow_bundles(bundles, publisher));
+}
+
+/// Publishes each change of other trust domains' bundles.
+async fn follow_bundles(mut bundles: watch::Receiver<Arc<FetchedBundles>>, publisher: Arc<Publisher>) {
+    // The publisher has begun with those that were there.
+    while bundles.changed().await.is_ok() {
+        let newest = Arc::clone(&bundles.borrow_and_update());
+        publisher.publish_foreign_bundles(newest);
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use meshwright_ca::{Authority, Lease, Observed, RolloverStatus, ServerCertificate, TokenStore};
+use meshwright_federation::Publication;
 use meshwright_identity::SpiffeId;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
@@ -28,12 +29,26 @@ const LATE: [u64; 2] = [75, 90];
 pub(crate) struct Trust {
     pub(crate) authority: Arc<Authority>,
     pub(crate) board: Arc<Board>,
+    /// Where other trust domains fetch the bundle, if they can.
+    pub(crate) publication: Option<Arc<Publication>>,
 }
 
 impl Trust {
     fn observed(&self, now: SystemTime) -> Observed {
         let issued = self.authority.leases(now).into_iter().map(|(identity, lease)| (identity.to_string(), lease.until)).collect();
-        Observed { proxies: self.board.bundle_holders(), issued, leaf_ttl: self.authority.leaf_ttl() }
+        Observed { proxies: self.board.bundle_holders(), issued, leaf_ttl: self.authority.leaf_ttl(), fetched_by: self.fetched_by(now) }
+    }
+
+    /// When other trust domains should know the roots of now. As long as they cannot be served, that is always later.
+    fn fetched_by(&self, now: SystemTime) -> Option<SystemTime> {
+        let publication = self.publication.as_ref()?;
+        match publication.publish(self.authority.roots(), now) {
+            Ok(()) => Some(publication.fetched_by()),
+            Err(error) => {
+                tracing::error!(%error, "the bundle endpoint serves what it did; a rollover waits");
+                Some(now + TICK)
+            }
+        }
     }
 
     pub(crate) fn rollover(&self) -> RolloverStatus {

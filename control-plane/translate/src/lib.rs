@@ -19,6 +19,7 @@ mod resources;
 mod routes;
 mod scope;
 mod translator;
+mod trust;
 mod workload_policy;
 
 use meshwright_config::State;
@@ -29,6 +30,7 @@ pub use meshwright_envoy_config::{InvalidNodeMetadata, NodeMetadata};
 pub use proxy::{MeshInputs, Proxy};
 pub use reach::Reach;
 pub use translator::Translator;
+pub use trust::trust_bundles;
 pub use workload_policy::workload_policy;
 
 use crate::catalog::Catalog;
@@ -54,7 +56,7 @@ pub fn translate_within(state: &State, proxy: &Proxy, inputs: &MeshInputs, reach
     let scope = Scope::new(&view, reach)?;
     let catalog = Catalog::new(&view.callers());
     let mut resources = Resources::default();
-    resources.trust_bundle(&inputs.trust_bundle_pem);
+    resources.trust_bundles(&trust_bundles(view.mesh, inputs));
     clusters::add(&view.callers(), &catalog, &scope, &mut resources)?;
     if let Some(address) = view.metadata.outbound_address {
         resources.routes(&outbound::routes(&view.callers(), &catalog, &scope, outbound::takes_any_host(&view), address)?);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use meshwright_config::{KeySets, Mesh, State, Workload};
+use meshwright_config::{FetchedBundles, ForeignDomain, KeySets, Mesh, State, Workload};
 use meshwright_envoy_config::NodeMetadata;
 use meshwright_identity::{SpiffeId, TrustDomain};
 
@@ -35,8 +35,10 @@ impl Proxy {
 /// What the control plane adds to the documents.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MeshInputs {
-    /// The roots that workloads' certificates are verified against.
+    /// The roots that certificates of this mesh's own workloads are verified against.
     pub trust_bundle_pem: String,
+    /// Bundles of other trust domains that were fetched.
+    pub foreign_bundles: Arc<FetchedBundles>,
     /// The keys that documents do not have in them. Of an issuer whose keys are not among them no token is taken.
     pub key_sets: Arc<KeySets>,
 }
@@ -82,10 +84,16 @@ impl<'a> View<'a> {
         Callers { state: self.state, mesh: self.mesh, namespace: self.namespace() }
     }
 
-    /// The trust domains whose workloads may connect.
+    /// The trust domains whose workloads may connect, when they have a bundle that vouches for them.
     pub(crate) fn trust_domains(&self) -> Vec<TrustDomain> {
-        let mut domains = vec![self.mesh.trust_domain().clone()];
-        domains.extend(self.mesh.trust_domain_aliases().iter().filter(|alias| *alias != self.mesh.trust_domain()).cloned());
+        let mesh = self.mesh;
+        let own = std::iter::once(mesh.trust_domain()).chain(mesh.trust_domain_aliases());
+        let mut domains: Vec<TrustDomain> = Vec::new();
+        for domain in own.chain(mesh.foreign_domains().iter().map(ForeignDomain::name)) {
+            if !domains.contains(domain) {
+                domains.push(domain.clone());
+            }
+        }
         domains
     }
 }

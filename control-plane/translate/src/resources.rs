@@ -11,6 +11,7 @@ use meshwright_envoy_config::pb::envoy::config::listener::v3::Listener;
 use meshwright_envoy_config::pb::envoy::config::route::v3::RouteConfiguration;
 use meshwright_envoy_config::pb::envoy::extensions::transport_sockets::tls::v3::Secret;
 use meshwright_envoy_config::{names, secret};
+use meshwright_identity::TrustDomain;
 use meshwright_xds::{Base, Resource, ResourceType};
 use prost::Message;
 
@@ -32,8 +33,9 @@ impl Resources {
         Self { by_name, base }
     }
 
-    pub(crate) fn trust_bundle(&mut self, roots_pem: &str) {
-        self.secret(&secret::trust_bundle(names::TRUST_BUNDLE_SECRET, roots_pem));
+    pub(crate) fn trust_bundles(&mut self, bundles: &BTreeMap<TrustDomain, String>) {
+        let bundles = bundles.iter().map(|(domain, roots)| (domain, roots.as_str()));
+        self.secret(&secret::trust_bundles(names::TRUST_BUNDLE_SECRET, bundles));
     }
 
     pub(crate) fn secret(&mut self, secret: &Secret) {

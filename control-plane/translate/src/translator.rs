@@ -155,7 +155,7 @@ impl Translator {
         let last = self.last.as_ref().and_then(|(last, changes)| Some((last.shared.get(&key)?, last.state.as_ref(), changes)));
         let shared = match self.now.shared.entry(key) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(place) => place.insert(Shared::new(&view.callers(), &self.now.inputs.trust_bundle_pem, last)?),
+            Entry::Vacant(place) => place.insert(Shared::new(&view.callers(), &self.now.inputs, last)?),
         };
         shared.base(*id, scope, last.map(|(last, ..)| last))
     }

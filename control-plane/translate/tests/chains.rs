@@ -79,9 +79,7 @@ fn listeners_for(envoy_version: &str, more: &str) -> impl Fn(u16) -> Value + use
         envoy_version: envoy_version.to_owned(),
     };
     let proxy = Proxy::new(names::node_id("a", "a"), metadata);
-    let resources =
-        translate(&state, &proxy, &MeshInputs { trust_bundle_pem: String::new(), key_sets: meshwright_config::KeySets::default().into() })
-            .unwrap();
+    let resources = translate(&state, &proxy, &MeshInputs::default()).unwrap();
     move |port| {
         let name = format!("inbound|{port}");
         let found = resources.iter().find(|resource| resource.kind() == ResourceType::Listener && resource.name() == name).unwrap();

@@ -14,6 +14,8 @@ pub struct ControlPlaneSpec {
     pub admin: SocketAddr,
     /// Life of the certificates that it issues, in seconds; none: as it is by default.
     pub certificate_ttl: Option<u64>,
+    /// Where it serves its trust bundle to other trust domains.
+    pub bundle_endpoint: Option<SocketAddr>,
 }
 
 /// A running control plane.
@@ -22,6 +24,7 @@ pub struct ControlPlane {
     process: Process,
     xds: SocketAddr,
     admin: SocketAddr,
+    bundle_endpoint: Option<SocketAddr>,
     client: reqwest::Client,
 }
 
@@ -39,7 +42,8 @@ impl ControlPlane {
             word.and_then(|text| text.parse().ok()).with_context(|| format!("no `{key}=` in `{line}`"))
         };
         let (xds, admin) = (address("xds")?, address("admin")?);
-        Ok(Self { process, xds, admin, client: reqwest::Client::builder().no_proxy().build()? })
+        let bundle_endpoint = spec.bundle_endpoint.map(|_| address("bundle")).transpose()?;
+        Ok(Self { process, xds, admin, bundle_endpoint, client: reqwest::Client::builder().no_proxy().build()? })
     }
 
     /// Starts it and does not wait.
@@ -60,6 +64,9 @@ impl ControlPlane {
         if let Some(ttl) = spec.certificate_ttl {
             command.args(["--certificate-ttl", &ttl.to_string()]);
         }
+        if let Some(address) = spec.bundle_endpoint {
+            command.args(["--bundle-endpoint", &address.to_string()]);
+        }
         Process::start("control-plane", &mut command, &environment.log("control-plane")).await
     }
 
@@ -71,6 +78,11 @@ impl ControlPlane {
     #[must_use]
     pub fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    #[must_use]
+    pub fn bundle_endpoint(&self) -> Option<SocketAddr> {
+        self.bundle_endpoint
     }
 
     /// Everything it printed so far.

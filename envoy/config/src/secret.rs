@@ -1,12 +1,33 @@
 //! SDS secrets.
 
-use envoy_types::pb::envoy::config::core::v3::{DataSource, data_source::Specifier};
+use envoy_types::pb::envoy::config::core::v3::{DataSource, TypedExtensionConfig, data_source::Specifier};
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3 as tls;
+use meshwright_identity::TrustDomain;
 
-/// Roots that peers are verified against, as PEM.
+use crate::well_known::pack;
+
+const SPIFFE_VALIDATOR: &str = "envoy.tls.cert_validator.spiffe";
+
+/// Roots that peers are verified against whatever trust domain they name, as PEM: the control plane, whose one identity is matched, and a
+/// gateway's clients from outside.
 #[must_use]
 pub fn trust_bundle(name: &str, roots_pem: &str) -> tls::Secret {
     let context = tls::CertificateValidationContext { trusted_ca: Some(inline(roots_pem)), ..Default::default() };
+    tls::Secret { name: name.to_owned(), r#type: Some(tls::secret::Type::ValidationContext(context)) }
+}
+
+/// The roots of each trust domain, as PEM. They vouch for its own identities and for no others: Envoy's SPIFFE validator picks the bundle by
+/// the trust domain that the peer's certificate names, and refuses what has none. Names are still matched where the secret is used.
+#[must_use]
+pub fn trust_bundles<'a>(name: &str, bundles: impl IntoIterator<Item = (&'a TrustDomain, &'a str)>) -> tls::Secret {
+    let domain = |(domain, roots): (&TrustDomain, &str)| tls::spiffe_cert_validator_config::TrustDomain {
+        name: domain.to_string(),
+        trust_bundle: Some(inline(roots)),
+        ..Default::default()
+    };
+    let validator = tls::SpiffeCertValidatorConfig { trust_domains: bundles.into_iter().map(domain).collect(), ..Default::default() };
+    let validator = TypedExtensionConfig { name: SPIFFE_VALIDATOR.to_owned(), typed_config: Some(pack(&validator)) };
+    let context = tls::CertificateValidationContext { custom_validator_config: Some(validator), ..Default::default() };
     tls::Secret { name: name.to_owned(), r#type: Some(tls::secret::Type::ValidationContext(context)) }
 }
 

@@ -9,6 +9,8 @@ mod edge;
 mod goldens;
 #[path = "support/routes.rs"]
 mod routes;
+#[path = "support/secrets.rs"]
+mod secrets;
 
 use std::time::Duration;
 
@@ -22,7 +24,7 @@ use meshwright_envoy_config::route::route_configuration;
 use meshwright_envoy_config::tcp::{Connect, TcpProxy};
 use meshwright_envoy_config::tls::{self, Roots, San, UpstreamSimple};
 use meshwright_envoy_config::wasm::{Plugin, Role};
-use meshwright_envoy_config::{Admin, BootstrapParams, ControlPlaneAddress, NodeMetadata, bootstrap, filter, names, secret};
+use meshwright_envoy_config::{Admin, BootstrapParams, ControlPlaneAddress, NodeMetadata, bootstrap, filter, names};
 use prost::{Message, Name};
 use serde_json::{Value, json};
 
@@ -378,14 +380,4 @@ fn endpoints() {
     let mut host = json_of(&Cluster { discovery: Discovery::Nowhere, ..cluster("endpoints") }.build());
     host["load_assignment"] = golden("endpoints", &message);
     goldens::accepted("endpoints", &with_static("clusters", vec![host]));
-}
-
-#[test]
-fn secrets() {
-    let (certificate, key) = (include_str!("support/certificate.pem"), include_str!("support/key.pem"));
-    let json = vec![
-        golden("secret-trust-bundle", &secret::trust_bundle(names::TRUST_BUNDLE_SECRET, certificate)),
-        golden("secret-certificate", &secret::certificate(&names::credential_secret("edge", "shop"), certificate, key)),
-    ];
-    goldens::accepted("secrets", &with_static("secrets", json));
 }

@@ -78,7 +78,7 @@ pub fn configure(environment: &Environment, text: &str) -> anyhow::Result<()> {
 #[must_use]
 pub fn any_ports() -> ControlPlaneSpec {
     let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-    ControlPlaneSpec { xds: any, admin: any, certificate_ttl: None }
+    ControlPlaneSpec { xds: any, admin: any, certificate_ttl: None, bundle_endpoint: None }
 }
 
 /// Starts a control plane that must not come up, and returns the one line in which it says why.

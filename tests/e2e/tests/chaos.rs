@@ -35,7 +35,7 @@ async fn converged(what: &str, mesh: &Pair, traffic: Traffic, turn: u32) -> anyh
 }
 
 fn same_ports(mesh: &Pair) -> ControlPlaneSpec {
-    ControlPlaneSpec { xds: mesh.control_plane.xds(), admin: mesh.control_plane.admin(), certificate_ttl: None }
+    ControlPlaneSpec { xds: mesh.control_plane.xds(), admin: mesh.control_plane.admin(), ..meshwright_e2e::any_ports() }
 }
 
 /// Some moment: the point of these tests is that it is any.

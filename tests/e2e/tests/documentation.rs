@@ -38,6 +38,19 @@ async fn the_command_lines_of_the_identity_page_are_understood() -> anyhow::Resu
     understood(&std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/identity.md"))?).await
 }
 
+#[tokio::test]
+async fn the_mesh_of_the_identity_page_is_valid() -> anyhow::Result<()> {
+    let (_folder, environment) = support::environment()?;
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/identity.md"))?;
+    let meshes = blocks(&page, "yaml");
+    assert_eq!(meshes.len(), 1, "one Mesh document is shown");
+    meshwright_e2e::configure(&environment, &meshes.concat())?;
+    let checked = environment.command(&["check", "--output", "json", &environment.config_dir().to_string_lossy()]).await?;
+    let answer: serde_json::Value = serde_json::from_str(&checked)?;
+    assert_eq!((answer.get("errors"), answer.get("documents")), (Some(&serde_json::json!([])), Some(&serde_json::json!(1))), "{checked}");
+    Ok(())
+}
+
 async fn understood(page: &str) -> anyhow::Result<()> {
     let (_folder, environment) = support::environment()?;
     let mut tried = 0;

@@ -229,7 +229,9 @@ async fn a_control_plane_that_is_away_for_more_than_half_of_a_life() -> anyhow::
     }
     tokio::time::sleep_until(gone + Duration::from_secs(LIFE / 2 + 1)).await;
     let away = gone.elapsed();
-    mesh.control_plane = ControlPlane::start(&environment, ControlPlaneSpec { xds, admin, certificate_ttl: Some(LIFE) }).await?;
+    mesh.control_plane =
+        ControlPlane::start(&environment, ControlPlaneSpec { xds, admin, certificate_ttl: Some(LIFE), ..meshwright_e2e::any_ports() })
+            .await?;
     for workload in [&mut mesh.server, &mut mesh.client] {
         workload.process().line_with("certificate renewed", Duration::from_secs(LIFE)).await?;
         let lines = workload.process().lines();

@@ -68,7 +68,7 @@ impl Mesh {
 
     /// With another control plane on the same configuration, data and addresses.
     async fn restarted(self, environment: &Environment) -> anyhow::Result<Self> {
-        let ports = ControlPlaneSpec { xds: self.control_plane.xds(), admin: self.control_plane.admin(), certificate_ttl: None };
+        let ports = ControlPlaneSpec { xds: self.control_plane.xds(), admin: self.control_plane.admin(), ..any_ports() };
         self.control_plane.into_process().stop().await?;
         let control_plane = ControlPlane::start(environment, ports).await?;
         let connected = control_plane.connected(1, SETTLED).await?;

@@ -3,9 +3,10 @@
 
 mod host;
 
+use meshwright_bundle::TrustBundle;
 use meshwright_ca::JoinToken;
 use meshwright_config::{State, parse_file};
-use meshwright_identity::SpiffeId;
+use meshwright_identity::{SpiffeId, TrustDomain};
 use meshwright_policy::{Headers, HttpRequest, Policy, SoftwareCrypto, TokenCache, check_key_url, parse_jwks};
 use meshwright_translate::NodeMetadata;
 
@@ -58,6 +59,19 @@ pub fn key_sets(bytes: &[u8]) {
     }
     if check_key_url(&text).is_ok() {
         assert!(text.to_ascii_lowercase().starts_with("http") && text.is_ascii(), "a URL is taken as it is written");
+    }
+}
+
+/// What another trust domain's endpoint answers as its bundle, and an operator writes as one.
+pub fn trust_bundles(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let Ok(domain) = TrustDomain::parse("fuzz.example") else { return };
+    if let Ok(bundle) = TrustBundle::parse(&domain, &text) {
+        assert!(!bundle.roots().is_empty(), "a bundle that is taken has a root");
+        let again = TrustBundle::from_json(&domain, &bundle.to_json());
+        assert!(again.is_ok_and(|again| again == bundle), "a bundle is written as it was read");
+        let pem = TrustBundle::from_pem(&domain, &bundle.to_pem());
+        assert!(pem.is_ok_and(|pem| pem.has_roots_of(&bundle)), "its roots are the same as PEM");
     }
 }
 

@@ -2,6 +2,9 @@
 
 use proptest::prelude::*;
 
+/// An authority's certificate.
+const ROOT: &str = include_str!("../../../identity/bundle/tests/support/root.pem");
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -12,6 +15,7 @@ proptest! {
         meshwright_fuzz::token(&bytes);
         meshwright_fuzz::documents(&bytes);
         meshwright_fuzz::key_sets(&bytes);
+        meshwright_fuzz::trust_bundles(&bytes);
         meshwright_fuzz::identities(&bytes);
         meshwright_fuzz::map_encoding(&bytes);
         meshwright_fuzz::scenario(&bytes);
@@ -55,6 +59,16 @@ proptest! {
     ) {
         meshwright_fuzz::key_sets(format!(r#"{{"keys":[{key}]}}"#).as_bytes());
         meshwright_fuzz::key_sets(url.as_bytes());
+    }
+
+    #[test]
+    fn nor_on_bundles_that_are_nearly_right(place in 0..620_usize, letter in "[A-Za-z0-9+/=]", members in r#"(,"[a-z_]{1,20}":("[A-Za-z0-9+/=]{0,9}"|[0-9]{1,20}|null|\[\]))?"#) {
+        let mut pem = ROOT.to_owned();
+        pem.replace_range(place..=place, &letter);
+        meshwright_fuzz::trust_bundles(pem.as_bytes());
+        let x5c: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+        let bundle = format!(r#"{{"keys":[{{"kty":"EC","use":"x509-svid","x5c":["{x5c}"]{members}}}]{members}}}"#);
+        meshwright_fuzz::trust_bundles(bundle.as_bytes());
     }
 
     #[test]

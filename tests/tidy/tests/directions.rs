@@ -9,18 +9,21 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
 /// Every package and what of ours it may depend on. `*` is anything.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("meshwright-identity", &[]),
+    ("meshwright-bundle", &["identity"]),
     ("meshwright-durable", &[]),
     ("meshwright-policy", &["identity"]),
     ("meshwright-authz", &["policy"]),
     ("meshwright-access-log", &["policy"]),
     ("meshwright-filters", &["authz", "access-log"]),
-    ("meshwright-config", &["identity", "policy"]),
+    ("meshwright-config", &["bundle", "identity", "policy"]),
     ("meshwright-sources", &["config", "durable"]),
     ("meshwright-translate", &["config", "identity", "policy", "envoy-config", "xds"]),
     ("meshwright-xds", &[]),
     ("meshwright-ca", &["durable", "identity"]),
-    ("meshwright-jwks", &["config", "durable", "policy"]),
-    ("meshwright-server", &["config", "durable", "sources", "translate", "xds", "ca", "jwks", "identity"]),
+    ("meshwright-fetch", &["durable", "policy"]),
+    ("meshwright-jwks", &["config", "fetch", "policy"]),
+    ("meshwright-federation", &["bundle", "ca", "config", "fetch", "identity"]),
+    ("meshwright-server", &["bundle", "config", "durable", "sources", "translate", "xds", "ca", "jwks", "federation", "identity"]),
     ("meshwright-envoy-config", &["identity"]),
     ("meshwright-sidecar", &["durable", "envoy-config", "ca", "identity", "xds"]),
     ("meshwright-wasm-host", &[]),
@@ -45,7 +48,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// No I/O anywhere below these: what they need of the world they are given.
-const PURE: &[&str] = &["meshwright-identity", "meshwright-policy", "meshwright-config"];
+const PURE: &[&str] = &["meshwright-identity", "meshwright-bundle", "meshwright-policy", "meshwright-config"];
 const IMPURE_LIBRARIES: &[&str] = &["tokio", "tonic", "kube", "proxy-wasm", "wasmtime", "hyper", "notify"];
 
 fn metadata() -> Metadata {

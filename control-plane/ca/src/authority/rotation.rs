@@ -170,6 +170,7 @@ impl Authority {
             leaves_until: self.leaves_until.load(Ordering::SeqCst),
             unknown_until: self.unknown_until.load(Ordering::SeqCst),
             old_tokens_until,
+            fetched_by: observed.fetched_by.map_or(0, unix_seconds),
         }
     }
 

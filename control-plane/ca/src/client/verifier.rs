@@ -11,7 +11,7 @@ use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
 
 use crate::CONTROL_PLANE_SERVICE_ACCOUNT;
 use crate::fingerprint::Fingerprint;
@@ -92,6 +92,20 @@ impl ControlPlaneVerifier {
         self.seen.get_or_init(|| id);
         Ok(())
     }
+}
+
+/// TLS towards a server that is known by its SPIFFE ID and the roots of its trust domain; its name plays no part.
+///
+/// # Errors
+/// When a root cannot be used.
+pub fn spiffe_client_config(roots: &[CertificateDer<'_>], server: SpiffeId) -> Result<ClientConfig, rustls::Error> {
+    let mut store = RootCertStore::empty();
+    for root in roots {
+        store.add(root.clone().into_owned())?;
+    }
+    let verifier = Arc::new(ControlPlaneVerifier::known(store, server));
+    let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+    Ok(config.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }
 
 /// The authority gives this service account to nobody but the control plane, in any namespace.

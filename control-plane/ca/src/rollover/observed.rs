@@ -22,6 +22,8 @@ pub struct Observed {
     pub issued: BTreeMap<String, SystemTime>,
     /// The longest life of a leaf.
     pub leaf_ttl: Duration,
+    /// When others will have learned of the bundle of now who look for it themselves; none when nobody does.
+    pub fetched_by: Option<SystemTime>,
 }
 
 impl Observed {

@@ -73,9 +73,9 @@ impl World {
             Some(ObservedProxy { name: name.to_string(), identity: name.to_string(), holds, away_since: away.map(at) })
         };
         let proxies = self.proxies.iter().enumerate().filter_map(proxy).collect();
-        let observed = Observed { proxies, issued: self.issued.clone(), leaf_ttl: Duration::from_secs(TTL) };
+        let observed = Observed { proxies, issued: self.issued.clone(), leaf_ttl: Duration::from_secs(TTL), fetched_by: None };
         let unacknowledged = observed.unacknowledged(at(self.now));
-        Facts { unacknowledged, leaves_until: self.leaves_until, unknown_until: self.unknown_until, old_tokens_until: 0 }
+        Facts { unacknowledged, leaves_until: self.leaves_until, unknown_until: self.unknown_until, ..Facts::default() }
     }
 
     fn enter(&mut self, phase: Phase) {
@@ -218,12 +218,17 @@ fn a_mesh_that_behaves_gets_through() {
 fn each_blocker_is_said_and_a_root_in_use_is_not_retired() {
     let stable = Phase::Stable { root: root(1) };
     let publish = stable.start(root(2), 500, at(400)).unwrap();
-    let facts = Facts { unacknowledged: vec!["`cart`".to_owned()], leaves_until: 600, unknown_until: 450, old_tokens_until: 700 };
+    let facts =
+        Facts { unacknowledged: vec!["`cart`".to_owned()], leaves_until: 600, unknown_until: 450, old_tokens_until: 700, fetched_by: 0 };
     assert_eq!(publish.blockers(&facts, at(400)), [Blocker::Unacknowledged("`cart`".to_owned()), Blocker::Untold(500)]);
     assert_eq!((publish.next(&facts, at(400)), publish.safe_at(&facts, at(400))), (None, None));
     let acknowledged = Facts { unacknowledged: Vec::new(), ..facts };
     assert_eq!(publish.safe_at(&acknowledged, at(400)), Some(501));
-    assert!(publish.confirm().unwrap().next(&acknowledged, at(400)).is_some());
+    let confirmed = publish.confirm().unwrap();
+    assert!(confirmed.next(&acknowledged, at(400)).is_some());
+    let fetched = Facts { fetched_by: 450, ..acknowledged.clone() };
+    assert_eq!((confirmed.blockers(&fetched, at(450)), confirmed.safe_at(&fetched, at(400))), (vec![Blocker::Unfetched(450)], Some(451)));
+    assert!(confirmed.next(&fetched, at(451)).is_some());
     let sign = publish.next(&acknowledged, at(501)).unwrap();
     assert_eq!((sign.signer(), sign.bundle()), (root(2), vec![root(2), root(1)]));
     assert_eq!(sign.blockers(&acknowledged, at(501)), [Blocker::Leaves(600), Blocker::Tokens(700)]);

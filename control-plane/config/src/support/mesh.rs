@@ -1,11 +1,17 @@
 //! Fields of `kind: Mesh` and `kind: IdentityDenyList`.
 
 use super::{Field, boolean, duration, integer, not_yet, text, word};
+use crate::foreign_domain::EndpointProfile;
 use crate::mesh::{OutboundTrafficPolicy, PathNormalization, ProxyScope};
 
 pub(super) const MESH: &[Field] = &[
     text("spec.trustDomain"),
     text("spec.trustDomainAliases[]"),
+    text("spec.trustDomains[].name"),
+    text("spec.trustDomains[].trustDomainBundle"),
+    text("spec.trustDomains[].bundleEndpointURL"),
+    word("spec.trustDomains[].bundleEndpointProfile.type", EndpointProfile::WORDS, &[]),
+    text("spec.trustDomains[].bundleEndpointProfile.endpointSPIFFEID"),
     text("spec.rootNamespace"),
     word("spec.pathNormalization", PathNormalization::WORDS, &[]),
     word("spec.pathNormalization.normalization", PathNormalization::WORDS, &[]),

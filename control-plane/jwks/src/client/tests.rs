@@ -2,35 +2,15 @@
 #[expect(dead_code, reason = "the other tests need the rest")]
 mod server;
 
-use reqwest::dns::{Addrs, Name, Resolving};
+use std::sync::Arc;
+
+use meshwright_fetch::tls_versions;
+use rustls::RootCertStore;
 
 use super::*;
 
-/// Of two answers the second leads to the machine's own secrets.
-#[derive(Debug)]
-struct Hostile;
-
-impl Resolve for Hostile {
-    fn resolve(&self, name: Name) -> Resolving {
-        let addresses = ["127.0.0.1:1", "169.254.169.254:1"].map(|address| address.parse().unwrap());
-        let checked = resolver::check(name.as_str(), &addresses);
-        Box::pin(async move {
-            checked?;
-            let addresses: Addrs = Box::new(addresses.into_iter());
-            Ok(addresses)
-        })
-    }
-}
-
-#[tokio::test]
-async fn a_refused_name_says_so_whatever_is_around_the_error() {
-    let client = Client { plaintext: client(no_roots().unwrap(), Hostile).unwrap(), tls: Err("none".to_owned()) };
-    let source = KeySource::Uri("http://metadata.example/keys".to_owned());
-    let error = client.fetch(&source, Duration::from_secs(5)).await.unwrap_err();
-    let expected =
-        "`metadata.example` is 169.254.169.254, a link-local address, where cloud providers keep metadata; keys are never fetched there";
-    assert_eq!(error.to_string(), expected);
-    assert_eq!(error.outcome().as_str(), "refused_address");
+fn plaintext() -> meshwright_fetch::Client {
+    meshwright_fetch::Client::without_roots().unwrap()
 }
 
 #[tokio::test]
@@ -47,9 +27,8 @@ async fn a_certificate_of_a_root_that_is_trusted_and_of_the_urls_host() {
     server.answers("/keys", "200 OK", &crate::key_set::tests::jwks("a"));
     let mut roots = RootCertStore::empty();
     roots.add(made.cert.der().clone()).unwrap();
-    let tls = with_versions().unwrap().with_root_certificates(roots).with_no_client_auth();
-    let trusting =
-        Client { plaintext: client(no_roots().unwrap(), Checked).unwrap(), tls: client(tls, Checked).map_err(|error| words(&error)) };
+    let tls = tls_versions().unwrap().with_root_certificates(roots).with_no_client_auth();
+    let trusting = Client { plaintext: plaintext(), tls: meshwright_fetch::Client::with_tls(tls) };
     let fetch = async |host: &str| {
         let uri = KeySource::Uri(format!("https://{host}:{}/keys", server.address.port()));
         trusting.fetch(&uri, Duration::from_secs(5)).await.map(|set| set.jwks().to_owned())
@@ -61,7 +40,7 @@ async fn a_certificate_of_a_root_that_is_trusted_and_of_the_urls_host() {
 
 #[tokio::test]
 async fn without_roots_there_is_no_tls() {
-    let client = Client { plaintext: client(no_roots().unwrap(), Checked).unwrap(), tls: Err("no roots".to_owned()) };
+    let client = Client { plaintext: plaintext(), tls: Err("no roots".to_owned()) };
     let error = client.fetch(&KeySource::Uri("https://127.0.0.1:1/".to_owned()), Duration::from_secs(5)).await.unwrap_err();
-    assert_eq!(error, FetchError::Unreachable("https://127.0.0.1:1/".to_owned(), "no roots".to_owned()));
+    assert_eq!(error, GetError::Unreachable("https://127.0.0.1:1/".to_owned(), "no roots".to_owned()).into());
 }

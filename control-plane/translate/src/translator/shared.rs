@@ -9,11 +9,12 @@ use meshwright_xds::{Base, Resource};
 use crate::TranslateError;
 use crate::catalog::{Catalog, Service};
 use crate::clusters;
-use crate::proxy::Callers;
+use crate::proxy::{Callers, MeshInputs};
 use crate::resources::Resources;
 use crate::scope::Scope;
 use crate::translator::changes::Changes;
 use crate::translator::scopes::ScopeId;
+use crate::trust::trust_bundles;
 
 #[derive(Debug, Clone)]
 pub(super) struct Shared {
@@ -37,7 +38,7 @@ pub(super) fn has_own_rules(callers: &Callers<'_>) -> bool {
 
 impl Shared {
     /// `last`: what it was, of which state, and what has changed since.
-    pub(super) fn new(callers: &Callers<'_>, roots_pem: &str, last: Option<(&Self, &State, &Changes)>) -> Result<Self, TranslateError> {
+    pub(super) fn new(callers: &Callers<'_>, inputs: &MeshInputs, last: Option<(&Self, &State, &Changes)>) -> Result<Self, TranslateError> {
         let mut services = BTreeMap::new();
         let catalog = Catalog::new(callers);
         let before = last.filter(|(_, _, changes)| !changes.concern_all_clusters()).and_then(|(last, state, _)| {
@@ -61,7 +62,7 @@ impl Shared {
             services.insert(service.host().to_owned(), resources);
         }
         let mut bundle = Resources::default();
-        bundle.trust_bundle(roots_pem);
+        bundle.trust_bundles(&trust_bundles(callers.mesh, inputs));
         let bundle = bundle.finish_shared();
         let changed = last.filter(|(last, ..)| last.bundle == bundle).map(|(last, ..)| differing(&last.services, &services));
         Ok(Self { namespace: callers.namespace.to_owned(), bundle, services, changed, bases: HashMap::new() })

@@ -11,6 +11,7 @@ use envoy_types::pb::google::protobuf::{Struct, Value, value::Kind as Field};
 use envoy_types::pb::google::rpc;
 use meshwright_ca::Authority;
 use meshwright_config::{DocumentKey, Kind};
+use meshwright_federation::Federation;
 use meshwright_identity::TrustDomain;
 use meshwright_jwks::Fetcher;
 use meshwright_sources::{DirectorySource, Guard, SourceHandle};
@@ -92,9 +93,10 @@ impl Mesh {
         let documents = source.subscribe();
         let loaded = Arc::clone(&documents.borrow());
         let (_fetcher, keys) = Fetcher::open(folder.path(), loaded.state()).unwrap();
+        let (_federation, federated) = Federation::open(folder.path(), loaded.state()).unwrap();
         let mesh = loaded.state().mesh().unwrap();
         let authority = Authority::open(folder.path(), mesh.trust_domain(), mesh.root_namespace(), SystemTime::now()).unwrap();
-        let board = Arc::new(Board::new(Metrics::new(keys.clone(), Arc::new(authority))));
+        let board = Arc::new(Board::new(Metrics::new(keys.clone(), federated.clone(), Arc::new(authority))));
         let lineage = Arc::new(Lineage::open(&folder.path().join("states")).unwrap());
         let facts = Facts {
             trust_domain: mesh.trust_domain().to_string(),
@@ -103,7 +105,8 @@ impl Mesh {
             root_fingerprint: String::new(),
             module_sha256: String::new(),
         };
-        let publisher = Arc::new(Publisher::new(Arc::clone(&board), "roots".to_owned(), keys, facts, documents, Arc::clone(&lineage)));
+        let publisher =
+            Arc::new(Publisher::new(Arc::clone(&board), "roots".to_owned(), keys, federated, facts, documents, Arc::clone(&lineage)));
         let trust_domain = TrustDomain::parse("test.local").unwrap();
         let audit = Arc::new(meshwright_ca::AuditLog::open(dir.path()).unwrap());
         let denials = Arc::new(crate::denials::Denials::new(publisher.in_force(), audit));

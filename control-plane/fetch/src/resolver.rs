@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use meshwright_policy::refused_key_server;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// A name has an address that keys are never fetched from.
+/// A name has an address that nothing is fetched from.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{host}` is {address}, {why}")]
 pub(crate) struct Refused {
