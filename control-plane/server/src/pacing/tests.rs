@@ -62,13 +62,13 @@ fn loaded(documents: &[String]) -> Arc<Loaded> {
 
 #[test]
 fn only_what_takes_an_endpoint_away_is_urgent() {
-    let before = || vec![workload("a", "10.0.0.1", "x"), service(&["10.0.0.2", "10.0.0.3"])];
+    let before = || vec![workload("a", "10.0.0.1", "front"), service(&["10.0.0.2", "10.0.0.3"])];
     let urgent = |after: &[String]| loses_endpoints(loaded(&before()).in_force(), loaded(after).in_force());
     assert!(!urgent(&before()));
-    assert!(!urgent(&[workload("a", "10.0.0.1", "y"), service(&["10.0.0.3", "10.0.0.2", "10.0.0.4"])]), "one more, and another label");
-    assert!(!urgent(&[before(), vec![workload("b", "10.0.0.9", "x")]].concat()));
-    assert!(urgent(&[workload("a", "10.0.0.9", "x"), service(&["10.0.0.2", "10.0.0.3"])]), "a workload elsewhere");
+    assert!(!urgent(&[workload("a", "10.0.0.1", "back"), service(&["10.0.0.3", "10.0.0.2", "10.0.0.4"])]), "one more, and another label");
+    assert!(!urgent(&[before(), vec![workload("b", "10.0.0.9", "front")]].concat()));
+    assert!(urgent(&[workload("a", "10.0.0.9", "front"), service(&["10.0.0.2", "10.0.0.3"])]), "a workload elsewhere");
     assert!(urgent(&[service(&["10.0.0.2", "10.0.0.3"])]), "a workload gone");
-    assert!(urgent(&[workload("a", "10.0.0.1", "x"), service(&["10.0.0.3"])]), "one less");
-    assert!(urgent(&[workload("a", "10.0.0.1", "x")]), "a service gone");
+    assert!(urgent(&[workload("a", "10.0.0.1", "front"), service(&["10.0.0.3"])]), "one less");
+    assert!(urgent(&[workload("a", "10.0.0.1", "front")]), "a service gone");
 }
