@@ -46,7 +46,7 @@ fn service(addresses: &[&str]) -> String {
     let endpoints: String = addresses.iter().map(|address| format!("{{address: {address}}},")).collect();
     format!(
         "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: s, namespace: test}}\nspec:\n  hosts: [s.test.mesh]\n  \
-         location: MESH_INTERNAL\n  resolution: STATIC\n  ports: [{{number: 8080, name: http, protocol: HTTP}}]\n  endpoints: [{endpoints}]\n"
+         location: MESH_INTERNAL\n  resolution: STATIC\n  ports: [{{number: 8080, name: http, protocol: HTTP}}]\n  endpoints: [{endpoints}]\n---\n"
     )
 }
 
