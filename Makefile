@@ -5,7 +5,7 @@ SETUP := python3 tools/setup.py
 BUILT := target/wasm32-wasip1/filter/meshwright_filters.wasm
 MODULE := target/meshwright_filters.wasm
 
-.PHONY: help setup build module test-filters demo test test-matrix lint bench bench-host bench-replay bench-xds clean
+.PHONY: help setup build module test-filters demo test test-matrix lint bench bench-ca bench-host bench-replay bench-xds clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -47,6 +47,9 @@ lint: ## formatting, clippy with warnings denied, the repository's own rules
 
 bench: build ## requests per second, CPU per request, latency: our filter beside Envoy's own; writes docs/benchmarks.md (CASE=name for one, QUICK=1 for a look)
 	@ENVOY="$$($(SETUP) --print envoy 2>/dev/null)" MESHWRIGHT_FILTERS_WASM="$(CURDIR)/$(MODULE)" cargo run --release -p meshwright-bench -- $(if $(CASE),--case $(CASE)) $(if $(QUICK),--quick)
+
+bench-ca: ## certificates: CPU per signature and renewal, latency, with 10 000 identities that rotate within a minute; writes docs/identity-benchmarks.md
+	@cargo bench -p meshwright-ca --bench rotation
 
 bench-host: module ## the filter host: isolated runs, module loads, scenarios a second; writes docs/host-benchmarks.md (CASE=name for one)
 	@MESHWRIGHT_FILTERS_WASM="$(CURDIR)/$(MODULE)" cargo bench -p meshwright-filter-test --bench host -- $(if $(CASE),--case $(CASE))

@@ -5,6 +5,7 @@ mod cert;
 mod check;
 mod completions;
 mod control_plane;
+mod deciding;
 mod demo;
 mod echo;
 mod explain;
@@ -100,6 +101,9 @@ fn on_all_cores(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow:
 fn on_one_core(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime does not start")?.block_on(work)
 }
+
+/// What a command was given is wrong: as for a wrong command line.
+const BAD_INPUT: u8 = 2;
 
 /// Completes on SIGTERM or SIGINT.
 fn termination() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {

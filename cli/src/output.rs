@@ -1,13 +1,18 @@
 //! What the commands print: answers to standard output, everything else to standard error.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
+
+/// How long nothing is said, and then how often something.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The form of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
     /// For people.
+    #[value(alias = "human")]
     Text,
     /// For scripts.
     Json,

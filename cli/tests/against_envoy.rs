@@ -57,7 +57,9 @@ fn a_difference_fails_and_what_cannot_be_asked_for_says_why() {
     }
     let junit = against_envoy(&[&paths[..], &["--output", "junit", "--filter", "a clock"]].concat());
     let text = String::from_utf8(junit.stdout).unwrap();
-    assert!(junit.status.success() && text.contains("<skipped") && text.contains("sets the clock"), "{text}");
+    assert!(text.contains("<skipped") && text.contains("sets the clock"), "{text}");
+    let error = String::from_utf8(junit.stderr).unwrap();
+    assert!(junit.status.code() == Some(2) && error.contains("nothing was compared"), "{error}");
 }
 
 #[test]

@@ -25,6 +25,11 @@ fn filter(arguments: &[&str]) -> Output {
     command(arguments).output().unwrap()
 }
 
+/// The one that Envoy runs: `make module`.
+fn module() -> String {
+    std::env::var("MESHWRIGHT_FILTERS_WASM").unwrap_or_else(|_| "target/wasm32-wasip1/filter/meshwright_filters.wasm".to_owned())
+}
+
 const HELLO: &str = "examples/filters/hello/hello.wat";
 
 fn text(bytes: &[u8]) -> &str {
@@ -44,12 +49,13 @@ fn the_guides_commands_succeed_and_its_scenario_passes() {
     let guide = guide();
     let mut tried = 0;
     for line in blocks(&guide, "sh").iter().flat_map(|block| block.lines()) {
+        let line = line.replace("meshwright_filters.wasm", &module());
         let words: Vec<&str> = line.strip_prefix("meshwright filter ").unwrap().split_whitespace().collect();
         let output = filter(&words);
         assert!(output.status.success(), "{line}\n{}{}", text(&output.stdout), text(&output.stderr));
         tried += 1;
     }
-    assert_eq!(tried, 5);
+    assert_eq!(tried, 6);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("guide.yaml");
     std::fs::write(&file, &blocks(&guide, "yaml")[0]).unwrap();
@@ -141,11 +147,8 @@ fn watching_runs_again_when_a_file_changes() {
     child.wait().unwrap();
 }
 
-/// The module is the one that Envoy runs: `make module`.
 #[test]
 fn the_projects_own_module_passes_its_example_scenarios() {
-    let module =
-        std::env::var("MESHWRIGHT_FILTERS_WASM").unwrap_or_else(|_| "target/wasm32-wasip1/filter/meshwright_filters.wasm".to_owned());
-    let output = filter(&["test", "examples/filters/authz", "--module", &module]);
+    let output = filter(&["test", "examples/filters/authz", "--module", &module()]);
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
 }

@@ -18,7 +18,13 @@ fn module() -> PathBuf {
 /// Runs `meshwright test` in `folder`.
 fn test(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_meshwright"));
-    command.arg("test").args(arguments).arg("--module").arg(module()).current_dir(folder);
+    command
+        .arg("test")
+        .args(arguments)
+        .arg("--module")
+        .arg(module())
+        .current_dir(folder)
+        .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
     command.output().unwrap()
 }
 
@@ -119,4 +125,11 @@ fn answers_have_the_form_that_is_asked_for() {
     assert_eq!((&sarif["version"], &sarif["runs"][0]["results"]), (&"2.1.0".into(), &serde_json::json!([])));
     assert!(printed("junit").contains(r#"<testsuites name="meshwright test" tests="9""#));
     assert!(printed("github").starts_with("coverage 100.0 %"));
+    assert!(printed("text").starts_with("coverage 100.0 %"));
+    let schema = Command::new(env!("CARGO_BIN_EXE_meshwright")).args(["test", "--schema"]).output().unwrap();
+    let schema: serde_json::Value = serde_json::from_slice(&schema.stdout).unwrap();
+    assert_eq!(
+        schema,
+        serde_json::from_slice::<serde_json::Value>(&std::fs::read(root().join("policy-test/schema.json")).unwrap()).unwrap()
+    );
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use meshwright_filter_envoy::Case;
+use meshwright_test_files::Wrong;
 use meshwright_wasm_host::{
     Answer, Fault, Grpc, Host, Limits, LogLevel, Plugin, Profile, Request, Response, Shared, Status, StreamInfo, Tcp, Upstream,
 };
@@ -12,15 +13,8 @@ use crate::wire::{
     TcpStepWire, TcpWire, UpstreamWire, WorldWire,
 };
 
-/// A field's path and what is wrong with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Wrong {
-    pub(crate) path: String,
-    pub(crate) message: String,
-}
-
 fn wrong<T>(path: impl Into<String>, message: impl Into<String>) -> Result<T, Wrong> {
-    Err(Wrong { path: path.into(), message: message.into() })
+    Err(Wrong::new(path, message))
 }
 
 /// What happens to the filter.

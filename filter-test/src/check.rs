@@ -2,6 +2,8 @@
 
 mod messages;
 
+use std::collections::BTreeMap;
+
 use meshwright_wasm_host::{Ended, Misuse, Report};
 
 use crate::answer::{Ran, ended_name, first_line, level_name};
@@ -15,6 +17,10 @@ pub(crate) fn failures(expected: &Expectation, ran: &Ran) -> Vec<Failure> {
     let mut failures = Vec::new();
     start(expected, ran, &mut failures);
     let refused = matches!(ran, Ran::Refused(..));
+    if refused && expected.refused.is_none() {
+        // What else is not as expected follows from that.
+        return failures;
+    }
     if !refused {
         ended(expected, ran, &mut failures);
         messages::check(expected, ran, &mut failures);
@@ -24,6 +30,14 @@ pub(crate) fn failures(expected: &Expectation, ran: &Ran) -> Vec<Failure> {
     messages::grpc_calls(expected, report, &mut failures);
     logs(expected.logs.as_deref().unwrap_or_default(), report, &mut failures);
     metrics(expected, report, &mut failures);
+    let state = report.filter_state.iter().map(|(name, value)| (String::from_utf8_lossy(name), value.encode().unwrap_or_default()));
+    let state: BTreeMap<_, _> = state.collect();
+    messages::map(
+        "expect.filter_state",
+        &expected.filter_state,
+        |name| state.get(name).map(Vec::as_slice).into_iter().collect(),
+        &mut failures,
+    );
     messages::map("expect.properties", &expected.properties, |name| report.property(name).into_iter().collect(), &mut failures);
     misuse(expected.misuse.as_deref().unwrap_or_default(), report, &mut failures);
     if !refused {

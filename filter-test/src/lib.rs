@@ -32,11 +32,11 @@ mod wire;
 
 pub use against::run_against;
 pub use failure::Failure;
-pub use load::{LoadError, load};
+pub use load::load;
 pub use meshwright_filter_envoy::{EnvoyError, Options as EnvoyOptions, find as find_envoy};
+pub use meshwright_test_files::{FileError, LoadError};
 pub use meshwright_wasm_host::{Inspection, LogLevel};
 pub use module::{Compile, ModuleError, load_module, read_module};
-pub use read::ScenarioError;
 pub use report::{failed, human, json, junit};
 pub use run::{CaseResult, run_all};
 pub use scenario::{Scenario, schema};

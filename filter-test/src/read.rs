@@ -1,30 +1,12 @@
-//! From the text of a file to its cases. Every error has the file, the line where one is known, and the path of the field.
+//! From the text of a file to its cases: a matrix is merged into what it varies.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::de::DeserializeOwned;
+use meshwright_test_files::{FileError, parse};
 use serde_json::Value;
 
 use crate::wire::ScenarioWire;
-
-/// What is wrong with a scenario file.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{file}{}: {}{message}", line.map_or_else(String::new, |line| format!(":{line}")), prefix(path))]
-pub struct ScenarioError {
-    /// As it was named.
-    pub file: String,
-    /// From 1.
-    pub line: Option<u64>,
-    /// Where in the document, as `expect.client.status`; empty for the document itself.
-    pub path: String,
-    /// What was found and what is allowed.
-    pub message: String,
-}
-
-fn prefix(path: &str) -> String {
-    if path.is_empty() { String::new() } else { format!("{path}: ") }
-}
 
 /// A scenario, or one case of its matrix, with all overrides applied.
 #[derive(Debug, Clone)]
@@ -34,7 +16,7 @@ pub(crate) struct CaseWire {
     pub(crate) scenario: ScenarioWire,
 }
 
-pub(crate) fn cases(file: &Path, text: &str) -> Result<Vec<CaseWire>, ScenarioError> {
+pub(crate) fn cases(file: &Path, text: &str) -> Result<Vec<CaseWire>, FileError> {
     let name = file.display().to_string();
     // Typed first: what is wrong anywhere in the file, a matrix case included, is found with its line.
     let scenario: ScenarioWire = parse(&name, text)?;
@@ -43,7 +25,7 @@ pub(crate) fn cases(file: &Path, text: &str) -> Result<Vec<CaseWire>, ScenarioEr
     }
     if let Some((case, _)) = scenario.matrix.iter().find(|(_, case)| !case.matrix.is_empty()) {
         let path = format!("matrix.{case}.matrix");
-        return Err(ScenarioError { file: name, line: None, path, message: "a case has no matrix of its own".to_owned() });
+        return Err(FileError { file: name, line: None, path, message: "a case has no matrix of its own".to_owned() });
     }
     let mut base: BTreeMap<String, Value> = parse(&name, text)?;
     let Some(Value::Object(overrides)) = base.remove("matrix") else { return Ok(Vec::new()) };
@@ -54,33 +36,11 @@ pub(crate) fn cases(file: &Path, text: &str) -> Result<Vec<CaseWire>, ScenarioEr
         merge(&mut merged, patch, true);
         let scenario = serde_path_to_error::deserialize(merged).map_err(|error| {
             let path = format!("matrix.{case}: with the scenario's own parts, {}", error.path());
-            ScenarioError { file: name.clone(), line: None, path, message: error.into_inner().to_string() }
+            FileError { file: name.clone(), line: None, path, message: error.into_inner().to_string() }
         })?;
         cases.push(CaseWire { name: Some(case), scenario });
     }
     Ok(cases)
-}
-
-fn parse<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, ScenarioError> {
-    let mut path = String::new();
-    let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
-    let parsed = serde_saphyr::with_deserializer_from_str_with_options(text, options, |document| {
-        serde_path_to_error::deserialize(document).map_err(|error| {
-            path = error.path().to_string();
-            error.into_inner()
-        })
-    });
-    parsed.map_err(|error| {
-        let line = error.location().map(|location| location.line());
-        let path = if path == "." { String::new() } else { path.clone() };
-        ScenarioError { file: file.to_owned(), line, path, message: without_place(&error.to_string()) }
-    })
-}
-
-/// The parser ends its messages with the place, which the error has already.
-fn without_place(message: &str) -> String {
-    let message = message.split(" at line ").next().unwrap_or(message);
-    message.strip_prefix("error: ").unwrap_or(message).to_owned()
 }
 
 /// Conditions and contents are replaced as a whole: half of one is none.

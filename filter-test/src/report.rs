@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use meshwright_test_files::{JunitError, Tested, Verdict};
 use serde_json::{Value, json};
 
 use crate::run::CaseResult;
@@ -68,36 +68,18 @@ pub fn json(results: &[CaseResult]) -> Value {
 ///
 /// # Errors
 /// Should the XML not be writable.
-pub fn junit(results: &[CaseResult]) -> Result<String, quick_junit::SerializeError> {
-    let mut report = Report::new("meshwright filter test");
-    let mut suites: Vec<(String, TestSuite)> = Vec::new();
-    for result in results {
-        let (file, case) = result.name.split_once("::").unwrap_or((&result.name, &result.name));
-        let status = if let Some(why) = &result.skipped {
-            let mut status = TestCaseStatus::skipped();
-            status.set_message(why.clone());
-            status
-        } else if result.passed() {
-            TestCaseStatus::success()
-        } else {
-            let text: Vec<String> = result.failures.iter().map(ToString::to_string).collect();
-            let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-            status.set_message(text.first().cloned().unwrap_or_default()).set_description(text.join("\n"));
-            status
-        };
-        let mut test = TestCase::new(case, status);
-        test.set_classname(file).set_time(result.duration);
-        match suites.last_mut().filter(|(name, _)| name == file) {
-            Some((_, suite)) => {
-                suite.add_test_case(test);
-            }
+pub fn junit(results: &[CaseResult]) -> Result<String, JunitError> {
+    let tests = results.iter().map(|result| {
+        let (file, name) = result.name.split_once("::").unwrap_or((&result.name, &result.name));
+        let verdict = match &result.skipped {
+            Some(why) => Verdict::Skipped(why.clone()),
+            None if result.passed() => Verdict::Passed,
             None => {
-                let mut suite = TestSuite::new(file);
-                suite.add_test_case(test);
-                suites.push((file.to_owned(), suite));
+                let text: Vec<String> = result.failures.iter().map(ToString::to_string).collect();
+                Verdict::Failed { message: text.first().cloned().unwrap_or_default(), text: text.join("\n") }
             }
-        }
-    }
-    report.add_test_suites(suites.into_iter().map(|(_, suite)| suite));
-    report.to_string()
+        };
+        Tested { file, name, took: result.duration, verdict }
+    });
+    meshwright_test_files::junit("meshwright filter test", tests)
 }

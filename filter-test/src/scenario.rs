@@ -2,11 +2,12 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use meshwright_test_files::{FileError, Wrong};
 use serde_json::Value;
 
-use crate::build::{self, Input, Setup, Wrong};
+use crate::build::{self, Input, Setup};
 use crate::check;
-use crate::read::{self, ScenarioError};
+use crate::read;
 use crate::wire::{Expectation, ScenarioWire};
 
 /// One case: a plugin with its world, what happens to it, and what must come of that.
@@ -25,7 +26,7 @@ impl Scenario {
     ///
     /// # Errors
     /// The first thing that is wrong, with its place.
-    pub fn parse(file: &Path, text: &str) -> Result<Vec<Self>, ScenarioError> {
+    pub fn parse(file: &Path, text: &str) -> Result<Vec<Self>, FileError> {
         let cases = read::cases(file, text)?;
         let several = cases.len() > 1;
         let made = cases.into_iter().map(|case| {
@@ -36,7 +37,7 @@ impl Scenario {
                     Some(name) => format!("matrix.{name}: with the scenario's own parts, {path}"),
                     None => path,
                 };
-                ScenarioError { file: file.display().to_string(), line: None, path, message }
+                FileError { file: file.display().to_string(), line: None, path, message }
             })
         });
         made.collect()

@@ -3,7 +3,6 @@
 mod content;
 mod expect;
 mod matcher;
-mod short;
 
 use std::collections::BTreeMap;
 

@@ -92,10 +92,10 @@ fn a_folder_gives_the_first_error_of_every_file_and_an_empty_one_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     let paths = [folder.path().to_owned()];
-    assert!(matches!(load(&paths), Err(LoadError::NoScenarios { .. })));
+    assert!(matches!(load(&paths), Err(LoadError::None { .. })));
     put("c.json", "not a scenario");
     put(".hidden.yaml", "nor this");
-    assert!(matches!(load(&paths), Err(LoadError::NoScenarios { .. })));
+    assert!(matches!(load(&paths), Err(LoadError::None { .. })));
     put("b.yaml", "reqest: {}");
     put("a.yml", "request: 1");
     let text = load(&paths).unwrap_err().to_string();

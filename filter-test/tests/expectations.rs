@@ -90,7 +90,7 @@ fn what_is_not_met_fails_with_both_sides() {
             "{grpc_calls: [{messages: [no]}]}",
             "expect.grpc_calls[0].messages[0]: expected \"no\", found \"denied\"",
         ),
-        ("request: {path: /}", "{grpc_calls: [{}]}", "expect.grpc_calls: expected 1 calls, found 0 to []"),
+        ("request: {path: /}", "{grpc_calls: [{}]}", "expect.grpc_calls: expected 1 call, found none"),
         ("request: {path: /}", "{cost: {max_allocations: 0}}", "expect.cost.max_allocations: expected at most 0, found 1"),
         ("request: {path: /}", "{cost: {max_bytes_copied: 1}}", "expect.cost.max_bytes_copied: expected at most 1, found "),
         ("request: {path: /}", "{cost: {max_fuel: 1}}", "expect.cost.max_fuel: expected at most 1, found "),
@@ -111,7 +111,7 @@ fn what_is_not_met_fails_with_both_sides() {
         ),
         ("request: {path: /d}", "{local_reply: {status: 401, grpc_status: 7}}", "expect.local_reply.status: expected 401, found 403"),
         ("request: {path: /d}", "{properties: {decision: {json_subset: {rule: 4}}}}", "-  \"rule\": 4\n+  \"reason\": \"letter d\""),
-        ("request: {path: /}", "{calls: [{cluster: keys}]}", "expect.calls: expected 1 calls, found 0 to []"),
+        ("request: {path: /}", "{calls: [{cluster: keys}]}", "expect.calls: expected 1 call, found none"),
         (
             "request: {path: /k}\nworld: {clusters: {keys: [{status: 200}]}}",
             "{calls: [{cluster: other}]}",

@@ -4,12 +4,12 @@ use std::net::IpAddr;
 
 use meshwright_config::{InboundPort, State, Workload};
 use meshwright_explain::Case as Question;
+use meshwright_test_files::Wrong;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::keys::Keys;
-use crate::read::Wrong;
 use crate::table::Row;
 use crate::wire::{ExpectWire, FileWire, HeaderValues, Short, TestWire, WorkloadWire};
 

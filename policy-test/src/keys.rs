@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use meshwright_test_files::Wrong;
 use p256::elliptic_curve::sec1::ToEncodedPoint as _;
 use ring::rand::SystemRandom;
 use ring::rsa::PublicKeyComponents;
@@ -13,7 +14,6 @@ use rustls_pki_types::pem::PemObject as _;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::read::Wrong;
 use crate::wire::{AlgorithmWire, TokenWire};
 
 /// An RSA key takes seconds to make: these are part of the sources, and given out in the order of the names.

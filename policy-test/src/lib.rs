@@ -10,7 +10,6 @@ mod coverage;
 mod keys;
 mod load;
 mod mesh;
-mod read;
 mod report;
 mod run;
 mod table;
@@ -18,8 +17,8 @@ mod wire;
 
 pub use check::Failure;
 pub use coverage::{Coverage, RuleCoverage};
-pub use load::{LoadError, Suite, load};
-pub use read::TestFileError;
+pub use load::{Suite, load};
+pub use meshwright_test_files::{FileError, LoadError};
 pub use report::{failed, github, human, json, junit, sarif};
 pub use run::{CaseResult, Outcome, run};
 pub use wire::schema;

@@ -4,41 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use meshwright_test_files::{FileError, Kind, LoadError, Wrong, parse};
+
 use crate::case::{Case, Setting};
 use crate::keys::Keys;
 use crate::mesh::{Mesh, Meshes};
-use crate::read::{self, TestFileError, Wrong};
 use crate::table;
 use crate::wire::FileWire;
 
-/// A larger file is no test.
-const LARGEST_FILE: u64 = 16 << 20;
-
-/// Why no tests can be run.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LoadError {
-    /// A file or folder cannot be read.
-    #[error("`{}` cannot be read: {reason}", path.display())]
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// What the system says.
-        reason: String,
-    },
-    /// There are no files.
-    #[error("no tests: {} holds no `*_test.yaml` or `*_test.yml`", paths.iter().map(|path| format!("`{}`", path.display())).collect::<Vec<_>>().join(", "))]
-    NoTests {
-        /// Where they were looked for.
-        paths: Vec<PathBuf>,
-    },
-    /// Files are wrong: the first error of each.
-    #[error("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-    Wrong {
-        /// One for each file that is wrong.
-        errors: Vec<TestFileError>,
-    },
-}
+const TESTS: Kind = Kind { what: "tests", ends: ["_test.yaml", "_test.yml"] };
 
 /// The tests of one file, ready to run.
 #[derive(Debug)]
@@ -75,55 +49,15 @@ impl Suite {
 /// # Errors
 /// When a file or a document of a mesh cannot be read or is wrong, and when there is none.
 pub fn load(paths: &[PathBuf]) -> Result<Vec<Suite>, LoadError> {
-    let mut files = Vec::new();
-    for path in paths {
-        find(path, true, &mut files).map_err(|(path, error)| LoadError::Unreadable { path, reason: error.to_string() })?;
-    }
-    if files.is_empty() {
-        return Err(LoadError::NoTests { paths: paths.to_vec() });
-    }
     let mut meshes = Meshes::default();
-    let (mut suites, mut errors) = (Vec::new(), Vec::new());
-    for file in files {
-        let text = read_file(&file).map_err(|reason| LoadError::Unreadable { path: file.clone(), reason })?;
-        match suite(&file, &text, &mut meshes) {
-            Ok(suite) => suites.push(suite),
-            Err(error) => errors.push(error),
-        }
-    }
-    if errors.is_empty() { Ok(suites) } else { Err(LoadError::Wrong { errors }) }
+    meshwright_test_files::load(paths, &TESTS, |file, text| Ok(vec![suite(file, text, &mut meshes)?]))
 }
 
-fn read_file(path: &Path) -> Result<String, String> {
-    let length = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
-    if length > LARGEST_FILE {
-        return Err(format!("it has {length} bytes, at most {LARGEST_FILE} are read"));
-    }
-    std::fs::read_to_string(path).map_err(|error| error.to_string())
-}
-
-fn find(path: &Path, named: bool, files: &mut Vec<PathBuf>) -> Result<(), (PathBuf, std::io::Error)> {
-    let at = |error| (path.to_owned(), error);
-    if !std::fs::metadata(path).map_err(at)?.is_dir() {
-        let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-        if named || name.ends_with("_test.yaml") || name.ends_with("_test.yml") {
-            files.push(path.to_owned());
-        }
-        return Ok(());
-    }
-    let entries: Result<Vec<_>, _> = std::fs::read_dir(path).map_err(at)?.map(|entry| entry.map(|entry| entry.path())).collect();
-    let mut entries = entries.map_err(at)?;
-    entries.sort();
-    let hidden = |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-    for entry in entries.iter().filter(|entry| !hidden(entry)) {
-        find(entry, false, files)?;
-    }
-    Ok(())
-}
-
-fn suite(path: &Path, text: &str, meshes: &mut Meshes) -> Result<Suite, TestFileError> {
+fn suite(path: &Path, text: &str, meshes: &mut Meshes) -> Result<Suite, FileError> {
     let file = path.display().to_string();
-    let mut wire: FileWire = read::parse(&file, text)?;
+    // A place that knows its line is a map of its own to the reader.
+    let in_place = |error: FileError| FileError { path: error.path.replace("].value", "]"), ..error };
+    let mut wire: FileWire = parse(&file, text).map_err(in_place)?;
     let unplaced = |wrong: Wrong| wrong.at(&file, None);
     if wire.tests.is_empty() {
         return Err(unplaced(Wrong::new("tests", "missing; at least one test is needed")));

@@ -4,7 +4,7 @@ mod sarif;
 
 use std::time::Duration;
 
-use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use meshwright_test_files::{JunitError, Tested, Verdict};
 use serde_json::{Value, json};
 
 pub use sarif::sarif;
@@ -99,40 +99,24 @@ fn message(text: &str) -> String {
 }
 
 fn property(text: &str) -> String {
-    message(text).replace(':', "%3A").replace(',', "%2C")
+    message(text.strip_prefix("./").unwrap_or(text)).replace(':', "%3A").replace(',', "%2C")
 }
 
 /// JUnit XML: a test suite for each file.
 ///
 /// # Errors
 /// Should the XML not be writable.
-pub fn junit(outcome: &Outcome) -> Result<String, quick_junit::SerializeError> {
-    let mut report = Report::new("meshwright test");
-    let mut suites: Vec<(String, TestSuite)> = Vec::new();
-    for result in &outcome.results {
-        let status = if result.passed() {
-            TestCaseStatus::success()
-        } else {
-            let text: Vec<String> = result.failures.iter().map(ToString::to_string).collect();
-            let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-            let description =
-                format!("{}:{}\n{}\n{}", result.file, result.line, text.join("\n"), result.story.as_deref().unwrap_or_default());
-            status.set_message(text.first().cloned().unwrap_or_default()).set_description(description);
-            status
+pub fn junit(outcome: &Outcome) -> Result<String, JunitError> {
+    let tests = outcome.results.iter().map(|result| {
+        let text: Vec<String> = result.failures.iter().map(ToString::to_string).collect();
+        let verdict = match text.first() {
+            None => Verdict::Passed,
+            Some(first) => {
+                let story = result.story.as_deref().unwrap_or_default();
+                Verdict::Failed { message: first.clone(), text: format!("{}:{}\n{}\n{story}", result.file, result.line, text.join("\n")) }
+            }
         };
-        let mut test = TestCase::new(result.name.as_str(), status);
-        test.set_classname(result.file.as_str()).set_time(result.duration);
-        match suites.last_mut().filter(|(name, _)| *name == result.file) {
-            Some((_, suite)) => {
-                suite.add_test_case(test);
-            }
-            None => {
-                let mut suite = TestSuite::new(result.file.as_str());
-                suite.add_test_case(test);
-                suites.push((result.file.clone(), suite));
-            }
-        }
-    }
-    report.add_test_suites(suites.into_iter().map(|(_, suite)| suite));
-    report.to_string()
+        Tested { file: &result.file, name: &result.name, took: result.duration, verdict }
+    });
+    meshwright_test_files::junit("meshwright test", tests)
 }

@@ -1,9 +1,9 @@
 //! A table's rows, each written into what they have in common.
 
+use meshwright_test_files::Wrong;
 use serde_json::{Map, Value};
 use serde_saphyr::Spanned;
 
-use crate::read::Wrong;
 use crate::wire::{TableWire, TestWire};
 
 /// A case of a test, with the line on which it stands.

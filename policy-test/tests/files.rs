@@ -145,7 +145,7 @@ fn a_wrong_document_and_a_folder_without_tests_are_errors() {
     assert!(folder.error().contains("documents: more.yaml:1"), "{}", folder.error());
     let empty = tempfile::tempdir().unwrap();
     std::fs::write(empty.path().join("mesh.yaml"), MESH).unwrap();
-    assert!(matches!(load(&[empty.path().to_owned()]), Err(LoadError::NoTests { .. })));
+    assert!(matches!(load(&[empty.path().to_owned()]), Err(LoadError::None { .. })));
     assert!(matches!(load(&[empty.path().join("none")]), Err(LoadError::Unreadable { .. })));
 }
 

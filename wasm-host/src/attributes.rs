@@ -9,11 +9,13 @@ use crate::value::Value;
 pub(crate) struct Attributes {
     tree: Value,
     pub(crate) filter_state: BTreeMap<Vec<u8>, Value>,
+    /// What is under `upstream` once that has answered.
+    pub(crate) of_upstream: BTreeMap<&'static str, Value>,
 }
 
 impl Default for Attributes {
     fn default() -> Self {
-        Self { tree: Value::empty_map(), filter_state: BTreeMap::new() }
+        Self { tree: Value::empty_map(), filter_state: BTreeMap::new(), of_upstream: BTreeMap::new() }
     }
 }
 

@@ -123,6 +123,18 @@ impl Call<'_> {
         Ok(())
     }
 
+    /// The same where either pointer may be null, and is left alone then.
+    pub(crate) fn give_optional(&mut self, bytes: &[u8], pointer_out: u32, size_out: u32) -> Answer {
+        if pointer_out != 0 {
+            let pointer = if bytes.is_empty() { 0 } else { self.allocate(bytes)? };
+            self.write_u32(pointer_out, pointer)?;
+        }
+        if size_out != 0 {
+            self.write_u32(size_out, length(bytes.len()))?;
+        }
+        Ok(())
+    }
+
     fn allocate(&mut self, bytes: &[u8]) -> Result<u32, Failure> {
         let allocator = self.state().allocator.clone().ok_or(Status::InternalFailure)?;
         self.state_mut().recorder.copied.allocations += 1;

@@ -6,7 +6,7 @@ use crate::abi::AbiVersion;
 use crate::error::LoadError;
 
 /// Name, number of `i32` parameters, number of `i32` results.
-pub(crate) const CALLBACKS: [(&str, usize, usize); 31] = [
+pub(crate) const CALLBACKS: [(&str, usize, usize); 33] = [
     ("_initialize", 0, 0),
     ("_start", 0, 0),
     ("main", 2, 1),
@@ -38,39 +38,47 @@ pub(crate) const CALLBACKS: [(&str, usize, usize); 31] = [
     ("proxy_on_log", 1, 0),
     ("proxy_on_delete", 1, 0),
     ("proxy_on_memory_allocate", 1, 1),
+    ("envoy_on_resolve_dns", 3, 0),
+    // Only of a sink of statistics.
+    ("envoy_on_stats_update", 2, 0),
 ];
 
 /// Only the allocators may also be called by this name.
 pub(crate) const MALLOC: &str = "malloc";
 
 pub(crate) fn abi_of(module: &Module) -> Result<AbiVersion, LoadError> {
-    let found = AbiVersion::ALL.into_iter().rev().find(|version| module.get_export(version.marker()).is_some());
+    let found = AbiVersion::ALL.into_iter().rev().find(|version| function(module, version.marker()).is_some());
     found.ok_or_else(|| LoadError::UnknownAbi { known: AbiVersion::ALL.map(|version| format!("`{}`", version.marker())).join(", ") })
 }
 
 /// Refuses exports that a host could not call.
 pub(crate) fn check_exports(module: &Module, abi: AbiVersion) -> Result<(), LoadError> {
-    if module.get_export(MALLOC).is_none() && module.get_export("proxy_on_memory_allocate").is_none() {
+    if function(module, MALLOC).or_else(|| function(module, "proxy_on_memory_allocate")).is_none() {
         return Err(LoadError::NoAllocator);
     }
     for (name, parameters, results) in CALLBACKS.into_iter().chain([(MALLOC, 1, 1)]) {
+        // Of the module's own start only what is called is looked at.
+        let initializes = function(module, "_initialize").is_some();
+        if matches!(name, "main" | "__main_void") && !initializes || name == "_start" && initializes {
+            continue;
+        }
         let headers = matches!(name, "proxy_on_request_headers" | "proxy_on_response_headers");
         // ABI 0.1.0 does not tell whether the stream ends with the headers.
         let parameters = if abi == AbiVersion::V0_1_0 && headers { parameters - 1 } else { parameters };
-        match module.get_export(name) {
-            None => {}
-            Some(ExternType::Func(kind)) if is(&kind, parameters, results) => {}
-            Some(found) => {
-                let found = match found {
-                    ExternType::Func(kind) => signature(&kind),
-                    ExternType::Global(_) | ExternType::Table(_) | ExternType::Memory(_) | ExternType::Tag(_) => "no function's".to_owned(),
-                };
-                let expected = format!("({}) -> ({})", vec!["i32"; parameters].join(", "), vec!["i32"; results].join(", "));
-                return Err(LoadError::ExportType { export: name.to_owned(), found, expected });
-            }
+        if let Some(kind) = function(module, name).filter(|kind| !is(kind, parameters, results)) {
+            let expected = format!("({}) -> ({})", vec!["i32"; parameters].join(", "), vec!["i32"; results].join(", "));
+            return Err(LoadError::ExportType { export: name.to_owned(), found: signature(&kind), expected });
         }
     }
     Ok(())
+}
+
+/// An export that is none is as if it were not there.
+fn function(module: &Module, name: &str) -> Option<FuncType> {
+    match module.get_export(name)? {
+        ExternType::Func(kind) => Some(kind),
+        ExternType::Global(_) | ExternType::Table(_) | ExternType::Memory(_) | ExternType::Tag(_) => None,
+    }
 }
 
 fn is(kind: &FuncType, parameters: usize, results: usize) -> bool {

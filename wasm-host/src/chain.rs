@@ -7,18 +7,18 @@ use crate::worker::Worker;
 
 /// Started plugins through which requests pass in order, and responses in reverse.
 ///
-/// ```no_run
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let (authn, authz) = (Vec::new(), Vec::new());
+/// ```
+/// # let wasm = wat::parse_file("doc/tour.wat")?;
 /// use meshwright_wasm_host::{Chain, Host, Request};
 ///
-/// let authn = Host::load(&authn)?.plugin("authn", "").start()?;
-/// let authz = Host::load(&authz)?.plugin("authz", "").start()?;
-/// let outcome = Chain::new([authn, authz]).request(Request::get("/"));
-/// assert_eq!(outcome.status(), Some(403));
-/// assert_eq!(outcome.local_reply.unwrap().0, 1, "the second denied it");
-/// # Ok(())
-/// # }
+/// let host = Host::load(&wasm)?;
+/// let mut chain = Chain::new([host.plugin("", "a").start()?, host.plugin("", "b").start()?]);
+/// let outcome = chain.request(Request::get("/admin"));
+/// assert_eq!(outcome.local_reply.unwrap().0, 0, "the first denied it");
+/// let outcome = chain.request(Request::get("/"));
+/// let client = outcome.client_response.unwrap();
+/// assert_eq!(client.headers.get_all("x-tour").collect::<Vec<_>>(), [b"b", b"a"], "responses pass in reverse");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct Chain {

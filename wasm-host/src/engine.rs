@@ -18,6 +18,21 @@ pub(crate) use runtime::{Runtime, epochs};
 ///
 /// A VM takes a place in a pool, which is what makes a fresh VM for every run cheap. When all places are taken, or the module does not fit,
 /// it gets memory of its own and nothing else changes.
+///
+/// ```
+/// # let wasm = wat::parse_file("doc/tour.wat")?;
+/// use meshwright_wasm_host::{Engine, Host, Request};
+///
+/// // One engine for every test; a module that it has compiled before is read from the folder.
+/// let folder = tempfile::tempdir()?;
+/// let engine = Engine::metered()?.cached(folder.path())?;
+/// let cost = || -> Result<_, Box<dyn std::error::Error>> {
+///     let outcome = Host::load_on(&engine, &wasm)?.plugin("", "").request(Request::get("/")).run()?;
+///     Ok(outcome.report.cost.fuel)
+/// };
+/// assert_eq!(cost()?, cost()?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Engine {
     pub(crate) metered: bool,

@@ -25,8 +25,13 @@ impl Exports {
             let export = module.get_export_index(name)?;
             Some(Callback { name, export, parameters: kind.params().len(), returns: kind.results().len() > 0 })
         };
-        let allocator = module.get_export_index(MALLOC).or_else(|| module.get_export_index("proxy_on_memory_allocate"));
-        let memory = module.get_export_index("memory");
+        let allocators = [MALLOC, "proxy_on_memory_allocate"]
+            .into_iter()
+            .filter(|name| module.get_export(name).is_some_and(|kind| kind.func().is_some()));
+        let allocator = allocators.map(|name| module.get_export_index(name)).next().flatten();
+        // By whatever name; of several, Envoy takes the last.
+        let memories = module.exports().filter(|export| export.ty().memory().is_some());
+        let memory = memories.last().and_then(|export| module.get_export_index(export.name()));
         Self { callbacks: CALLBACKS.into_iter().filter_map(find).collect(), memory, allocator }
     }
 

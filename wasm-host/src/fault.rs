@@ -93,7 +93,7 @@ fn failures_of(function: &str) -> Option<&'static [Status]> {
 }
 
 /// What each function answers in Envoy 1.40 beside OK and, where its capability is restricted, `InternalFailure`.
-const FAILURES: [(&str, &[Status]); 39] = [
+const FAILURES: [(&str, &[Status]); 40] = [
     ("proxy_log", &[Bad, Memory]),
     ("proxy_get_log_level", &[Memory]),
     ("proxy_get_current_time_nanoseconds", &[Memory]),
@@ -133,4 +133,5 @@ const FAILURES: [(&str, &[Status]); 39] = [
     ("proxy_record_metric", &[Missing, Bad]),
     ("proxy_increment_metric", &[Missing, Bad]),
     ("proxy_call_foreign_function", &[Missing, Bad, SerializationFailure, Memory]),
+    ("envoy_resolve_dns", &[Memory]),
 ];

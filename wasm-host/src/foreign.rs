@@ -1,5 +1,6 @@
-//! Foreign functions: those that Envoy registers, as far as they are built, and the type of those that a test registers.
+//! Foreign functions: those that Envoy registers, and the type of those that a test registers.
 
+mod expressions;
 mod sign;
 mod signature;
 
@@ -11,6 +12,7 @@ use prost::Message;
 
 use crate::abi::Status;
 
+pub(crate) use expressions::{Expressions, create, delete, evaluate};
 pub(crate) use sign::sign;
 pub(crate) use signature::verify_signature;
 
@@ -36,8 +38,9 @@ pub(crate) enum Builtin {
     Compress,
     Uncompress,
     DeclareProperty,
-    /// Envoy has it, this host does not: not the same as a name that no one has.
-    NotBuilt,
+    ExprCreate,
+    ExprEvaluate,
+    ExprDelete,
 }
 
 impl Builtin {
@@ -50,7 +53,9 @@ impl Builtin {
             "compress" => Self::Compress,
             "uncompress" => Self::Uncompress,
             "declare_property" => Self::DeclareProperty,
-            "expr_create" | "expr_evaluate" | "expr_delete" => Self::NotBuilt,
+            "expr_create" => Self::ExprCreate,
+            "expr_evaluate" => Self::ExprEvaluate,
+            "expr_delete" => Self::ExprDelete,
             _ => return None,
         })
     }
@@ -75,19 +80,31 @@ pub(crate) fn filter_state_argument(argument: &[u8]) -> Result<(String, Vec<u8>)
     Ok((path, value))
 }
 
-/// `envoy.source.extensions.common.wasm.DeclarePropertyArguments`, without what only Envoy's own consumers read: type, schema, span.
+/// `envoy.source.extensions.common.wasm.DeclarePropertyArguments`, without the schema of what is made of protobuf or flat buffers, and the span.
 #[derive(Clone, PartialEq, Message)]
 struct DeclarePropertyArguments {
     #[prost(string, tag = "1")]
     name: String,
     #[prost(bool, tag = "2")]
     readonly: bool,
+    /// Bytes, string, flat buffers, protobuf.
+    #[prost(int32, tag = "3")]
+    kind: i32,
 }
 
-/// The property's name, and whether it can be set only once.
-pub(crate) fn property_argument(argument: &[u8]) -> Result<(String, bool), Status> {
-    let DeclarePropertyArguments { name, readonly } = DeclarePropertyArguments::decode(argument).map_err(|_| Status::BadArgument)?;
-    Ok((name, readonly))
+/// How a property is set and read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Declared {
+    /// It can be set only once.
+    pub(crate) once: bool,
+    /// To expressions it is a text, where others are bytes.
+    pub(crate) text: bool,
+}
+
+/// The property's name, and what is declared of it.
+pub(crate) fn property_argument(argument: &[u8]) -> Result<(String, Declared), Status> {
+    let DeclarePropertyArguments { name, readonly, kind } = DeclarePropertyArguments::decode(argument).map_err(|_| Status::BadArgument)?;
+    Ok((name, Declared { once: readonly, text: kind == 1 }))
 }
 
 /// The zlib format (RFC 1950).

@@ -95,6 +95,16 @@ impl Request {
 impl Plugin {
     /// Runs an exchange made of any bytes, with host functions that fail where the bytes say so.
     ///
+    /// ```
+    /// # let wasm = wat::parse_file("doc/tour.wat")?;
+    /// # let fuzzers_bytes = [7; 40];
+    /// use meshwright_wasm_host::Host;
+    ///
+    /// let outcome = Host::load(&wasm)?.plugin("", "").run_arbitrary(&fuzzers_bytes)?;
+    /// assert!(outcome.report.traps.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// When the plugin does not start, which a fault may cause.
     pub fn run_arbitrary(&self, bytes: &[u8]) -> Result<Outcome, StartError> {

@@ -8,11 +8,16 @@ use crate::report::GrpcCall;
 /// What a gRPC service answers to one call or stream.
 ///
 /// ```
-/// use meshwright_wasm_host::{Answer, Grpc, Upstream};
+/// # let wasm = wat::parse_file("doc/tour.wat")?;
+/// use meshwright_wasm_host::{Answer, Grpc, Host, Request, Upstream};
 ///
-/// let limiter = Upstream::new(Answer::grpc(Grpc::message(b"\x08\x01")))
-///     .then(Answer::grpc(Grpc::status(8, "too many requests")));
-/// # let _ = limiter;
+/// let limits = Upstream::new(Answer::grpc(Grpc::message(b"\x08\x01"))).then(Answer::grpc(Grpc::status(8, "too many requests")));
+/// let mut worker = Host::load(&wasm)?.plugin("", "").upstream("limits", limits).start()?;
+/// assert_eq!(worker.request(Request::get("/limit")).status(), Some(200));
+/// let outcome = worker.request(Request::get("/limit"));
+/// assert_eq!(outcome.status(), Some(429));
+/// assert_eq!(outcome.report.grpc_calls[0].service, "pkg.Limits");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Grpc {

@@ -14,6 +14,18 @@ use crate::plugin::Plugin;
 use crate::state::State;
 
 /// A proxy-wasm module, ready to be started. Cheap to clone.
+///
+/// ```
+/// # let wasm = wat::parse_file("doc/tour.wat")?;
+/// use meshwright_wasm_host::{AbiVersion, Host, Request};
+///
+/// let host = Host::load(&wasm)?;
+/// assert_eq!(host.abi_version(), AbiVersion::V0_2_1);
+/// assert_eq!(host.plugin("", "").request(Request::get("/admin")).run()?.status(), Some(403));
+///
+/// assert!(Host::load(b"#!/bin/sh").unwrap_err().to_string().starts_with("not a valid WebAssembly module: "));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Host(Arc<Loaded>);
 

@@ -3,6 +3,8 @@
 mod buffers;
 mod clock;
 mod contexts;
+mod dns;
+mod emscripten;
 mod foreign;
 mod grpc;
 mod headers;
@@ -38,6 +40,8 @@ pub(crate) fn link(linker: &mut Linker<State>, abi: AbiVersion) -> wasmtime::Res
     headers::link(linker)?;
     properties::link(linker)?;
     contexts::link(linker)?;
+    dns::link(linker)?;
+    emscripten::link(linker)?;
     http_call::link(linker)?;
     grpc::link(linker)?;
     shared_data::link(linker)?;

@@ -4,34 +4,36 @@
 //! A stream is given as data ([`Request`], [`Tcp`], [`StreamInfo`]) and comes back as data ([`Outcome`], [`TcpOutcome`], [`Report`]). Nothing
 //! is global: tests run in parallel, time is virtual, randomness is seeded.
 //!
-//! It does not open sockets, answers UNIMPLEMENTED for Envoy's foreign functions that are not built, and knows one plugin per VM; several
-//! plugins of a stream are a [`Chain`].
+//! It does not open sockets, and knows one plugin per VM; several plugins of a stream are a [`Chain`].
 //!
 //! ```
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let wasm = wat::parse_file("doc/tour.wat")?;
 //! use meshwright_wasm_host::{Host, Request};
 //!
-//! // A filter that denies everything.
-//! let wasm = wat::parse_str(r#"
-//!     (module
-//!       (import "env" "proxy_send_local_response"
-//!         (func $reply (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
-//!       (memory (export "memory") 1)
-//!       (data (i32.const 8) "denied")
-//!       (func (export "proxy_abi_version_0_2_1"))
-//!       (func (export "malloc") (param i32) (result i32) (i32.const 1024))
-//!       (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
-//!         (drop (call $reply (i32.const 403) (i32.const 0) (i32.const 0) (i32.const 8) (i32.const 6)
-//!                            (i32.const 0) (i32.const 0) (i32.const -1)))
-//!         (i32.const 1)))
-//! "#)?;
-//! let outcome = Host::load(&wasm)?.plugin("", "").request(Request::get("/admin").header("x", "y")).run()?;
+//! let outcome = Host::load(&wasm)?.plugin("", "good day").request(Request::get("/admin").header("x", "y")).run()?;
 //! assert_eq!(outcome.status(), Some(403));
-//! assert_eq!(outcome.local_reply.unwrap().body, b"denied");
+//! assert_eq!(outcome.local_reply.unwrap().body, b"not for you");
 //! assert_eq!(outcome.upstream_request, None);
-//! # Ok(())
-//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! All examples run one small filter, `doc/tour.wat`. Where to look:
+//!
+//! | | |
+//! |---|---|
+//! | requests, upstreams that answer or reset | [`Request`], [`Response`] |
+//! | TCP connections, access loggers | [`Tcp`], [`StreamInfo`] |
+//! | services that the filter calls | [`Upstream`], [`Answer`], [`Grpc`] |
+//! | attributes, filter state | [`Request::property`], [`Request::filter_state`], [`Plugin::property`] |
+//! | clock, timers | [`Plugin::now`], [`Worker::advance`] |
+//! | shared data, queues, several workers, new configurations | [`Worker`], [`Shared`] |
+//! | several filters of a stream | [`Chain`] |
+//! | logs, metrics, calls, what is misused | [`Report`], [`Misuse`] |
+//! | limits, traps, cost | [`Limits`], [`FailurePolicy`], [`Cost`], [`Engine`] |
+//! | functions that fail or are not allowed, foreign ones | [`Fault`], [`Plugin::allowed_capabilities`], [`Plugin::foreign_function`] |
+//! | fuzzing | [`Request::arbitrary`], [`Plugin::run_arbitrary`] |
+
+#![deny(missing_docs)]
 
 mod abi;
 mod attributes;
@@ -39,6 +41,7 @@ mod call;
 mod callbacks;
 mod calls;
 mod chain;
+mod dns;
 mod engine;
 mod error;
 mod exports;
@@ -68,6 +71,7 @@ mod state;
 mod stream;
 mod tcp;
 mod timeline;
+mod tls;
 mod upstream;
 mod value;
 mod vm;
@@ -77,6 +81,7 @@ mod worker;
 pub use abi::{AbiVersion, LogLevel, MetricType, Status};
 pub use attributes::AttributePath;
 pub use chain::{Chain, ChainOutcome};
+pub use dns::Dns;
 pub use engine::Engine;
 pub use error::{LoadError, StartError};
 pub use fault::{Fault, FaultError};
@@ -92,6 +97,7 @@ pub use profile::Profile;
 pub use report::{Cost, Ended, GrpcCall, HttpCall, LocalReply, LogLine, Metric, Outcome, Report, TcpOutcome, TraceEvent, Trap, TrapKind};
 pub use script::{StreamInfo, Tcp};
 pub use shared::Shared;
+pub use tls::{Certificate, CertificateError, Tls};
 pub use upstream::{Answer, Upstream};
 pub use value::Value;
 pub use worker::Worker;

@@ -5,11 +5,14 @@ use std::time::Duration;
 /// Limits of one VM.
 ///
 /// ```
-/// use std::time::Duration;
-/// use meshwright_wasm_host::Limits;
+/// # let wasm = wat::parse_file("doc/tour.wat")?;
+/// use meshwright_wasm_host::{Host, Limits, StartError};
 ///
-/// let limits = Limits { memory: 64 << 20, ..Limits::default() };
-/// assert_eq!(limits.callback, Duration::from_secs(10));
+/// // The module asks for 128 KiB at its start.
+/// let limits = Limits { memory: 64 << 10, ..Limits::default() };
+/// let error = Host::load(&wasm)?.plugin("", "").limits(limits).start().unwrap_err();
+/// assert!(matches!(error, StartError::Instantiate(_)), "{error}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -23,6 +26,19 @@ pub struct Limits {
 }
 
 /// What Envoy does with streams after the VM trapped. The stream in which it trapped gets 503 in any case.
+///
+/// ```
+/// # let wasm = wat::parse_file("doc/tour.wat")?;
+/// use meshwright_wasm_host::{FailurePolicy, Host, Request, TrapKind};
+///
+/// for (policy, then) in [(FailurePolicy::Closed, 503), (FailurePolicy::Open, 200)] {
+///     let mut worker = Host::load(&wasm)?.plugin("", "").failure_policy(policy).start()?;
+///     let outcome = worker.request(Request::get("/trap"));
+///     assert_eq!((outcome.status(), outcome.report.traps[0].kind), (Some(503), TrapKind::Unreachable));
+///     assert_eq!(worker.request(Request::get("/")).status(), Some(then));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FailurePolicy {

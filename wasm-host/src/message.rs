@@ -2,6 +2,7 @@
 
 use crate::attributes::{AttributePath, Attributes};
 use crate::headers::Headers;
+use crate::tls::Tls;
 use crate::value::Value;
 
 /// An HTTP message as one side saw it.
@@ -29,14 +30,25 @@ impl Message {
 /// A request of a client, what is known of its connection, and what the upstream will answer.
 ///
 /// ```
-/// use meshwright_wasm_host::{Request, Response};
+/// # let wasm = wat::parse_file("doc/tour.wat")?;
+/// use meshwright_wasm_host::{Ended, Host, Request, Response};
 ///
-/// let request = Request::post("/orders")
+/// let plugin = Host::load(&wasm)?.plugin("", "");
+/// let request = Request::post("/who")
 ///     .header("content-type", "application/json")
-///     .chunk("{").chunk("}")
+///     .chunk("{").chunk("}").trailer("x-checksum", "0")
 ///     .property("connection.mtls", true)
-///     .upstream(Response::new(201));
-/// # let _ = request;
+///     .filter_state("who", "ann")
+///     .upstream(Response::new(200).header("etag", "1").body("[]").trailer("x-took", "3"));
+/// let outcome = plugin.request(request).run()?;
+/// let (upstream, client) = (outcome.upstream_request.unwrap(), outcome.client_response.unwrap());
+/// assert_eq!((upstream.headers.text("x-who"), upstream.body.as_slice()), (Some("ann"), &b"{}"[..]));
+/// assert_eq!((client.headers.text("etag"), client.trailers.text("x-took")), (Some("1"), Some("3")));
+///
+/// // An upstream that resets the stream, and a filter that never resumes it.
+/// assert_eq!(plugin.request(Request::get("/").upstream_reset()).run()?.status(), Some(503));
+/// assert_eq!(plugin.request(Request::get("/wait")).run()?.ended, Ended::Hung);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -118,6 +130,22 @@ impl Request {
     #[must_use]
     pub fn property(mut self, path: impl Into<AttributePath>, value: impl Into<Value>) -> Self {
         self.attributes.insert(&path.into(), value.into());
+        self
+    }
+
+    /// The client's connection is TLS: what Envoy knows of it are attributes under `connection`.
+    #[must_use]
+    pub fn tls(mut self, tls: &Tls) -> Self {
+        for (name, value) in tls.of_client() {
+            self.attributes.insert(&["connection", name].into(), value);
+        }
+        self
+    }
+
+    /// The upstream's connection is TLS: attributes under `upstream`, from the response on.
+    #[must_use]
+    pub fn upstream_tls(mut self, tls: &Tls) -> Self {
+        self.attributes.of_upstream = tls.of_either().into_iter().collect();
         self
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::abi::{LogLevel, Status};
 use crate::attributes::{AttributePath, Attributes};
+use crate::dns::Dns;
 use crate::error::StartError;
 use crate::fault::Fault;
 use crate::foreign::ForeignFunction;
@@ -34,6 +35,7 @@ pub(crate) struct Settings {
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) attributes: Attributes,
     pub(crate) upstreams: BTreeMap<String, Upstream>,
+    pub(crate) dns: BTreeMap<String, Dns>,
     pub(crate) foreign_functions: BTreeMap<String, ForeignFunction>,
     pub(crate) shared: Shared,
     pub(crate) log_level: LogLevel,
@@ -58,6 +60,7 @@ impl Default for Settings {
             environment: BTreeMap::new(),
             attributes: Attributes::default(),
             upstreams: BTreeMap::new(),
+            dns: BTreeMap::new(),
             foreign_functions: BTreeMap::new(),
             shared: Shared::new(),
             log_level: LogLevel::Trace,
@@ -74,6 +77,20 @@ impl Default for Settings {
 
 /// A plugin that can be started. What is not said has a default that does not depend on the machine: the clock stands at 2026-01-01, the
 /// seed is 0, every log line is kept.
+///
+/// ```
+/// # let wasm = wat::parse_file("doc/tour.wat")?;
+/// use meshwright_wasm_host::{Host, Request};
+///
+/// let plugin = Host::load(&wasm)?.plugin("", "good day").name("tour").property("xds.node.id", "sidecar~10.0.0.1");
+/// let outcome = plugin.request(Request::get("/")).run()?;
+/// assert_eq!(outcome.client_response.unwrap().headers.text("x-tour"), Some("good day"));
+///
+/// // What Envoy would refuse is an error, with what the filter logged.
+/// let refused = Host::load(&wasm)?.plugin("", "{}").start().unwrap_err();
+/// assert!(refused.to_string().ends_with("it logged: expected a text, found `{`"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Plugin {
     host: Host,
@@ -121,13 +138,45 @@ impl Plugin {
     }
 
     /// A cluster that the filter can call. Calls to any other answer BAD_ARGUMENT.
+    ///
+    /// ```
+    /// # let wasm = wat::parse_file("doc/tour.wat")?;
+    /// use std::time::Duration;
+    /// use meshwright_wasm_host::{Answer, Host, Request, Response, Upstream};
+    ///
+    /// let auth = Upstream::new(Answer::response(Response::new(200)).after(Duration::from_millis(20)));
+    /// let outcome = Host::load(&wasm)?.plugin("", "").upstream("auth", auth).request(Request::get("/check")).run()?;
+    /// assert_eq!(outcome.status(), Some(200));
+    /// assert_eq!(outcome.report.calls[0].request.headers.text(":path"), Some("/check"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn upstream(mut self, cluster: impl Into<String>, upstream: Upstream) -> Self {
         self.settings.upstreams.insert(cluster.into(), upstream);
         self
     }
 
+    /// What the resolver answers to a name. Addresses and `localhost` are known by themselves; any other name has no answer.
+    #[must_use]
+    pub fn dns(mut self, name: impl Into<String>, answer: Dns) -> Self {
+        self.settings.dns.insert(name.into(), answer);
+        self
+    }
+
     /// Registers a foreign function, or replaces one that is built in.
+    ///
+    /// ```
+    /// # let wasm = wat::parse_file("doc/tour.wat")?;
+    /// use meshwright_wasm_host::{Host, Request, Status};
+    ///
+    /// let shout = |argument: &[u8]| match argument {
+    ///     b"" => Err(Status::BadArgument),
+    ///     text => Ok(text.to_ascii_uppercase()),
+    /// };
+    /// let outcome = Host::load(&wasm)?.plugin("", "").foreign_function("shout", shout).request(Request::get("/shout")).run()?;
+    /// assert_eq!(outcome.upstream_request.unwrap().headers.text("x-shout"), Some("/SHOUT"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn foreign_function(
         mut self,
@@ -153,6 +202,18 @@ impl Plugin {
     }
 
     /// The time at which the clock starts, since the Unix epoch.
+    ///
+    /// ```
+    /// # let wasm = wat::parse_file("doc/tour.wat")?;
+    /// use std::time::Duration;
+    /// use meshwright_wasm_host::{Host, LogLevel};
+    ///
+    /// // The clock is virtual: an hour passes at once, and what was to happen in it has happened.
+    /// let mut worker = Host::load(&wasm)?.plugin("", "").now(Duration::from_secs(1_000_000_000)).start()?;
+    /// let hour = worker.advance(Duration::from_secs(3600));
+    /// assert_eq!(hour.logged(LogLevel::Info).filter(|line| *line == "tick").count(), 3600);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub const fn now(mut self, now: Duration) -> Self {
         self.settings.now = now;
@@ -189,6 +250,16 @@ impl Plugin {
 
     /// Restricts the guest to these capabilities, as Envoy's `capability_restriction_config`: names of host functions (`proxy_log`,
     /// `fd_write`) and of callbacks (`proxy_on_log`). No names at all are no restriction, as in Envoy.
+    ///
+    /// ```
+    /// # let wasm = wat::parse_file("doc/tour.wat")?;
+    /// use meshwright_wasm_host::{Host, Request};
+    ///
+    /// let allowed = ["proxy_on_configure", "proxy_on_request_headers", "proxy_get_header_map_value", "proxy_define_metric"];
+    /// let outcome = Host::load(&wasm)?.plugin("", "").allowed_capabilities(allowed).request(Request::get("/admin")).run()?;
+    /// assert_eq!(outcome.local_reply, None, "`proxy_send_local_response` answered 10");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn allowed_capabilities<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         let names: BTreeSet<String> = names.into_iter().map(Into::into).collect();
@@ -197,6 +268,16 @@ impl Plugin {
     }
 
     /// Lets a host function fail.
+    ///
+    /// ```
+    /// # let wasm = wat::parse_file("doc/tour.wat")?;
+    /// use meshwright_wasm_host::{Ended, Fault, Host, Request, Status};
+    ///
+    /// let fault = Fault::new("proxy_http_call", Status::BadArgument)?;
+    /// let outcome = Host::load(&wasm)?.plugin("", "").fault(fault).request(Request::get("/check")).run()?;
+    /// assert_eq!(outcome.ended, Ended::Hung, "the filter does not look whether its call was made");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn fault(mut self, fault: Fault) -> Self {
         self.settings.faults.push(fault);
@@ -214,37 +295,47 @@ impl Plugin {
     /// A run of one HTTP request in a fresh VM.
     ///
     /// ```
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use meshwright_wasm_host::{Host, Request};
+    /// # let wasm = wat::parse_file("doc/tour.wat")?;
+    /// use meshwright_wasm_host::{Ended, Host, Request, Response};
     ///
-    /// let wasm = wat::parse_str(r#"
-    ///     (module
-    ///       (import "env" "proxy_add_header_map_value" (func $add (param i32 i32 i32 i32 i32) (result i32)))
-    ///       (memory (export "memory") 1)
-    ///       (data (i32.const 8) "x-seen1")
-    ///       (func (export "proxy_abi_version_0_2_1"))
-    ///       (func (export "malloc") (param i32) (result i32) (i32.const 1024))
-    ///       (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
-    ///         (drop (call $add (i32.const 0) (i32.const 8) (i32.const 6) (i32.const 14) (i32.const 1)))
-    ///         (i32.const 0)))
-    /// "#)?;
-    /// let outcome = Host::load(&wasm)?.plugin("", "").request(Request::get("/")).run()?;
-    /// assert_eq!(outcome.status(), Some(200));
-    /// assert_eq!(outcome.upstream_request.unwrap().headers.text("x-seen"), Some("1"));
+    /// let plugin = Host::load(&wasm)?.plugin("", "hi");
+    /// let exchange = Request::post("/orders").chunk("a").chunk("b").upstream(Response::new(201).body("made"));
+    /// let outcome = plugin.request(exchange).run()?;
+    /// assert_eq!((outcome.ended, outcome.status()), (Ended::Completed, Some(201)));
+    /// assert_eq!(outcome.upstream_request.unwrap().body, b"ab");
     /// assert_eq!(outcome.report.hostcalls["proxy_add_header_map_value"], 1);
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub const fn request(&self, request: Request) -> Run<'_, Request> {
         Run { plugin: self, input: request }
     }
 
     /// A run of one TCP connection in a fresh VM.
+    ///
+    /// ```
+    /// # let wasm = wat::parse_file("doc/tour.wat")?;
+    /// use meshwright_wasm_host::{Ended, Host, Tcp};
+    ///
+    /// let outcome = Host::load(&wasm)?.plugin("", "").tcp(Tcp::new().downstream("ping").upstream("pong").downstream("!")).run()?;
+    /// assert_eq!((outcome.to_upstream, outcome.to_downstream), (b"ping".to_vec(), b"pong".to_vec()));
+    /// assert_eq!(outcome.ended, Ended::Closed, "by the filter");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub const fn tcp(&self, connection: Tcp) -> Run<'_, Tcp> {
         Run { plugin: self, input: connection }
     }
 
     /// A run of the plugin as an access logger of one stream, in a fresh VM.
+    ///
+    /// ```
+    /// # let wasm = wat::parse_file("doc/tour.wat")?;
+    /// use meshwright_wasm_host::{Host, LogLevel, StreamInfo};
+    ///
+    /// let stream = StreamInfo::new().request_header(":path", "/books").response_header(":status", "404");
+    /// let report = Host::load(&wasm)?.plugin("", "").log(stream).run()?;
+    /// assert!(report.logged(LogLevel::Info).any(|line| line == "/books"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub const fn log(&self, stream: StreamInfo) -> Run<'_, StreamInfo> {
         Run { plugin: self, input: stream }
     }

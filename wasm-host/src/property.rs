@@ -44,7 +44,7 @@ fn whole(path: &[&[u8]]) -> Option<Value> {
     matches!(path, [name] if known.contains(name)).then(unserializable)
 }
 
-/// What every connection has, of one whose ends nobody named: in plain text, on loopback.
+/// What every stream has, of a connection whose ends nobody named: in plain text, on loopback, without metadata.
 fn of_any_connection(path: &[&[u8]]) -> Option<Value> {
     Some(match path {
         [b"connection", b"mtls"] => Value::Bool(false),
@@ -53,6 +53,8 @@ fn of_any_connection(path: &[&[u8]]) -> Option<Value> {
         [b"source", b"port"] => Value::Integer(50_000),
         [b"destination", b"address"] => "127.0.0.1:10000".into(),
         [b"destination", b"port"] => Value::Integer(10_000),
+        [b"metadata"] => "".into(),
+        [b"metadata", b"filter_metadata" | b"typed_filter_metadata"] => Value::empty_map(),
         _ => return None,
     })
 }
@@ -81,12 +83,21 @@ fn find_in_stream(stream: &Stream, path: &[&[u8]]) -> Option<Value> {
         (b"response", rest) if !stream.is_tcp => response(stream, rest),
         (b"connection", [b"id"]) | (b"connection_id", []) => Some(Value::Integer(stream.id.into())),
         (b"filter_state", rest) => filter_state(stream, rest),
+        (b"upstream", [name]) if answered(stream) => {
+            let name = std::str::from_utf8(name).ok()?;
+            stream.attributes.of_upstream.get(name).cloned()
+        }
         _ => None,
     };
     computed.or_else(|| {
         let name = [SET_BY_WASM, first].concat();
         stream.attributes.filter_state.get(&name)?.descend(rest).cloned()
     })
+}
+
+/// Whether the response is the upstream's.
+fn answered(stream: &Stream) -> bool {
+    stream.code_details.as_deref() == Some("via_upstream")
 }
 
 /// The whole of filter state cannot be serialized, hence a map of what cannot be in one.
@@ -115,6 +126,8 @@ fn request(stream: &Stream, path: &[&[u8]]) -> Option<Value> {
         [b"useragent"] => header(headers, b"user-agent"),
         [b"id"] => header(headers, b"x-request-id"),
         [b"headers"] => Some(all(headers)),
+        // Of a request `host` is another name of `:authority`.
+        [b"headers", name] if name.eq_ignore_ascii_case(b"host") => header(headers, b":authority"),
         [b"headers", name] => headers.joined(name).map(Value::Bytes),
         [b"time"] => Some(Value::Integer(stream.started.cast_signed())),
         [b"protocol"] => Some("HTTP/1.1".into()),
@@ -137,6 +150,8 @@ fn response(stream: &Stream, path: &[&[u8]]) -> Option<Value> {
         [b"headers"] => Some(Value::empty_map()),
         [b"headers", name] if visible => side.headers.joined(name).map(Value::Bytes),
         [b"trailers", name] if side.trailers_open || stream.logging => side.trailers.as_ref()?.joined(name).map(Value::Bytes),
+        // The upstream answers at once.
+        [b"backend_latency"] if stream.logging && answered(stream) => Some(Value::Integer(0)),
         [b"flags"] => Some(Value::Integer(0)),
         [b"size"] => Some(integer(side.received)),
         [b"total_size"] => Some(integer(side.received + if side.present { side.headers.byte_size() } else { 0 })),

@@ -68,6 +68,25 @@ pub enum Ended {
 }
 
 /// What a filter did beside deciding about messages.
+///
+/// ```
+/// # let wasm = wat::parse_file("doc/tour.wat")?;
+/// use meshwright_wasm_host::{Host, LogLevel, Misuse, Request, Value};
+///
+/// let plugin = Host::load(&wasm)?.plugin("", "");
+/// let report = plugin.request(Request::get("/books")).run()?.report;
+/// assert_eq!(report.metric("tour.requests"), Some(1));
+/// assert_eq!(report.logged(LogLevel::Info).collect::<Vec<_>>(), ["/books"]);
+/// assert_eq!(report.property("visited"), Some(&b"yes"[..]));
+/// assert_eq!(report.filter_state[&b"wasm.visited"[..]], Value::from("yes"));
+/// let order: Vec<_> = report.callbacks().map(|(name, _)| name).collect();
+/// assert!(order.ends_with(&["proxy_on_request_headers", "proxy_on_response_headers", "proxy_on_log"]));
+/// assert_eq!(report.misuse, []);
+///
+/// let report = plugin.request(Request::get("/wait")).run()?.report;
+/// assert_eq!(report.misuse, [Misuse::PauseForNothing]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Report {

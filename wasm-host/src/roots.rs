@@ -75,6 +75,7 @@ impl Vm {
         }
         self.invoke("proxy_on_delete", root, &[root])?;
         self.state_mut().roots.remove(&root);
+        self.state_mut().expressions.remove(&root);
         Ok(())
     }
 }

@@ -2,15 +2,22 @@
 
 use crate::attributes::{AttributePath, Attributes};
 use crate::headers::Headers;
+use crate::tls::Tls;
 use crate::value::Value;
 
 /// A TCP connection: what its two ends do, in order.
 ///
 /// ```
-/// use meshwright_wasm_host::Tcp;
+/// # let wasm = wat::parse_file("doc/tour.wat")?;
+/// use meshwright_wasm_host::{Ended, Host, Tcp};
 ///
-/// let connection = Tcp::new().downstream("PING\r\n").upstream("PONG\r\n").downstream_close();
-/// # let _ = connection;
+/// let connection = Tcp::new()
+///     .property("connection.requested_server_name", "db.test")
+///     .downstream("PING\r\n").upstream("PONG\r\n").downstream_close();
+/// let outcome = Host::load(&wasm)?.plugin("", "").tcp(connection).run()?;
+/// assert_eq!((outcome.ended, outcome.upstream_connected), (Ended::Completed, true));
+/// assert_eq!(outcome.to_downstream, b"PONG\r\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Tcp {
@@ -68,6 +75,15 @@ impl Tcp {
         self
     }
 
+    /// The client's connection is TLS: what Envoy knows of it are attributes under `connection`.
+    #[must_use]
+    pub fn tls(mut self, tls: &Tls) -> Self {
+        for (name, value) in tls.of_client() {
+            self.attributes.insert(&["connection", name].into(), value);
+        }
+        self
+    }
+
     /// A filter state object of the connection.
     #[must_use]
     pub fn filter_state(mut self, name: impl Into<Vec<u8>>, value: impl Into<Value>) -> Self {
@@ -77,6 +93,13 @@ impl Tcp {
 }
 
 /// An ended stream, for a plugin that is an access logger.
+///
+/// ```
+/// use meshwright_wasm_host::StreamInfo;
+///
+/// let stream = StreamInfo::new().request_header(":path", "/").response_header(":status", "200").property("response.flags", 0);
+/// # let _ = stream;
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct StreamInfo {
     pub(crate) request_headers: Headers,

@@ -14,6 +14,8 @@ use crate::abi::Status;
 /// shared.set("vm", "key", "value");
 /// assert_eq!(shared.get("vm", "key"), Some(b"value".to_vec()));
 /// ```
+///
+/// [`Worker`](crate::Worker) has an example with queues and several workers.
 #[derive(Debug, Clone, Default)]
 pub struct Shared(Arc<Mutex<Inner>>);
 

@@ -8,6 +8,7 @@ use wasmtime::{Memory, StoreLimits, StoreLimitsBuilder, TypedFunc};
 
 use crate::abi::{AbiVersion, LogLevel, Status};
 use crate::calls::Calls;
+use crate::foreign::{Declared, Expressions};
 use crate::grpc::GrpcCalls;
 use crate::metrics::Metrics;
 use crate::plugin::Settings;
@@ -51,8 +52,12 @@ pub(crate) struct State {
     pub(crate) metrics: Metrics,
     pub(crate) calls: Calls,
     pub(crate) grpc: GrpcCalls,
-    /// By `declare_property`, for each context: whether each can be set only once in a stream. Only those of roots have an effect.
-    pub(crate) declared_properties: BTreeMap<u32, BTreeMap<Vec<u8>, bool>>,
+    /// The last token of a name that was asked for. There is no first.
+    pub(crate) dns_tokens: u32,
+    /// By `declare_property`, for each context. Only what roots declare has an effect.
+    pub(crate) declared_properties: BTreeMap<u32, BTreeMap<Vec<u8>, Declared>>,
+    /// By `expr_create`, for each root.
+    pub(crate) expressions: BTreeMap<u32, Expressions>,
     pub(crate) recorder: Recorder,
     /// Calls of functions that have faults, since the VM started.
     counted: BTreeMap<&'static str, u64>,
@@ -95,7 +100,9 @@ impl State {
             metrics: Metrics::default(),
             calls: Calls::default(),
             grpc: GrpcCalls::default(),
+            dns_tokens: 1,
             declared_properties: BTreeMap::new(),
+            expressions: BTreeMap::new(),
             recorder: Recorder::default(),
             counted: BTreeMap::new(),
             settings,
@@ -118,6 +125,11 @@ impl State {
         let context = self.context();
         let root = if self.roots.contains_key(&context) { context } else { self.streams.get(&context)?.root };
         Some(root).filter(|root| self.roots.contains_key(root))
+    }
+
+    /// What the context's root declared of a property.
+    pub(crate) fn declared(&self, name: &[u8]) -> Declared {
+        self.root().and_then(|root| self.declared_properties.get(&root)?.get(name).copied()).unwrap_or_default()
     }
 
     /// Roots that were replaced and have no streams any more.

@@ -17,6 +17,8 @@ pub(crate) enum Event {
     Reconfigure { configuration: Vec<u8> },
     /// A timer fires; `armed` tells it from one that was replaced since.
     Tick { root: u32, armed: u64 },
+    /// A name that the filter asked for has its answer.
+    Resolved { root: u32, token: u32, answer: Vec<u8> },
     /// Something was put into a queue that the context had registered.
     QueueReady { root: u32, queue: u32 },
 }
@@ -60,7 +62,7 @@ impl Timeline {
 
     /// Whether anything that the filter called has still to answer.
     pub(crate) fn awaits_calls(&self) -> bool {
-        self.events.values().any(|event| matches!(event, Event::CallEnds { .. } | Event::Grpc { .. }))
+        self.events.values().any(|event| matches!(event, Event::CallEnds { .. } | Event::Grpc { .. } | Event::Resolved { .. }))
     }
 
     pub(crate) fn move_to(&mut self, time: Duration) {

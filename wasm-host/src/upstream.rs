@@ -8,12 +8,17 @@ use crate::message::Response;
 /// A cluster that filters can call. Its answers are given in order; the last one is given again to every later call.
 ///
 /// ```
+/// # let wasm = wat::parse_file("doc/tour.wat")?;
 /// use std::time::Duration;
-/// use meshwright_wasm_host::{Answer, Response, Upstream};
+/// use meshwright_wasm_host::{Answer, Host, Request, Response, Upstream};
 ///
-/// let keys = Upstream::new(Answer::response(Response::new(503)))
-///     .then(Answer::response(Response::new(200).body("{}")).after(Duration::from_millis(20)));
-/// # let _ = keys;
+/// let auth = Upstream::new(Answer::response(Response::new(503)))
+///     .then(Answer::response(Response::new(200).body("{}")).after(Duration::from_millis(20)))
+///     .then(Answer::never());
+/// let mut worker = Host::load(&wasm)?.plugin("", "").upstream("auth", auth).start()?;
+/// let statuses = [(); 3].map(|()| worker.request(Request::get("/check")).status());
+/// assert_eq!(statuses, [Some(401), Some(200), Some(401)], "the last got Envoy's own 504 after a second");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct Upstream {

@@ -173,6 +173,11 @@ impl Vm {
                 self.replace_root(configuration)?;
             }
             Event::Tick { root, armed } => self.tick(root, armed)?,
+            Event::Resolved { root, token, answer } => {
+                let size = length(answer.len());
+                self.state_mut().scratch.insert(root, answer);
+                self.invoke("envoy_on_resolve_dns", root, &[root, token, size])?;
+            }
             Event::QueueReady { root, queue } => {
                 self.invoke("proxy_on_queue_ready", root, &[root, queue])?;
             }

@@ -18,17 +18,23 @@ use crate::{http, tcp};
 
 /// A running VM with one plugin. After a trap it is lost, and [`FailurePolicy`] says what becomes of streams.
 ///
-/// ```no_run
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let wasm = Vec::new();
-/// use meshwright_wasm_host::{Host, Request};
+/// ```
+/// # let wasm = wat::parse_file("doc/tour.wat")?;
+/// use std::time::Duration;
+/// use meshwright_wasm_host::{Host, LogLevel, Request, Shared};
 ///
-/// let mut worker = Host::load(&wasm)?.plugin("authz", "{}").start()?;
-/// let first = worker.request(Request::get("/"));
-/// let second = worker.request(Request::get("/"));
-/// assert_eq!(first.status(), second.status());
-/// # Ok(())
-/// # }
+/// // Two workers that share data and queues, as those of one `vm_id` in Envoy do.
+/// let shared = Shared::new();
+/// let plugin = Host::load(&wasm)?.plugin("", "").vm_id("tours").shared(&shared);
+/// let (mut first, mut second) = (plugin.start()?, plugin.start()?);
+/// first.request(Request::get("/job/1"));
+/// assert_eq!(shared.get("tours", "last"), Some(b"/job/1".to_vec()));
+///
+/// // The last that registered a queue hears of what is put into it.
+/// let report = second.advance(Duration::from_millis(1));
+/// assert!(report.logged(LogLevel::Info).any(|line| line == "/job/1"));
+/// assert_eq!(first.request(Request::get("/")).report.metric("tour.requests"), Some(2), "it remembers");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct Worker {
@@ -87,6 +93,15 @@ fn start_vm(host: &Host, settings: &Arc<Settings>) -> Result<Vm, StartError> {
     let mut vm = Vm::new(host, settings).map_err(|error| StartError::Instantiate(format!("{error:#}")))?;
     let started = vm.initialize().and_then(|()| vm.start_root(settings.configuration.clone()));
     refusal(&mut vm, started).map_or(Ok(vm), Err)
+}
+
+/// Why the module's own start, before any plugin, comes to nothing.
+pub(crate) fn fails_to_start(host: &Host) -> Option<StartError> {
+    let settings = Arc::default();
+    match Vm::new(host, &settings) {
+        Err(error) => Some(StartError::Instantiate(format!("{error:#}"))),
+        Ok(mut vm) => vm.initialize().err().map(|Trapped| StartError::Trapped(Box::new(vm.take_report()))),
+    }
 }
 
 fn refusal(vm: &mut Vm, started: Result<Started, Trapped>) -> Option<StartError> {
@@ -162,6 +177,19 @@ impl Worker {
 
     /// Gives the plugin another configuration, as an ECDS update that keeps the VM does: a VM to try it in, then a new root context in this one.
     /// The old root ends when its last stream has.
+    ///
+    /// ```
+    /// # let wasm = wat::parse_file("doc/tour.wat")?;
+    /// use meshwright_wasm_host::{Host, Request};
+    ///
+    /// let mut worker = Host::load(&wasm)?.plugin("", "old").start()?;
+    /// assert!(worker.reconfigure("{}").is_err(), "refused: the old one goes on");
+    /// let greeting = |outcome: meshwright_wasm_host::Outcome| outcome.client_response?.headers.text("x-tour").map(str::to_owned);
+    /// assert_eq!(greeting(worker.request(Request::get("/"))).as_deref(), Some("old"));
+    /// worker.reconfigure("new")?;
+    /// assert_eq!(greeting(worker.request(Request::get("/"))).as_deref(), Some("new"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// When the configuration is refused: the old one goes on, and Envoy refuses the update.

@@ -7,15 +7,16 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use meshwright_explain::{Case, Engine, Explainer, NativeEngine, Story, Verdict, WasmEngine};
+use meshwright_explain::{Case, Explainer, Story, Verdict};
 
-use crate::output;
+use super::BAD_INPUT;
+use super::deciding::Deciding;
+use crate::output::{self, Format};
+use crate::progress::Progress;
 use question::Question;
 
 /// The request or connection is denied.
 const DENIED: u8 = 3;
-/// The question, or what it is about, is wrong.
-const BAD_INPUT: u8 = 2;
 
 /// Say what the mesh would do with a request, and why, without a mesh.
 ///
@@ -31,36 +32,20 @@ pub(crate) struct Explain {
     /// Answer the cases of this file, `-` for standard input: one JSON object a line.
     #[arg(long, value_name = "FILE", conflicts_with_all = question::NAMES)]
     batch: Option<PathBuf>,
-    /// Who decides: the module, or the library that it is made of.
-    #[arg(long, value_enum, default_value = "wasm")]
-    engine: EngineName,
-    /// The filter module [default: meshwright_filters.wasm beside this binary].
-    #[arg(long, value_name = "FILE")]
-    module: Option<PathBuf>,
+    #[command(flatten)]
+    deciding: Deciding,
     /// The form of the answer.
-    #[arg(long, value_enum, default_value = "human")]
-    output: Form,
+    #[arg(long, value_enum, default_value = "text")]
+    output: Format,
     #[command(flatten)]
     question: Question,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum EngineName {
-    Wasm,
-    Native,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Form {
-    /// For people.
-    Human,
-    /// For scripts.
-    Json,
-}
-
 impl Explain {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let mut explainer = Explainer::new(engine(self.engine, self.module)?);
+        let progress = Progress::compiling();
+        let mut explainer = Explainer::new(self.deciding.engines()?());
+        drop(progress);
         match self.batch {
             Some(file) => batch(&mut explainer, &file),
             None => one(&mut explainer, self.question, self.output),
@@ -68,14 +53,7 @@ impl Explain {
     }
 }
 
-pub(crate) fn engine(name: EngineName, module: Option<PathBuf>) -> anyhow::Result<Box<dyn Engine>> {
-    Ok(match name {
-        EngineName::Native => Box::new(NativeEngine),
-        EngineName::Wasm => Box::new(WasmEngine::from_file(&super::control_plane::module_or_default(module)?)?),
-    })
-}
-
-fn one(explainer: &mut Explainer, question: Question, form: Form) -> anyhow::Result<ExitCode> {
+fn one(explainer: &mut Explainer, question: Question, form: Format) -> anyhow::Result<ExitCode> {
     let case = question.case().and_then(|case| Ok(Case::from_json(case.to_string().as_bytes())?));
     let case = match case {
         Ok(case) => case,
@@ -86,8 +64,8 @@ fn one(explainer: &mut Explainer, question: Question, form: Form) -> anyhow::Res
     };
     let story = explainer.story(&case, now());
     match form {
-        Form::Human => output::line(story.to_string().trim_end()),
-        Form::Json => output::json(&serde_json::to_value(&story)?),
+        Format::Text => output::line(story.to_string().trim_end()),
+        Format::Json => output::json(&serde_json::to_value(&story)?),
     }
     Ok(code(&story))
 }

@@ -4,10 +4,11 @@ mod schema;
 mod test;
 mod watch;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+
+use super::BAD_INPUT;
 
 /// Test any proxy-wasm filter without Envoy, as Envoy would run it.
 ///
@@ -43,13 +44,3 @@ impl Filter {
         })
     }
 }
-
-/// Compiled modules are kept for the next time, but not where the environment names no home.
-fn cache(wanted: bool) -> Option<PathBuf> {
-    let below = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let caches = below("XDG_CACHE_HOME").or_else(|| below("HOME").map(|home| home.join(".cache")));
-    caches.filter(|_| wanted).map(|caches| caches.join("meshwright").join("modules"))
-}
-
-/// As for a wrong command line.
-const BAD_INPUT: u8 = 2;

@@ -8,7 +8,8 @@ use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use meshwright_replay::{Mesh, Options, Tally, human, json, open, replay};
 
-use crate::output;
+use super::BAD_INPUT;
+use crate::output::{self, Format, PATIENCE};
 
 /// Decide the requests of an access log once more, and list every decision that flips.
 ///
@@ -41,23 +42,12 @@ pub(crate) struct Replay {
     #[arg(long, value_name = "NUMBER")]
     threads: Option<NonZeroUsize>,
     /// The form of the answer.
-    #[arg(long, value_enum, default_value = "human")]
-    output: Form,
+    #[arg(long, value_enum, default_value = "text")]
+    output: Format,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Form {
-    /// For people.
-    Human,
-    /// For scripts.
-    Json,
-}
-
-/// How long nothing is said.
-const PATIENCE: Duration = Duration::from_secs(1);
 /// How often something is said where no bar can be drawn.
 const PAUSE: Duration = Duration::from_secs(10);
-const BAD_INPUT: u8 = 2;
 const FLIPPED: u8 = 3;
 const UNDECIDED: u8 = 4;
 
@@ -97,13 +87,13 @@ impl Replay {
         progress.end();
         let tally = tally.with_context(|| format!("`{}`", self.log.display()))?;
         match self.output {
-            Form::Human => {
+            Format::Text => {
                 if current.is_none() {
                     output::progress("taken for granted without --against: pathNormalization is what it was when the log was made");
                 }
                 output::line(human(&tally).trim_end());
             }
-            Form::Json => output::json(&json(&tally)),
+            Format::Json => output::json(&json(&tally)),
         }
         Ok(tally)
     }

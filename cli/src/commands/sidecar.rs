@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use meshwright_sidecar::{
-    AppMapping, ControlPlaneAddress, JOIN_TOKEN_VARIABLE, JoinTokenSource, SidecarOptions, Signals, TcpMapping, WorkloadName,
+    AppMapping, ControlPlaneAddress, JOIN_TOKEN_VARIABLE, JoinTokenSource, SidecarOptions, Signals, TcpMapping, WorkloadApiOptions,
+    WorkloadName,
 };
 
 /// Run a workload's sidecar: identity, Envoy, access log; and, if given, the app itself.
@@ -52,6 +53,13 @@ pub(crate) struct Sidecar {
     /// A TCP service that the app calls, and the loopback address on which it finds it. Repeatable.
     #[arg(long, value_name = "HOST:PORT=ADDRESS")]
     tcp: Vec<TcpMapping>,
+    /// Serve the SPIFFE Workload API on this socket: whom it answers gets the workload's certificate and private key. Its folder, made if
+    /// missing, is for the sidecar's user and group alone. The app started here finds it by SPIFFE_ENDPOINT_SOCKET.
+    #[arg(long, value_name = "SOCKET")]
+    workload_api: Option<PathBuf>,
+    /// A user, by number, that the workload API answers [default: the sidecar's own]. Repeatable.
+    #[arg(long, value_name = "UID", requires = "workload_api")]
+    workload_api_uid: Vec<u32>,
     /// The Envoy to run [default: $ENVOY, else `envoy` on PATH].
     #[arg(long, value_name = "FILE")]
     envoy: Option<PathBuf>,
@@ -88,6 +96,7 @@ impl Sidecar {
             envoy_log_level: self.envoy_log_level,
             startup_timeout: SidecarOptions::DEFAULT_STARTUP_TIMEOUT,
             drain_timeout: Duration::from_secs(self.drain_timeout),
+            workload_api: self.workload_api.map(|socket| WorkloadApiOptions { socket, uids: self.workload_api_uid }),
             command: self.command,
         };
         let ended = meshwright_sidecar::run(options, Signals::of_this_process()?).await?;

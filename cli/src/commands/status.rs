@@ -125,6 +125,9 @@ fn print(status: &Value) {
         let kept = if document["last_good"] == true { "its last good version stays in force" } else { "it has no effect" };
         output::line(&format!("quarantined: {}; {kept}", text(&document["error"])));
     }
+    for warning in status["warnings"].as_array().into_iter().flatten() {
+        output::line(&format!("warning: {}", text(warning)));
+    }
 }
 
 fn print_scope(proxy: &Value) {

@@ -1,13 +1,13 @@
-use std::cell::RefCell;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use meshwright_explain::{Engine, NativeEngine, WasmEngine};
-use meshwright_policy_test::{Outcome, Suite, failed, github, human, json, junit, load, run, sarif};
+use meshwright_policy_test::{Outcome, Suite, failed, github, human, json, junit, load, run, sarif, schema};
 
-use super::explain::EngineName;
+use super::BAD_INPUT;
+use super::deciding::Deciding;
 use crate::output;
+use crate::progress::Progress;
 
 /// Run the tests of policies, and say which rules they leave open.
 ///
@@ -23,12 +23,8 @@ pub(crate) struct Test {
     /// Test files, or folders of them: every *_test.yaml and *_test.yml below.
     #[arg(default_value = ".", value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Who decides: the module, or the library that it is made of.
-    #[arg(long, value_enum, default_value = "wasm")]
-    engine: EngineName,
-    /// The filter module [default: meshwright_filters.wasm beside this binary].
-    #[arg(long, value_name = "FILE")]
-    module: Option<PathBuf>,
+    #[command(flatten)]
+    deciding: Deciding,
     /// Only the tests whose name (FILE::TEST) contains this.
     #[arg(long, value_name = "NAME", conflicts_with = "coverage_threshold")]
     filter: Option<String>,
@@ -36,14 +32,18 @@ pub(crate) struct Test {
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     coverage_threshold: Option<f64>,
     /// The form of the answer.
-    #[arg(long, value_enum, default_value = "human")]
+    #[arg(long, value_enum, default_value = "text")]
     output: Form,
+    /// Print the JSON Schema of test files, by which editors complete and check them, and run nothing.
+    #[arg(long, exclusive = true)]
+    schema: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Form {
     /// For people.
-    Human,
+    #[value(alias = "human")]
+    Text,
     /// For scripts.
     Json,
     /// For CI: JUnit XML.
@@ -54,10 +54,6 @@ enum Form {
     Github,
 }
 
-/// How long nothing is said, and then how often something.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// As for a wrong command line.
-const BAD_INPUT: u8 = 2;
 const LOW_COVERAGE: u8 = 3;
 
 impl Test {
@@ -69,6 +65,10 @@ impl Test {
     }
 
     fn answer(self) -> anyhow::Result<ExitCode> {
+        if self.schema {
+            output::json(&schema());
+            return Ok(ExitCode::SUCCESS);
+        }
         let start = Instant::now();
         let mut suites = load(&self.paths)?;
         if let Some(part) = &self.filter {
@@ -76,33 +76,18 @@ impl Test {
             suites.retain(|suite| !suite.is_empty());
             anyhow::ensure!(!suites.is_empty(), "no test has `{part}` in its name");
         }
-        let all: usize = suites.iter().map(Suite::len).sum();
-        let engine = self.engine()?;
-        let said = RefCell::new(start);
-        let outcome = run(&suites, &*engine, &|done| {
-            let mut said = said.borrow_mut();
-            if said.elapsed() >= PATIENCE && done < all {
-                output::progress(&format!("{done} of {all} tests"));
-                *said = Instant::now();
-            }
-        });
+        let progress = Progress::start(suites.iter().map(Suite::len).sum(), "tests");
+        let engines = self.deciding.engines()?;
+        progress.compiled();
+        let outcome = run(&suites, &*engines, &|done| progress.done(done));
+        drop(progress);
         self.print(&outcome, start.elapsed())?;
         Ok(self.code(&outcome))
     }
 
-    fn engine(&self) -> anyhow::Result<Box<dyn Fn() -> Box<dyn Engine>>> {
-        Ok(match self.engine {
-            EngineName::Native => Box::new(|| Box::new(NativeEngine)),
-            EngineName::Wasm => {
-                let engine = WasmEngine::from_file(&super::control_plane::module_or_default(self.module.clone())?)?;
-                Box::new(move || Box::new(engine.clone()))
-            }
-        })
-    }
-
     fn print(&self, outcome: &Outcome, took: Duration) -> anyhow::Result<()> {
         match self.output {
-            Form::Human => output::line(human(outcome, took).trim_end()),
+            Form::Text => output::line(human(outcome, took).trim_end()),
             Form::Json => output::json(&json(outcome)),
             Form::Junit => output::line(junit(outcome)?.trim_end()),
             Form::Sarif => output::json(&sarif(outcome)),

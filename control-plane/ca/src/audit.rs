@@ -1,11 +1,10 @@
 //! Who got a certificate and who was refused: one JSON line each, in a file of the data directory. No token, key or certificate is in it.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use meshwright_durable::Journal;
 use serde::Serialize;
 
 /// A new file is begun at this size, and one old one is kept.
@@ -42,7 +41,7 @@ pub struct AuditRecord {
 #[derive(Debug)]
 pub struct AuditLog {
     path: PathBuf,
-    file: Mutex<(File, u64)>,
+    journal: Mutex<Journal>,
 }
 
 impl AuditLog {
@@ -50,34 +49,77 @@ impl AuditLog {
     /// When the file cannot be opened.
     pub fn open(data_dir: &Path) -> io::Result<Self> {
         let path = data_dir.join("audit.log");
-        let file = append(&path)?;
-        Ok(Self { path, file: Mutex::new(file) })
+        let journal = Mutex::new(Journal::open(&path)?);
+        Ok(Self { path, journal })
     }
 
     /// A line that cannot be written is an error of the log, not of the request.
     pub(crate) fn record(&self, record: &AuditRecord) {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = self.write(&mut file, record) {
+        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = self.write(&mut journal, record) {
             tracing::error!(%error, path = %self.path.display(), "an audit record is lost");
         }
     }
 
-    fn write(&self, file: &mut (File, u64), record: &AuditRecord) -> io::Result<()> {
+    fn write(&self, journal: &mut Journal, record: &AuditRecord) -> io::Result<()> {
         let mut line = serde_json::to_vec(record)?;
         line.push(b'\n');
-        if file.1 > LIMIT {
-            fs::rename(&self.path, self.path.with_extension("log.1"))?;
-            *file = append(&self.path)?;
+        if journal.size() > LIMIT {
+            journal.begin_anew(&self.path.with_extension("log.1"))?;
         }
-        // In one piece: a reader never sees half a line.
-        file.0.write_all(&line)?;
-        file.1 = file.1.saturating_add(u64::try_from(line.len()).unwrap_or(0));
-        Ok(())
+        // Not synced, which would cost more than the signature: a kill loses nothing, a loss of power the last seconds.
+        journal.append(&line)
     }
 }
 
-fn append(path: &Path) -> io::Result<(File, u64)> {
-    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
-    let length = file.metadata()?.len();
-    Ok((file, length))
+#[cfg(test)]
+mod tests {
+    use meshwright_durable::faults::{self, Fault};
+
+    use super::*;
+
+    fn record(identity: &str) -> AuditRecord {
+        AuditRecord {
+            time: "2026-01-31T12:00:00Z".to_owned(),
+            event: "issued",
+            identity: Some(identity.to_owned()),
+            proof: "certificate",
+            proof_id: None,
+            serial: None,
+            not_after: None,
+            ttl_seconds: None,
+            reason: None,
+            message: None,
+        }
+    }
+
+    /// Every line is whole.
+    fn identities(folder: &Path) -> Vec<String> {
+        let text = std::fs::read_to_string(folder.join("audit.log")).unwrap();
+        let identity = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["identity"].as_str().unwrap().to_owned();
+        text.lines().map(identity).collect()
+    }
+
+    #[test]
+    fn killed_or_full_at_every_instant_it_has_whole_lines_and_goes_on() {
+        for fault in [Fault::Killed, Fault::Full] {
+            let steps = faults::everywhere(|steps| {
+                let folder = tempfile::tempdir().unwrap();
+                let log = AuditLog::open(folder.path()).unwrap();
+                log.record(&record("one"));
+                let ((), struck) = faults::with(steps, fault, || log.record(&record("two")));
+                if fault == Fault::Full {
+                    log.record(&record("with room again"));
+                }
+                drop(log);
+                AuditLog::open(folder.path()).unwrap().record(&record("three"));
+                let mut found = identities(folder.path());
+                found.retain(|identity| identity != "with room again");
+                let expected: &[&str] = if struck { &["one", "three"] } else { &["one", "two", "three"] };
+                assert_eq!(found, expected, "{fault:?} {steps}");
+                struck
+            });
+            assert_eq!(steps, 2, "a line's two halves");
+        }
+    }
 }

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, SystemTime};
 
+use meshwright_durable as durable;
 use meshwright_identity::{SpiffeId, TrustDomain};
 use rustls_pki_types::CertificateDer;
 use tokio::sync::watch;
@@ -132,6 +133,8 @@ impl Authority {
         let dir = data_dir.join(FOLDER);
         store::private_dir(&dir)?;
         let _lock = store::lock(&dir)?;
+        // Nobody else writes as long as this has the lock; and what is half-written may be a key.
+        durable::remove_unfinished(&dir).map_err(store::io_error(&dir, "read"))?;
         let mut state = current::state(&dir, data_dir, trust_domain, &options, now)?;
         let current = Current::load(&dir, state.clone(), &options, now)?;
         let leaves_until = current::begin(&dir, &mut state, &options, now)?;

@@ -1,17 +1,16 @@
-//! Files that must survive a crash at any instant and be nobody else's to read: directories 0700, files 0600, written beside, fsynced and
-//! renamed into place. Knows nothing of what is in them.
+//! Files that must survive a crash at any instant and be nobody else's to read: directories 0700, files 0600. Knows nothing of what is in
+//! them.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use meshwright_durable as durable;
 use zeroize::Zeroizing;
 
 /// Files of ours are a few kilobytes; more is not ours.
 const MAX_FILE: u64 = 64 * 1024;
-/// What half-written files end in. They are never read.
-pub(crate) const TEMPORARY: &str = ".tmp";
 
 /// Why a file of the data directory could not be kept or read.
 #[derive(Debug, thiserror::Error)]
@@ -83,53 +82,19 @@ pub(crate) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError
 
 /// After it returns the file has the new content, whatever happens to the machine; before, the old or the new, never a part.
 pub(crate) fn write(dir: &Path, name: &str, content: &[u8]) -> Result<(), StoreError> {
-    let temporary = dir.join(format!(".{name}.{}{TEMPORARY}", hex(&random::<8>()?)));
     let target = dir.join(name);
-    let written = write_new(&temporary, content).and_then(|()| step()).and_then(|()| fs::rename(&temporary, &target));
-    if let Err(error) = written {
-        if let Err(error) = step().and_then(|()| fs::remove_file(&temporary)) {
-            tracing::debug!(path = %temporary.display(), %error, "a half-written file stays; it is never read");
-        }
-        return Err(io_error(&target, "written")(error));
-    }
-    sync_dir(dir)
-}
-
-fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
-    step()?;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    // In two, so that the tests can stop between them.
-    let (first, second) = content.split_at(content.len() / 2);
-    file.write_all(first)?;
-    step()?;
-    file.write_all(second)?;
-    step()?;
-    file.sync_all()
+    durable::replace(&target, content).map_err(io_error(&target, "written"))
 }
 
 /// Removes a file, when there is one; [`sync_dir`] makes that last.
 pub(crate) fn remove(path: &Path) -> Result<(), StoreError> {
-    match step().and_then(|()| fs::remove_file(path)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(path, "removed")(error)),
-        _ => Ok(()),
-    }
+    durable::remove(path).map_err(io_error(path, "removed"))
 }
 
 /// Makes renames and removals in `dir` last.
 pub(crate) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
-    step().and_then(|()| File::open(dir)).and_then(|dir| dir.sync_all()).map_err(io_error(dir, "written"))
+    durable::sync_dir(dir).map_err(io_error(dir, "written"))
 }
-
-/// Stands before each change of the disk. Does nothing, except in the tests of crashes.
-#[cfg(not(test))]
-fn step() -> io::Result<()> {
-    Ok(())
-}
-
-#[cfg(test)]
-pub(crate) use self::faults::step;
-#[cfg(test)]
-pub(crate) mod faults;
 
 fn sync_parent(path: &Path) -> Result<(), StoreError> {
     match path.parent() {

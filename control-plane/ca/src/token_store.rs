@@ -1,11 +1,15 @@
 //! Join tokens at rest: one small file for each, named by the hash of its secret. Renaming a file is atomic, so of any number of
 //! redeemers, in any number of processes, exactly one succeeds.
 
+#[cfg(test)]
+mod crash_tests;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use meshwright_durable as durable;
 use meshwright_identity::{InvalidSpiffeId, SpiffeId};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -149,8 +153,8 @@ impl TokenStore {
         if let Some(record) = read_record(&pending)? {
             check_expiry(&record, now)?;
         }
-        match fs::rename(&pending, &used) {
-            Ok(()) => store::sync_dir(&self.dir)?,
+        match durable::rename(&pending, &used) {
+            Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound && used.exists() => return Err(RedeemError::AlreadyUsed),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(RedeemError::Unknown),
             Err(error) => return Err(io_error(&pending, "consumed")(error).into()),
@@ -172,10 +176,7 @@ impl TokenStore {
                 kept += 1;
                 continue;
             }
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(&path, "removed")(error)),
-                _ => {}
-            }
+            store::remove(&path)?;
         }
         Ok(kept)
     }
@@ -212,8 +213,7 @@ fn check_expiry(record: &Record, now: SystemTime) -> Result<(), RedeemError> {
 
 /// A record that cannot be read is kept, for somebody to look at.
 fn outlived(path: &Path, now: SystemTime) -> bool {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    if name.ends_with(store::TEMPORARY) {
+    if durable::is_unfinished(path) {
         let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
         return modified.is_ok_and(|modified| now > modified + ABANDONED);
     }

@@ -1,22 +1,50 @@
-//! A Secret of type `kubernetes.io/tls`: the certificate and key that a gateway shows. The key never appears in debug output.
+//! A Secret: the certificate and key that a gateway shows, the roots that it verifies clients against, or both. The key never appears in debug
+//! output.
 
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustls::SignatureAlgorithm;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::key::DocumentKey;
 use crate::reader::Reader;
 
-/// A certificate chain and its private key, as PEM.
+/// What a Secret holds; at least one of the two.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
     key: DocumentKey,
-    certificate_chain: String,
+    certificate: Option<Certificate>,
+    roots: Option<String>,
+}
+
+/// A certificate chain and the private key of its first certificate, as PEM.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Certificate {
+    chain: String,
     private_key: String,
+    not_before: OffsetDateTime,
+    not_after: OffsetDateTime,
+    /// The field that the chain is in, for messages.
+    field: String,
+}
+
+impl Certificate {
+    /// PEM, the leaf first.
+    #[must_use]
+    pub fn chain(&self) -> &str {
+        &self.chain
+    }
+
+    /// PEM. Secret: never print it.
+    #[must_use]
+    pub fn private_key(&self) -> &str {
+        &self.private_key
+    }
 }
 
 impl Credential {
@@ -25,34 +53,84 @@ impl Credential {
         &self.key
     }
 
-    /// PEM, the leaf first.
+    /// None where it holds roots alone.
     #[must_use]
-    pub fn certificate_chain(&self) -> &str {
-        &self.certificate_chain
+    pub fn certificate(&self) -> Option<&Certificate> {
+        self.certificate.as_ref()
     }
 
-    /// PEM. Secret: never print it.
+    /// PEM: whom clients' certificates must be from.
     #[must_use]
-    pub fn private_key(&self) -> &str {
-        &self.private_key
+    pub fn roots(&self) -> Option<&str> {
+        self.roots.as_deref()
+    }
+
+    /// The field, and why no client would take what it holds at `now`.
+    pub(crate) fn untimely(&self, now: OffsetDateTime) -> Option<(&str, String)> {
+        let certificate = self.certificate.as_ref()?;
+        let why = if now > certificate.not_after {
+            format!("the certificate ended at {}", certificate.not_after)
+        } else if now < certificate.not_before {
+            format!("the certificate begins at {}", certificate.not_before)
+        } else {
+            return None;
+        };
+        Some((&certificate.field, why))
     }
 
     pub(crate) fn read(root: &Reader<'_>, key: DocumentKey) -> Option<Self> {
-        root.get("type").required();
-        let certificate_chain = entry(root, "tls.crt").and_then(|(field, pem)| check_chain(&field, pem));
-        let private_key = entry(root, "tls.key").and_then(|(field, pem)| check_key(&field, pem));
-        Some(Self { key, certificate_chain: certificate_chain?, private_key: private_key? })
+        let word = root.get("type").required().and_then(|field| field.text())?;
+        let [of_kubernetes, of_istio] = [["tls.crt", "tls.key", "ca.crt"], ["cert", "key", "cacert"]];
+        let has = |name: &&str| ["data", "stringData"].iter().any(|map| root.get(map).get(name).is_present());
+        let is_istio = word == "Opaque" && of_istio.iter().any(&has);
+        if let (true, Some(name)) = (is_istio, of_kubernetes.iter().find(|name| has(name))) {
+            root.get("data")
+                .fail(format!("has `{name}` and Istio's names: either `tls.crt`, `tls.key`, `ca.crt` or `cert`, `key`, `cacert`"));
+        }
+        let [chain, private, roots] = if is_istio { of_istio } else { of_kubernetes };
+        let roots_alone = word == "Opaque" && has(&roots) && !has(&chain) && !has(&private);
+        let certificate = if roots_alone { None } else { Some(read_certificate(root, chain, private)?) };
+        // cert-manager writes an empty one where it knows of none.
+        let roots = if has(&roots) { entry(root, roots).filter(|(_, pem)| roots_alone || !pem.trim().is_empty()) } else { None };
+        let roots = roots.and_then(|(field, pem)| checked_chain(&field, &pem).map(|_| pem));
+        if roots_alone && roots.is_none() {
+            return None;
+        }
+        Some(Self { key, certificate, roots })
     }
 }
 
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credential")
-            .field("key", &self.key)
-            .field("certificate_chain", &self.certificate_chain)
-            .field("private_key", &"redacted")
-            .finish()
+        f.debug_struct("Credential").field("key", &self.key).field("certificate", &self.certificate).field("roots", &self.roots).finish()
     }
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificate").field("chain", &self.chain).field("private_key", &"redacted").finish_non_exhaustive()
+    }
+}
+
+fn read_certificate(root: &Reader<'_>, chain: &str, private: &str) -> Option<Certificate> {
+    let (chain, private) = (entry(root, chain), entry(root, private));
+    let leaf = chain.as_ref().and_then(|(field, pem)| checked_chain(field, pem));
+    let public = private.as_ref().and_then(|(field, pem)| public_key(field, pem));
+    let ((field, chain), (private_field, private_key)) = (chain?, private?);
+    let leaf = leaf?;
+    let (_, parsed) = X509Certificate::from_der(&leaf).ok()?;
+    let public = public?;
+    if parsed.tbs_certificate.subject_pki.raw != public {
+        private_field.fail("is not the key of the first certificate of the chain");
+    }
+    let validity = parsed.validity();
+    Some(Certificate {
+        chain,
+        private_key,
+        not_before: validity.not_before.to_datetime(),
+        not_after: validity.not_after.to_datetime(),
+        field: field.path().to_owned(),
+    })
 }
 
 /// `stringData` wins over `data`, as in Kubernetes. No message repeats a value.
@@ -71,22 +149,32 @@ fn entry<'a>(root: &Reader<'a>, name: &str) -> Option<(Reader<'a>, String)> {
     text.map(|text| (field, text))
 }
 
-fn check_chain(field: &Reader<'_>, pem: String) -> Option<String> {
+/// The first certificate, when all are right.
+fn checked_chain(field: &Reader<'_>, pem: &str) -> Option<CertificateDer<'static>> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
-    match certificates {
-        Ok(chain) if !chain.is_empty() => {
-            if let Some(index) = chain.iter().position(|der| X509Certificate::from_der(der).is_err()) {
-                field.fail(format!("certificate {} of the chain is not X.509", index.saturating_add(1)));
-            }
-        }
-        Ok(_) | Err(_) => field.fail("holds no PEM certificate (`-----BEGIN CERTIFICATE-----`)"),
+    let chain = certificates.ok().filter(|chain| !chain.is_empty());
+    let Some(chain) = chain else {
+        field.fail("holds no PEM certificate (`-----BEGIN CERTIFICATE-----`)");
+        return None;
+    };
+    if let Some(index) = chain.iter().position(|der| X509Certificate::from_der(der).is_err()) {
+        field.fail(format!("certificate {} of the chain is not X.509", index.saturating_add(1)));
+        return None;
     }
-    Some(pem)
+    chain.into_iter().next()
 }
 
-fn check_key(field: &Reader<'_>, pem: String) -> Option<String> {
-    if PrivateKeyDer::from_pem_slice(pem.as_bytes()).is_err() {
+/// Of the private key, as DER.
+fn public_key(field: &Reader<'_>, pem: &str) -> Option<Vec<u8>> {
+    let Ok(key) = PrivateKeyDer::from_pem_slice(pem.as_bytes()) else {
         field.fail("holds no PEM private key (`-----BEGIN PRIVATE KEY-----`)");
+        return None;
+    };
+    let key = rustls::crypto::ring::sign::any_supported_type(&key).ok();
+    let key = key.filter(|key| matches!(key.algorithm(), SignatureAlgorithm::RSA | SignatureAlgorithm::ECDSA));
+    let public = key.and_then(|key| Some(key.public_key()?.as_ref().to_vec()));
+    if public.is_none() {
+        field.fail("is no key that gateways can use: RSA of at least 2048 bits, ECDSA P-256 or ECDSA P-384");
     }
-    Some(pem)
+    public
 }

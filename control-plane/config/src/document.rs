@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -69,6 +70,13 @@ impl Document {
     #[must_use]
     pub fn content(&self) -> &Content {
         &self.content
+    }
+
+    /// Why it would be no good to replace what is in force by it at `now`: a certificate that has ended, or has not begun.
+    #[must_use]
+    pub fn untimely(&self, now: SystemTime) -> Option<DocumentError> {
+        let Content::Secret(credential) = &self.content else { return None };
+        credential.untimely(now.into()).map(|(field, why)| self.error(field, why))
     }
 
     /// An error of this document, at the field `path`.

@@ -6,12 +6,19 @@ use crate::reader::Reader;
 use crate::record::{record, words};
 use crate::workload::Labels;
 
+mod tls;
+
+pub(crate) use tls::{CIPHER_SUITES, OLD_CIPHER_SUITES, TLS_AUTO};
+pub use tls::{ClientCertificates, ClientRoots, ROOTS_SUFFIX, ServerCertificate, ServerTls, ServerTlsMode, TlsTermination, TlsVersion};
+
 words! {
     /// What a gateway's port speaks.
     GatewayProtocol {
         Http = "HTTP",
-        /// HTTP in TLS that ends at the gateway.
+        /// HTTP in TLS, which ends at the gateway or passes through.
         Https = "HTTPS",
+        /// TLS that passes through, whatever is in it.
+        Tls = "TLS",
     }
 }
 
@@ -50,8 +57,25 @@ record! {
         text port_name,
         copy protocol: GatewayProtocol,
         list hosts: GatewayHost,
-        /// The name of the Secret with certificate and key, in the Gateway's namespace. Always present with `HTTPS`, never with `HTTP`.
-        maybe_text credential_name,
+        /// Never with `HTTP`, always with all else.
+        maybe tls: ServerTls,
+    }
+}
+
+impl GatewayServer {
+    /// TLS that ends here.
+    #[must_use]
+    pub fn termination(&self) -> Option<&TlsTermination> {
+        match &self.tls {
+            Some(ServerTls::Terminated(termination)) => Some(termination),
+            Some(ServerTls::Passthrough) | None => None,
+        }
+    }
+
+    /// Whether connections go on as they are, so that no request is seen.
+    #[must_use]
+    pub fn passes_through(&self) -> bool {
+        self.tls == Some(ServerTls::Passthrough)
     }
 }
 
@@ -73,7 +97,9 @@ impl Gateway {
         if labels.is_empty() {
             selector.fail("at least one label is needed: an empty selector would make every workload a gateway");
         }
-        let servers = spec.get("servers").required_items().iter().filter_map(read_server).collect();
+        let fields = spec.get("servers").required_items();
+        one_name_per_port(&fields);
+        let servers = fields.iter().filter_map(read_server).collect();
         Some(Self { key, selector: labels, servers })
     }
 }
@@ -85,16 +111,32 @@ fn read_server(field: &Reader<'_>) -> Option<GatewayServer> {
     let protocol = port.get("protocol").required().and_then(|protocol| protocol.word(GatewayProtocol::from_word));
     let hosts = field.get("hosts").required_items().iter().filter_map(read_host).collect();
     let tls = field.get("tls");
-    let credential = tls.get("credentialName");
-    match protocol {
-        Some(GatewayProtocol::Http) if tls.is_present() => tls.fail("a server with protocol `HTTP` has no `tls`; `HTTPS` has"),
-        Some(GatewayProtocol::Https) => {
-            tls.get("mode").required();
-            credential.required_text();
+    let read = match protocol {
+        Some(GatewayProtocol::Http) => {
+            if tls.is_present() {
+                tls.fail("a server with protocol `HTTP` has no `tls`; `HTTPS` has");
+            }
+            None
         }
-        Some(GatewayProtocol::Http) | None => {}
+        Some(GatewayProtocol::Https | GatewayProtocol::Tls) => Some(tls::read(&tls)?),
+        None => None,
+    };
+    if let (Some(GatewayProtocol::Tls), Some(ServerTls::Terminated(_))) = (protocol, &read) {
+        tls.get("mode").fail("with protocol `TLS` only `PASSTHROUGH` is supported yet; what ends at the gateway is `HTTPS`");
     }
-    Some(GatewayServer { number: number?, port_name: name?, protocol: protocol?, hosts, credential_name: credential.non_empty_text() })
+    Some(GatewayServer { number: number?, port_name: name?, protocol: protocol?, hosts, tls: read })
+}
+
+/// As Istio asks for: what a server is told apart by.
+fn one_name_per_port(servers: &[Reader<'_>]) {
+    let mut names: Vec<String> = Vec::new();
+    for name in servers.iter().map(|server| server.get("port").get("name")) {
+        let Some(text) = name.text() else { continue };
+        if names.contains(&text) {
+            name.fail(format!("another server of this Gateway has a port named `{text}`"));
+        }
+        names.push(text);
+    }
 }
 
 fn read_host(field: &Reader<'_>) -> Option<GatewayHost> {

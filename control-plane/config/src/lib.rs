@@ -34,14 +34,17 @@ mod yaml;
 
 pub use age::Age;
 pub use authorization_policy::AuthorizationPolicy;
-pub use credential::Credential;
+pub use credential::{Certificate, Credential};
 pub use destination_rule::{
     ClientTls, ClientTlsMode, ConnectionPool, DestinationRule, LoadBalancer, OutlierDetection, Subset, TrafficPolicy,
 };
 pub use document::{Content, Document, LARGEST_DOCUMENT, RawDocument, is_policy_test, parse_file, split_file};
 pub use enforcement::{Enforcement, PolicyPort, enforcement};
 pub use error::{DocumentError, Rejected};
-pub use gateway::{Gateway, GatewayHost, GatewayProtocol, GatewayServer, RouteNamespace};
+pub use gateway::{
+    ClientCertificates, ClientRoots, Gateway, GatewayHost, GatewayProtocol, GatewayServer, ROOTS_SUFFIX, RouteNamespace, ServerCertificate,
+    ServerTls, ServerTlsMode, TlsTermination, TlsVersion,
+};
 pub use host::{Host, InvalidHost};
 pub use key::{DocumentKey, Kind, Origin};
 pub use key_source::{FetchedKeys, KeySets, KeySource};
@@ -52,10 +55,10 @@ pub use request_authentication::RequestAuthentication;
 pub use scope::Scope;
 pub use service::{Location, Protocol, Resolution, ServiceEntry, ServicePort};
 pub use sidecar::{EgressHost, EgressNamespace, Sidecar};
-pub use state::{Endpoint, Enforcements, GatewayRoute, InboundPort, RuleOnPort, RuleStatus, State};
+pub use state::{Endpoint, Enforcements, GatewayRoute, InboundPort, PassthroughRoute, RuleOnPort, RuleStatus, State};
 pub use string_match::StringMatch;
 pub use virtual_service::{
     Destination, GatewayRef, HeaderEdits, HeaderMatch, HeaderOperations, HttpAction, HttpMatch, HttpRoute, Redirect, Retries, Rewrite,
-    VirtualService, WeightedDestination,
+    TlsMatch, TlsRoute, VirtualService, WeightedDestination,
 };
 pub use workload::{Address, DEFAULT_SERVICE_ACCOUNT, Labels, Locality, Workload};

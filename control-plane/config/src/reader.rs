@@ -65,6 +65,10 @@ impl<'a> Reader<'a> {
         }
     }
 
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
     pub(crate) fn is_present(&self) -> bool {
         self.node.is_some()
     }

@@ -65,7 +65,7 @@ macro_rules! words {
 
             /// The word of the YAML.
             #[must_use]
-            pub fn as_str(self) -> &'static str {
+            pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word),* }
             }
 

@@ -25,10 +25,11 @@ mod report;
 mod routing;
 mod scoping;
 mod topology;
+mod warnings;
 
 pub use enforcement::{Enforcements, RuleOnPort};
 pub use report::RuleStatus;
-pub use routing::GatewayRoute;
+pub use routing::{GatewayRoute, PassthroughRoute};
 pub use topology::{Endpoint, InboundPort};
 
 /// What holds for the mesh. Each list is in the order of the documents' keys.

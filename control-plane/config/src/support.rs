@@ -90,13 +90,25 @@ pub const COMMON: &[Field] = &[
 ];
 
 const SECRET: &[Field] = &[
-    word("type", &["kubernetes.io/tls"], &[]),
+    word("type", &["kubernetes.io/tls", "Opaque"], &[]),
     text("data.[tls.crt]"),
     text("data.[tls.key]"),
-    ignored("data.[ca.crt]"),
+    text("data.[ca.crt]"),
+    text("data.cert"),
+    text("data.key"),
+    text("data.cacert"),
+    not_yet("data.[ca.crl]"),
+    not_yet("data.crl"),
+    not_yet("data.[tls.ocsp-staple]"),
     text("stringData.[tls.crt]"),
     text("stringData.[tls.key]"),
-    ignored("stringData.[ca.crt]"),
+    text("stringData.[ca.crt]"),
+    text("stringData.cert"),
+    text("stringData.key"),
+    text("stringData.cacert"),
+    not_yet("stringData.[ca.crl]"),
+    not_yet("stringData.crl"),
+    not_yet("stringData.[tls.ocsp-staple]"),
     ignored("immutable"),
 ];
 

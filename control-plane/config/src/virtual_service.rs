@@ -8,6 +8,7 @@ use crate::record::record;
 use crate::string_match::StringMatch;
 
 mod read;
+mod tls;
 
 /// Where a VirtualService holds.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,8 +30,10 @@ record! {
         list hosts: Host,
         /// Never empty.
         list gateways: GatewayRef,
-        /// In order: the first that matches decides. Never empty.
+        /// In order: the first that matches decides. Never empty where it holds in sidecars.
         list http: HttpRoute,
+        /// For TLS that passes through gateways; never where it holds in sidecars. Not empty where `http` is.
+        list tls: TlsRoute,
     }
 }
 
@@ -43,12 +46,42 @@ impl VirtualService {
 
     /// Every destination of every route, with the path of its field.
     pub fn destinations(&self) -> impl Iterator<Item = (String, &Destination)> {
-        self.http.iter().enumerate().flat_map(|(route, http)| {
-            http.destinations()
-                .iter()
-                .enumerate()
-                .map(move |(index, weighted)| (format!("spec.http[{route}].route[{index}].destination"), weighted.destination()))
+        let http = self.http.iter().map(HttpRoute::destinations).enumerate().map(|(index, route)| ("http", index, route));
+        let tls = self.tls.iter().map(TlsRoute::route).enumerate().map(|(index, route)| ("tls", index, route));
+        http.chain(tls).flat_map(|(list, index, route)| {
+            let path = move |at| format!("spec.{list}[{index}].route[{at}].destination");
+            route.iter().enumerate().map(move |(at, weighted)| (path(at), weighted.destination()))
         })
+    }
+}
+
+record! {
+    /// One entry of `tls`: connections that pass through, by the name that their client asks for.
+    #[derive(Eq)]
+    TlsRoute {
+        /// It applies when any of them matches. Never empty.
+        list matches: TlsMatch,
+        /// Never empty; the weights are above 0 in sum. Without headers.
+        list route: WeightedDestination,
+    }
+}
+
+record! {
+    /// One entry of a TLS route's `match`.
+    #[derive(Eq)]
+    TlsMatch {
+        /// Never empty. Each is one of the VirtualService's hosts, or below one.
+        list sni_hosts: Host,
+        /// The gateway's port.
+        maybe_copy port: u16,
+    }
+}
+
+impl TlsMatch {
+    /// Whether it is for a port of a gateway.
+    #[must_use]
+    pub fn is_for(&self, port: u16) -> bool {
+        self.port.is_none_or(|wanted| wanted == port)
     }
 }
 

@@ -60,7 +60,16 @@ record! {
 /// The service account of a workload that does not name one.
 pub const DEFAULT_SERVICE_ACCOUNT: &str = "default";
 
+/// Label by which a workload says that no proxy is in front of it; Istio's.
+const TLS_MODE_LABEL: &str = "security.istio.io/tlsMode";
+
 impl Workload {
+    /// Whether a proxy of the mesh takes what comes for it.
+    #[must_use]
+    pub fn has_proxy(&self) -> bool {
+        self.labels.get(TLS_MODE_LABEL).is_none_or(|mode| mode != "disabled")
+    }
+
     #[must_use]
     pub fn namespace(&self) -> &str {
         self.key.namespace()

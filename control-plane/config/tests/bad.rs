@@ -83,3 +83,8 @@ fn no_message_repeats_a_secret() {
 fn sidecars() {
     check("sidecars");
 }
+
+#[test]
+fn gateways() {
+    check("gateways");
+}

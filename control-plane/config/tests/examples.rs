@@ -4,7 +4,8 @@
 
 use std::path::Path;
 
-use meshwright_config::{Host, MtlsMode, State, parse_file};
+use meshwright_config::{Host, MtlsMode, ServerCertificate, State, parse_file};
+use serde_json::json;
 
 fn bookshop() -> State {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/bookshop");
@@ -48,7 +49,8 @@ fn bookshop_is_right() {
     let served = state.gateways_for(gateway);
     let [edge] = served.as_slice() else { panic!("one gateway") };
     let [server] = edge.servers() else { panic!("one server") };
-    assert!(state.credential("bookshop", server.credential_name().unwrap()).is_some());
+    let ServerCertificate::Secret(name) = server.termination().unwrap().certificate() else { panic!("a Secret") };
+    assert!(state.credential("bookshop", name).is_some());
     assert_eq!(state.gateway_routes(edge, server).len(), 1);
     let catalog = Host::parse("catalog.bookshop.mesh").unwrap();
     let route = state.virtual_service_for(&catalog).unwrap().http().first().unwrap();
@@ -63,4 +65,31 @@ fn bookshop_is_right() {
 fn nothing_shows_a_private_key() {
     let shown = format!("{:?}", bookshop());
     assert!(shown.contains("redacted") && !shown.contains("PRIVATE KEY"), "the state's debug output");
+}
+
+#[test]
+fn the_gateways_page_shows_what_is_taken() {
+    let page = include_str!("../../../docs/gateways.md");
+    let shown: Vec<&str> = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["partners.shop.example".to_owned()]).unwrap().self_signed(&key).unwrap().pem();
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "partners", "namespace": "shop"}, "type": "kubernetes.io/tls",
+        "stringData": {"tls.crt": certificate, "tls.key": key.serialize_pem(), "ca.crt": certificate}
+    });
+    let backend = json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry", "metadata": {"name": "ledger", "namespace": "shop"},
+        "spec": {"hosts": ["ledger.shop.mesh"], "resolution": "DNS", "ports": [{"number": 443, "name": "tls", "protocol": "TLS"}]}
+    });
+    let all = format!("{}---\n{secret}\n---\n{backend}\n", shown.join("---\n"));
+    let parsed = parse_file("gateways.md", &all).into_iter().map(|parsed| parsed.unwrap_or_else(|rejected| panic!("{rejected}")));
+    let (state, errors) = State::assemble(parsed.collect());
+    assert_eq!(errors, [], "{errors:?}");
+    let [gateway] = state.gateways() else { panic!("one Gateway") };
+    let [partners, ledger] = gateway.servers() else { panic!("two servers") };
+    let clients = partners.termination().unwrap().clients().unwrap();
+    assert!(clients.required() && state.client_roots(gateway, clients.roots()).is_some());
+    assert!(ledger.passes_through());
+    let routes = state.passthrough_routes(gateway, ledger);
+    assert_eq!(routes.iter().map(|route| route.sni().as_str()).collect::<Vec<_>>(), ["ledger.shop.example"]);
 }

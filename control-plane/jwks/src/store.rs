@@ -1,14 +1,14 @@
-//! Last known good key sets on disk: one file for each source, written beside, fsynced and renamed into place. Public keys are no secret,
-//! but whoever could change them could make tokens, so nobody else may write here.
+//! Last known good key sets on disk: one file for each source, the old set or the new one at every instant. Public keys are no secret, but
+//! whoever could change them could make tokens, so nobody else may write here.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use meshwright_config::KeySource;
+use meshwright_durable as durable;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -16,8 +16,6 @@ use crate::key_set::KeySet;
 
 /// More than any set that was ever taken.
 const LARGEST: u64 = 1024 * 1024;
-/// What half-written files end in. They are never read.
-const TEMPORARY: &str = "tmp";
 
 /// Why a key set could not be kept or read.
 #[derive(Debug, thiserror::Error)]
@@ -34,8 +32,6 @@ pub enum StoreError {
 #[derive(Debug)]
 pub(crate) struct Store {
     folder: PathBuf,
-    /// Files written so far: no two writers may have the same name.
-    written: AtomicU64,
 }
 
 /// A file's content.
@@ -54,7 +50,7 @@ impl Store {
     pub(crate) fn open(data_dir: &Path) -> Result<Self, StoreError> {
         let folder = data_dir.join("jwks");
         match DirBuilder::new().mode(0o700).create(&folder) {
-            Ok(()) => sync(data_dir)?,
+            Ok(()) => durable::sync_dir(data_dir).map_err(io_error(data_dir, "written"))?,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 let mode = fs::metadata(&folder).map_err(io_error(&folder, "read"))?.permissions().mode() & 0o7777;
                 if mode & 0o022 != 0 {
@@ -63,11 +59,8 @@ impl Store {
             }
             Err(error) => return Err(io_error(&folder, "created")(error)),
         }
-        let unfinished = fs::read_dir(&folder).map_err(io_error(&folder, "read"))?.flatten().map(|entry| entry.path());
-        for path in unfinished.filter(|path| path.extension().is_some_and(|extension| extension == TEMPORARY)) {
-            fs::remove_file(&path).map_err(io_error(&path, "removed"))?;
-        }
-        Ok(Self { folder, written: AtomicU64::new(0) })
+        durable::remove_unfinished(&folder).map_err(io_error(&folder, "cleared of what was half-written"))?;
+        Ok(Self { folder })
     }
 
     /// None: it was never fetched.
@@ -94,16 +87,8 @@ impl Store {
         let (kind, name) = named(source);
         let fetched = set.fetched().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let stored = Stored { kind: kind.to_owned(), source: name.to_owned(), fetched, jwks: set.jwks().to_owned() };
-        let number = self.written.fetch_add(1, Ordering::Relaxed);
-        let temporary = path.with_extension(format!("{number}.{TEMPORARY}"));
-        let written = serde_json::to_vec(&stored).map_err(io::Error::other).and_then(|bytes| {
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            fs::rename(&temporary, &path)
-        });
-        written.map_err(io_error(&path, "written"))?;
-        sync(&self.folder)
+        let written = serde_json::to_vec(&stored).map_err(io::Error::other).and_then(|bytes| durable::replace(&path, &bytes));
+        written.map_err(io_error(&path, "written"))
     }
 
     /// A URL is no file name; its digest is.
@@ -127,13 +112,10 @@ fn io_error(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Stor
     move |source| StoreError::Io { path, action, source }
 }
 
-/// Makes a rename in `folder` last.
-fn sync(folder: &Path) -> Result<(), StoreError> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error(folder, "written"))
-}
-
 #[cfg(test)]
 mod tests {
+    use meshwright_durable::faults::{self, Fault};
+
     use super::*;
     use crate::key_set::tests::{jwks, set};
 
@@ -146,7 +128,7 @@ mod tests {
         let fetched = KeySet::checked(&jwks("a"), UNIX_EPOCH + Duration::from_secs(7)).unwrap();
         store.save(&uri, &fetched).unwrap();
         store.save(&uri, &fetched).unwrap();
-        let half = data.path().join("jwks").join("half.0.tmp");
+        let half = data.path().join("jwks").join(".half.0.tmp");
         fs::write(&half, "{").unwrap();
         let store = Store::open(data.path()).unwrap();
         assert!(!half.exists());
@@ -154,6 +136,24 @@ mod tests {
         assert_eq!(store.load(&issuer).unwrap(), None);
         fs::rename(store.path(&uri), store.path(&issuer)).unwrap();
         assert!(store.load(&issuer).unwrap_err().to_string().contains("it is that of `https://a`"));
+    }
+
+    #[test]
+    fn killed_or_full_at_every_instant_it_is_the_old_set_or_the_new() {
+        let source = KeySource::Uri("https://a".into());
+        for fault in [Fault::Killed, Fault::Full] {
+            faults::everywhere(|steps| {
+                let data = tempfile::tempdir().unwrap();
+                let store = Store::open(data.path()).unwrap();
+                store.save(&source, &set("a")).unwrap();
+                let (saved, struck) = faults::with(steps, fault, || store.save(&source, &set("b")));
+                let kept = Store::open(data.path()).unwrap().load(&source).unwrap().unwrap();
+                assert_eq!(saved.is_err(), struck, "{fault:?} {steps}");
+                assert!(kept.jwks() == set("b").jwks() || (struck && kept.jwks() == set("a").jwks()), "{fault:?} {steps}");
+                store.save(&source, &set("c")).unwrap();
+                struck
+            });
+        }
     }
 
     #[test]

@@ -2,15 +2,13 @@
 //! from a state that is not among them has been further than this one: it is sent elsewhere until this one has caught up.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use meshwright_config::Kind;
+use meshwright_durable::Journal;
 use meshwright_sources::Loaded;
 use sha2::{Digest as _, Sha256};
 
@@ -31,7 +29,7 @@ pub(crate) struct Lineage {
 struct Inner {
     known: BTreeSet<Arc<str>>,
     now: Option<Arc<str>>,
-    file: File,
+    journal: Journal,
     /// Node → since when it is sent elsewhere.
     refused: BTreeMap<String, Instant>,
 }
@@ -43,37 +41,25 @@ impl Lineage {
     /// When it cannot be read or written.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let wrong = || format!("the states that were in force, `{}`, cannot be used", path.display());
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(error).with_context(wrong),
-        };
+        let mut journal = Journal::open(path).with_context(wrong)?;
+        let text = String::from_utf8(journal.read().with_context(wrong)?).with_context(wrong)?;
         let lines: Vec<&str> = text.lines().filter(|line| is_name(line)).collect();
         let newest = lines.get(lines.len().saturating_sub(MOST)..).unwrap_or_default();
-        let is_long = newest.len() < lines.len();
-        if is_long {
-            let beside = path.with_extension("tmp");
-            let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&beside).with_context(wrong)?;
-            file.write_all((newest.join("\n") + "\n").as_bytes()).and_then(|()| file.sync_data()).with_context(wrong)?;
-            fs::rename(&beside, path).with_context(wrong)?;
-        }
-        let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(path).with_context(wrong)?;
-        if !is_long && !text.is_empty() && !text.ends_with('\n') {
-            file.write_all(b"\n").with_context(wrong)?;
+        if newest.len() < lines.len() {
+            journal.rewrite((newest.join("\n") + "\n").as_bytes()).with_context(wrong)?;
         }
         let known = newest.iter().map(|name| Arc::from(*name)).collect();
-        Ok(Self { inner: Mutex::new(Inner { known, now: None, file, refused: BTreeMap::new() }) })
+        Ok(Self { inner: Mutex::new(Inner { known, now: None, journal, refused: BTreeMap::new() }) })
     }
 
     /// The documents are these from now on. To be called before anybody is sent anything that is made from them.
     pub(crate) fn advance(&self, loaded: &Loaded) {
         let name: Arc<str> = name(loaded).into();
         let mut inner = self.lock();
-        if inner.known.insert(Arc::clone(&name)) {
-            let kept = writeln!(inner.file, "{name}").and_then(|()| inner.file.sync_data());
-            if let Err(error) = kept {
-                tracing::error!(%error, "the state cannot be kept on disk: after a restart, proxies may wait a minute for another replica");
-            }
+        if inner.known.insert(Arc::clone(&name))
+            && let Err(error) = inner.journal.append_synced(format!("{name}\n").as_bytes())
+        {
+            tracing::error!(%error, "the state cannot be kept on disk: after a restart, proxies may wait a minute for another replica");
         }
         inner.now = Some(name);
     }
@@ -119,6 +105,8 @@ fn name(loaded: &Loaded) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -146,6 +134,6 @@ mod tests {
         assert!(fs::read_to_string(&path).unwrap() == names(10..MOST + 10), "the newest, in their order");
         fs::write(&path, "00000000000a\n0000").unwrap();
         drop(Lineage::open(&path).unwrap());
-        assert_eq!(fs::read_to_string(&path).unwrap(), "00000000000a\n0000\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "00000000000a\n");
     }
 }

@@ -320,6 +320,7 @@ impl Publisher {
             "revision": inner.revision,
             "documents": inner.loaded.documents().len(),
             "quarantined": quarantined,
+            "warnings": inner.loaded.warnings(SystemTime::now()).iter().map(ToString::to_string).collect::<Vec<_>>(),
             "held": inner.offered.held().map(held),
             "source_error": inner.problem.as_deref().or_else(|| inner.offered.source_error()),
             "key_sources": self.keys.report().sources.iter().map(key_sources::status).collect::<Vec<_>>(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use meshwright_ca::{Authority, Lease, Observed, RolloverStatus, ServerCertificate, TokenStore};
+use meshwright_identity::SpiffeId;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
@@ -42,18 +43,20 @@ impl Trust {
 
     /// For `status`: where a rollover stands, and whose certificates are overdue.
     pub(crate) fn status(&self) -> Value {
-        let now = SystemTime::now();
-        let overdue = |(identity, lease): (_, Lease)| {
-            let percent = lease.percent_over(now);
-            let level = LATE.into_iter().filter(|level| percent >= *level).max()?;
-            Some(
-                json!({"identity": format!("{identity}"), "life_over_percent": percent, "alarm": level, "not_after": meshwright_ca::utc(lease.until)}),
-            )
-        };
-        let overdue: Vec<Value> =
-            self.authority.leases(now).into_iter().filter_map(|(identity, lease)| overdue((identity.to_string(), lease))).collect();
-        json!({"rollover": self.rollover(), "overdue_certificates": overdue})
+        json!({"rollover": self.rollover(), "overdue_certificates": overdue(&self.authority, SystemTime::now())})
     }
+}
+
+/// Whose certificates are late in being renewed, and which alarm that raises.
+fn overdue(authority: &Authority, now: SystemTime) -> Vec<Value> {
+    let late = |(identity, lease): (SpiffeId, Lease)| {
+        let percent = lease.percent_over(now);
+        let level = LATE.into_iter().filter(|level| percent >= *level).max()?;
+        Some(json!({
+            "identity": identity.to_string(), "life_over_percent": percent, "alarm": level, "not_after": meshwright_ca::utc(lease.until),
+        }))
+    };
+    authority.leases(now).into_iter().filter_map(late).collect()
 }
 
 /// Until the control plane ends.
@@ -117,7 +120,7 @@ impl Collector for TrustMetrics {
 #[cfg(test)]
 mod tests {
     use meshwright_ca::{AuthorityOptions, PrivateKey};
-    use meshwright_identity::{SpiffeId, TrustDomain};
+    use meshwright_identity::TrustDomain;
     use prometheus_client::encoding::text::encode;
     use prometheus_client::registry::Registry;
 
@@ -151,5 +154,11 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "no `{line}` in\n{text}");
         }
         assert!(text.contains("meshwright_ca_time_to_expiry_seconds{certificate=\"intermediate\"} 2"), "{text}");
+        let status = overdue(&authority, SystemTime::now());
+        let alarm = |name: &str| {
+            let identity = format!("spiffe://shop.example/ns/shop/sa/{name}");
+            status.iter().find(|late| late["identity"] == identity.as_str()).and_then(|late| late["alarm"].as_u64())
+        };
+        assert_eq!(["late", "later", "fresh"].map(alarm), [Some(75), Some(90), None], "{status:?}");
     }
 }

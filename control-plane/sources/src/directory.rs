@@ -318,7 +318,7 @@ fn report(last: Option<&Loaded>, next: &Loaded) {
 pub fn load_once(dir: impl AsRef<Path>) -> Result<Checked, SourceError> {
     let dir = dir.as_ref();
     let files = scan::read(dir, &Files::new())?;
-    Ok(with_mesh(store::check(&files), dir))
+    Ok(with_mesh(store::check(&files, SystemTime::now()), dir))
 }
 
 /// The same of several folders and files together, each file by its path; a file that is named is read whatever its name.
@@ -327,7 +327,7 @@ pub fn load_once(dir: impl AsRef<Path>) -> Result<Checked, SourceError> {
 /// [`SourceError`], when a folder as a whole cannot be used.
 pub fn load_paths(paths: &[PathBuf]) -> Result<Checked, SourceError> {
     let files = scan::read_all(paths)?;
-    Ok(with_mesh(store::check(&files), paths.first().map_or(Path::new("."), PathBuf::as_path)))
+    Ok(with_mesh(store::check(&files, SystemTime::now()), paths.first().map_or(Path::new("."), PathBuf::as_path)))
 }
 
 fn with_mesh(mut checked: Checked, dir: &Path) -> Checked {

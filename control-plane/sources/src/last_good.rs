@@ -2,16 +2,22 @@
 //! force before, as if it had never stopped. A file of JSON lines, one per change, written behind each other and written anew when most of it
 //! is history. Secrets are not kept.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+#[cfg(test)]
+mod tests;
 
-use meshwright_config::{Kind, Origin, split_file};
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use meshwright_config::{DocumentKey, Kind, Origin, split_file};
+use meshwright_durable::Journal;
 use serde::{Deserialize, Serialize};
 
-use crate::loaded::Documents;
+use crate::loaded::{Documents, InForce};
 use crate::scan::Files;
 use crate::store::version;
 
@@ -59,12 +65,13 @@ enum Record {
 #[derive(Debug)]
 pub(crate) struct LastGood {
     path: PathBuf,
-    file: File,
+    journal: Journal,
     /// Key → version and file.
     known: BTreeMap<String, (String, String)>,
-    size: u64,
     /// Of what is not history.
     live: u64,
+    /// What was kept last, as it was given: most of it is the same the next time. `None`: the file may hold something else.
+    before: Option<Arc<Documents>>,
 }
 
 impl LastGood {
@@ -76,58 +83,79 @@ impl LastGood {
         if let Some(folder) = path.parent() {
             DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed(folder, "kept"))?;
         }
-        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(failed(path, "written"))?;
-        lock(&file, path)?;
-        let bytes = fs::read(path).map_err(failed(path, "read"))?;
-        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last.saturating_add(1));
-        let bytes = bytes.get(..whole).unwrap_or_default();
-        let kept = replay(path, bytes)?;
-        let size = u64::try_from(whole).unwrap_or(u64::MAX);
-        file.set_len(size).map_err(failed(path, "written"))?;
+        let journal = Journal::open_locked(path).map_err(|error| {
+            let in_use = error.kind() == io::ErrorKind::WouldBlock;
+            if in_use { LastGoodError::InUse { path: path.to_owned() } } else { failed(path, "written")(error) }
+        })?;
+        let kept = replay(path, &journal.read().map_err(failed(path, "read"))?)?;
         let live = kept.values().map(weight).sum();
         let known = kept.iter().map(|(key, kept)| (key.clone(), (kept.version.clone(), kept.file.clone()))).collect();
-        let was_there = !bytes.is_empty();
-        Ok((Self { path: path.to_owned(), file, known, size, live }, was_there.then(|| kept.into_values().collect())))
+        let was_there = journal.size() > 0;
+        Ok((Self { path: path.to_owned(), journal, known, live, before: None }, was_there.then(|| kept.into_values().collect())))
     }
 
     /// Keeps what is in force now. When that fails, all of it is tried again the next time.
     ///
     /// # Errors
     /// [`LastGoodError::Io`]; what was kept before is kept still.
-    pub(crate) fn keep(&mut self, documents: &Documents, files: &Files) -> Result<(), LastGoodError> {
-        let mut records: Vec<Record> = if self.size == 0 { vec![Record::Format(FORMAT)] } else { Vec::new() };
-        let there: BTreeSet<String> = documents.keys().map(ToString::to_string).collect();
-        records.extend(self.known.keys().filter(|key| !there.contains(*key)).cloned().map(Record::Removed));
-        let changed = documents.iter().filter(|(key, good)| {
-            let is_known = |(version, file): &(String, String)| *version == good.version && file == good.document.origin().file();
-            key.kind() != Kind::Secret && !self.known.get(&key.to_string()).is_some_and(is_known)
-        });
-        let mut texts = Texts::new(files);
-        // What is not in the files is an older version, which was kept when it was in them.
-        records.extend(changed.filter_map(|(key, good)| {
-            let origin = good.document.origin();
-            let text = texts.find(origin, &good.version)?;
-            let (file, version) = (origin.file().to_owned(), good.version.clone());
-            Some(Record::InForce(Kept { key: key.to_string(), version, file, index: origin.index(), line: origin.line(), text }))
-        }));
+    pub(crate) fn keep(&mut self, documents: &Arc<Documents>, files: &Files) -> Result<(), LastGoodError> {
+        let Changes { records, is_policy } = match self.before.take() {
+            Some(before) => self.since(&before, documents, files),
+            None => self.all(documents, files),
+        };
         if !records.is_empty() {
-            self.append(records)?;
+            self.append(records, is_policy)?;
         }
-        if self.size > self.live.saturating_mul(2).saturating_add(SMALL) {
+        if self.journal.size() > self.live.saturating_mul(2).saturating_add(SMALL) {
             self.write_anew()?;
         }
+        self.before = Some(Arc::clone(documents));
         Ok(())
     }
 
-    fn append(&mut self, records: Vec<Record>) -> Result<(), LastGoodError> {
-        let lines = lines(&self.path, &records)?;
-        let written = self.file.write_all(&lines).and_then(|()| self.file.sync_data());
-        if let Err(error) = written {
-            // Half a line must not stand before the next one.
-            let cut = self.file.set_len(self.size);
-            return Err(failed(&self.path, "written")(cut.err().unwrap_or(error)));
+    /// What differs from the file, whatever is in it.
+    fn all(&self, documents: &Documents, files: &Files) -> Changes {
+        let mut records: Vec<Record> = if self.journal.size() == 0 { vec![Record::Format(FORMAT)] } else { Vec::new() };
+        let there: BTreeSet<String> = documents.keys().map(ToString::to_string).collect();
+        records.extend(self.known.keys().filter(|key| !there.contains(*key)).cloned().map(Record::Removed));
+        let mut texts = Texts::new(files);
+        records.extend(documents.iter().filter_map(|(key, good)| self.in_force(key, good, &mut texts)));
+        Changes { records, is_policy: true }
+    }
+
+    /// What differs from `before`, which is in the file.
+    fn since(&self, before: &Documents, documents: &Documents, files: &Files) -> Changes {
+        let mut changes = Changes { records: Vec::new(), is_policy: false };
+        let mut texts = Texts::new(files);
+        for (key, new) in differences(before, documents) {
+            let record = match new {
+                Some(good) => self.in_force(key, good, &mut texts),
+                None => Some(key.to_string()).filter(|key| self.known.contains_key(key)).map(Record::Removed),
+            };
+            changes.is_policy |= record.is_some() && key.kind() != Kind::WorkloadEntry;
+            changes.records.extend(record);
         }
-        self.size = self.size.saturating_add(u64::try_from(lines.len()).unwrap_or_default());
+        changes
+    }
+
+    /// None: the file says so already. What is not in `texts` is an older version, which was kept when it was.
+    fn in_force(&self, key: &DocumentKey, good: &InForce, texts: &mut Texts<'_>) -> Option<Record> {
+        let origin = good.document.origin();
+        let name = key.to_string();
+        let is_known = |(version, file): &(String, String)| *version == good.version && file == origin.file();
+        if key.kind() == Kind::Secret || self.known.get(&name).is_some_and(is_known) {
+            return None;
+        }
+        let text = texts.find(origin, &good.version)?;
+        let (file, version) = (origin.file().to_owned(), good.version.clone());
+        Some(Record::InForce(Kept { key: name, version, file, index: origin.index(), line: origin.line(), text }))
+    }
+
+    /// Endpoints come and go, and are found anew when the machine starts again: only the rest must be on the disk before anything goes on.
+    fn append(&mut self, records: Vec<Record>, is_policy: bool) -> Result<(), LastGoodError> {
+        let lines = lines(&self.path, &records)?;
+        let written = if is_policy { self.journal.append_synced(&lines) } else { self.journal.append(&lines) };
+        written.map_err(failed(&self.path, "written"))?;
         for record in records {
             match record {
                 Record::Format(_) => {}
@@ -141,39 +169,42 @@ impl LastGood {
         Ok(())
     }
 
-    /// Without the history: beside, and then in place of, the old one.
+    /// Without the history.
     fn write_anew(&mut self) -> Result<(), LastGoodError> {
-        let kept = replay(&self.path, &fs::read(&self.path).map_err(failed(&self.path, "read"))?)?;
+        let kept = replay(&self.path, &self.journal.read().map_err(failed(&self.path, "read"))?)?;
         self.live = kept.values().map(weight).sum();
         let records: Vec<Record> = std::iter::once(Record::Format(FORMAT)).chain(kept.into_values().map(Record::InForce)).collect();
         let lines = lines(&self.path, &records)?;
-        let beside = self.path.with_extension("tmp");
-        let io = failed(&self.path, "written");
-        let replaced = || -> io::Result<File> {
-            let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(&beside)?;
-            file.set_len(0)?;
-            file.write_all(&lines)?;
-            file.sync_data()?;
-            file.try_lock()?;
-            fs::rename(&beside, &self.path)?;
-            if let Some(folder) = self.path.parent() {
-                File::open(folder)?.sync_all()?;
-            }
-            Ok(file)
-        };
-        self.file = replaced().map_err(io)?;
-        self.size = u64::try_from(lines.len()).unwrap_or_default();
-        Ok(())
+        self.journal.rewrite(&lines).map_err(failed(&self.path, "written"))
     }
 }
 
-/// Until the file is closed: two processes would write over each other's documents.
-fn lock(file: &File, path: &Path) -> Result<(), LastGoodError> {
-    match file.try_lock() {
-        Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => Err(LastGoodError::InUse { path: path.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(failed(path, "locked")(error)),
-    }
+/// What is to be written, and whether some of it decides what is allowed.
+struct Changes {
+    records: Vec<Record>,
+    is_policy: bool,
+}
+
+/// The keys of which two sets of documents say different things, and what the later one says, by one walk through both.
+fn differences<'a>(before: &'a Documents, after: &'a Documents) -> impl Iterator<Item = (&'a DocumentKey, Option<&'a InForce>)> {
+    let (mut before, mut after) = (before.iter().peekable(), after.iter().peekable());
+    std::iter::from_fn(move || {
+        loop {
+            let order = match (before.peek(), after.peek()) {
+                (None, None) => return None,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some((old, _)), Some((new, _))) => old.cmp(new),
+            };
+            let old = if order == Ordering::Greater { None } else { before.next() };
+            let new = if order == Ordering::Less { None } else { after.next() };
+            let key = old.or(new).map(|(key, _)| key)?;
+            let (old, new) = (old.map(|(_, old)| old), new.map(|(_, new)| new));
+            if old != new {
+                return Some((key, new));
+            }
+        }
+    })
 }
 
 /// About what a record takes.

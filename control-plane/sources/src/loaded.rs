@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use meshwright_config::{Document, DocumentError, DocumentKey, Origin, Rejected, State};
 
 use crate::guard::Held;
+use crate::store;
 
 /// The documents in force.
 pub(crate) type Documents = BTreeMap<DocumentKey, InForce>;
@@ -37,6 +38,12 @@ impl Loaded {
     #[must_use]
     pub fn documents(&self) -> &[DocumentStatus] {
         &self.documents
+    }
+
+    /// What is in force and does not do what it is for at `now`: rules that break calls, certificates that have ended.
+    #[must_use]
+    pub fn warnings(&self, now: SystemTime) -> Vec<DocumentError> {
+        store::warnings(&self.state, self.in_force.values().map(|in_force| &*in_force.document), now)
     }
 
     /// A removal that is held back.
@@ -82,7 +89,7 @@ impl InForce {
 impl PartialEq for InForce {
     /// The version stands for the content.
     fn eq(&self, other: &Self) -> bool {
-        self.version == other.version && self.document.origin() == other.document.origin()
+        Arc::ptr_eq(&self.document, &other.document) || self.version == other.version && self.document.origin() == other.document.origin()
     }
 }
 
@@ -145,6 +152,7 @@ pub struct Checked {
     pub(crate) state: State,
     pub(crate) documents: usize,
     pub(crate) errors: Vec<DocumentError>,
+    pub(crate) warnings: Vec<DocumentError>,
     pub(crate) origins: BTreeMap<DocumentKey, Origin>,
 }
 
@@ -165,6 +173,12 @@ impl Checked {
     #[must_use]
     pub fn errors(&self) -> &[DocumentError] {
         &self.errors
+    }
+
+    /// What holds as it is written and does not do what it is for: rules that break calls, certificates that have ended.
+    #[must_use]
+    pub fn warnings(&self) -> &[DocumentError] {
+        &self.warnings
     }
 
     /// Where a document that could be read was written.

@@ -72,7 +72,7 @@ pub(crate) type Hash = [u8; 32];
 
 /// What changes whenever a file does: where it is, how long, and when the kernel last saw it change, which nobody can set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Facts {
+pub(crate) struct Facts {
     device: u64,
     inode: u64,
     length: u64,
@@ -93,7 +93,7 @@ impl Facts {
 }
 
 impl Text {
-    fn new(bytes: Vec<u8>, facts: Option<Facts>) -> Self {
+    pub(crate) fn new(bytes: Vec<u8>, facts: Option<Facts>) -> Self {
         Self { hash: Sha256::digest(&bytes).into(), bytes: bytes.into(), facts }
     }
 
@@ -129,6 +129,11 @@ impl Saved {
     pub(crate) fn new(dir: &Path, fingerprint: &Fingerprint, last_look: SystemTime, seen: SystemTime) -> Self {
         let times = fingerprint.iter().filter_map(|(path, facts)| Some((relative(dir, path), facts.as_ref()?.1)));
         Self { files: times.filter(|(_, time)| (last_look..=seen).contains(time)).collect(), seen }
+    }
+
+    /// When the directory was looked at.
+    pub(crate) fn seen(&self) -> SystemTime {
+        self.seen
     }
 
     pub(crate) fn of(&self, file: &str) -> SystemTime {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use meshwright_config::{DocumentError, DocumentKey, Kind, Rejected, State, split_file};
+use meshwright_config::{Document, DocumentError, DocumentKey, Kind, Rejected, State, split_file};
 use sha2::{Digest as _, Sha256};
 
 use crate::guard::{Guard, Held, Things};
@@ -84,7 +84,7 @@ impl Store {
     /// Whether what the directory holds now would take a document out of force.
     pub(crate) fn removes(&mut self, files: &Files) -> bool {
         let found = self.parsed.find(files, &Saved::default());
-        let candidates = self.choose(&found);
+        let candidates = self.choose(&found, SystemTime::UNIX_EPOCH);
         let chosen: BTreeSet<&DocumentKey> = candidates.chosen.iter().map(|chosen| chosen.good.document.key()).collect();
         self.good.keys().any(|key| !chosen.contains(key))
     }
@@ -97,7 +97,7 @@ impl Store {
     pub(crate) fn update(&mut self, files: &Files, saved: &Saved) -> Result<Loaded, String> {
         let mut found = self.parsed.find(files, saved);
         found.retain(|found| !found.empty || self.good.values().any(|good| good.document.origin().file() == &*found.file));
-        let mut candidates = self.choose(&found);
+        let mut candidates = self.choose(&found, saved.seen());
         let held = self.hold(&mut candidates);
         let state = self.settle(&mut candidates);
         if state.mesh().is_none() {
@@ -141,8 +141,8 @@ impl Store {
         Good { saved: last.map_or(good.saved, |last| last.saved), ..good }
     }
 
-    /// What was found and is right in itself, and the last good version of what is not.
-    fn choose(&self, found: &[Found]) -> Candidates {
+    /// What was found and is right in itself, and the last good version of what is not, or is not good any more or yet at `now`.
+    fn choose(&self, found: &[Found], now: SystemTime) -> Candidates {
         let parsed: BTreeSet<&DocumentKey> =
             found.iter().filter_map(|found| found.parsed.as_ref().ok()).map(|document| document.key()).collect();
         let mut candidates = Candidates { chosen: Vec::new(), refused: BTreeMap::new() };
@@ -151,7 +151,15 @@ impl Store {
             match &found.parsed {
                 Ok(document) => {
                     let good = Good { document: Arc::clone(document), version: found.version.clone(), saved: found.saved };
-                    candidates.chosen.push(Chosen { good, found: index });
+                    let last = self.good.get(document.key()).filter(|last| last.version != good.version);
+                    // Where there is no other, a certificate that has ended is better than none: no client is fooled by it.
+                    match last.zip(document.untimely(now)) {
+                        Some((last, error)) => {
+                            candidates.refused.insert(index, Refusal { errors: vec![error], last_good: true });
+                            candidates.chosen.push(Chosen { good: last.clone(), found: index });
+                        }
+                        None => candidates.chosen.push(Chosen { good, found: index }),
+                    }
                 }
                 Err(rejected) => {
                     let last: Vec<&Good> = self.last_good(found).filter(|good| !parsed.contains(good.document.key())).collect();
@@ -275,8 +283,15 @@ fn status(found: &Found, refusal: Option<&Refusal>) -> DocumentStatus {
     DocumentStatus { key: found.key(), file: Arc::clone(&found.file), line: found.line, version: found.version.clone(), state }
 }
 
+/// What is in force and does not do what it is for.
+pub(crate) fn warnings<'a>(state: &State, documents: impl Iterator<Item = &'a Document> + Clone, now: SystemTime) -> Vec<DocumentError> {
+    let mut warnings = state.warnings(documents.clone());
+    warnings.extend(documents.filter_map(|document| document.untimely(now)));
+    warnings
+}
+
 /// All errors of what a directory holds, without any last good version to fall back on.
-pub(crate) fn check(files: &Files) -> Checked {
+pub(crate) fn check(files: &Files, now: SystemTime) -> Checked {
     let mut found = Parsed::default().find(files, &Saved::default());
     found.retain(|found| !found.empty);
     let count = found.len();
@@ -292,8 +307,9 @@ pub(crate) fn check(files: &Files) -> Checked {
             Err(rejected) => errors.extend_from_slice(rejected.errors()),
         }
     }
-    let (state, contradictions) = State::assemble(documents);
+    let (state, contradictions) = State::assemble(documents.iter().collect());
+    let warnings = warnings(&state, documents.iter(), now);
     errors.extend(contradictions);
     errors.sort_by(|a, b| (a.file(), a.line(), a.column()).cmp(&(b.file(), b.line(), b.column())));
-    Checked { state, documents: count, errors, origins }
+    Checked { state, documents: count, errors, warnings, origins }
 }

@@ -16,7 +16,6 @@ use crate::resources::{Dependencies, Resources, needs_trust_bundle};
 use crate::scope::Scope;
 
 pub(crate) use policy::base_cluster;
-pub(crate) use security::is_in_front_of;
 
 pub(crate) fn add(callers: &Callers<'_>, catalog: &Catalog<'_>, scope: &Scope, resources: &mut Resources) -> Result<(), TranslateError> {
     catalog

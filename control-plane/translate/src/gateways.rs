@@ -1,17 +1,18 @@
 //! What a workload that Gateways select accepts from outside: a listener for each port of their servers.
 
 mod hosts;
+mod passthrough;
+mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use meshwright_config::{Gateway, GatewayProtocol, GatewayServer};
+use meshwright_envoy_config::filter::Peers;
 use meshwright_envoy_config::hcm::{HttpConnectionManager, Position, Routes};
 use meshwright_envoy_config::listener::{ChainMatch, Direction, FilterChain, Inspection, Listener};
-use meshwright_envoy_config::names::credential_secret;
 use meshwright_envoy_config::pb::envoy::config::listener::v3::Filter;
 use meshwright_envoy_config::route::route_configuration;
-use meshwright_envoy_config::{secret, tls};
 use meshwright_policy::wire;
 use meshwright_xds::ResourceType;
 
@@ -50,7 +51,7 @@ pub(crate) fn add(
         if servers.iter().all(|server| server.server.protocol() == GatewayProtocol::Http) {
             add_http(view, catalog, plugins, port, servers, resources)?;
         } else {
-            add_https(view, catalog, plugins, port, servers, resources)?;
+            tls::add(view, catalog, plugins, port, servers, resources)?;
         }
     }
     Ok(by_port.into_keys().collect())
@@ -76,7 +77,7 @@ fn add_http(
     resources: &mut Resources,
 ) -> Result<(), TranslateError> {
     let name = names::gateway_listener(port);
-    resources.routes(&route_configuration(&name, &hosts::virtual_hosts(view, catalog, port, servers)?));
+    resources.routes(&route_configuration(&name, &hosts::virtual_hosts(view, catalog, port, servers, &[])?));
     let chain = FilterChain {
         name: "http".to_owned(),
         matches: ChainMatch::Any,
@@ -89,52 +90,9 @@ fn add_http(
     Ok(())
 }
 
-fn add_https(
-    view: &View<'_>,
-    catalog: &Catalog<'_>,
-    plugins: &Plugins,
-    port: u16,
-    servers: &[Server<'_>],
-    resources: &mut Resources,
-) -> Result<(), TranslateError> {
-    let mut dependencies = needs_policy();
-    let mut chains = Vec::new();
-    for server in servers {
-        let namespace = server.gateway.key().namespace();
-        let Some(credential) = server.server.credential_name().and_then(|name| view.state.credential(namespace, name)) else {
-            // Without its certificate the server takes no connection; with a secret that never comes, no server of this port would.
-            continue;
-        };
-        let secret_name = credential_secret(namespace, credential.key().name());
-        resources.secret(&secret::certificate(&secret_name, credential.certificate_chain(), credential.private_key()));
-        let routes = names::gateway_tls_routes(port, &server.label(), server.server.port_name());
-        resources.routes(&route_configuration(&routes, &hosts::virtual_hosts(view, catalog, port, std::slice::from_ref(server))?));
-        chains.push(FilterChain {
-            name: routes.clone(),
-            matches: ChainMatch::TlsWithSni(server_names(server)),
-            transport_socket: Some(tls::downstream_simple(&secret_name, &["h2", "http/1.1"])),
-            filters: manager(view, plugins, port, &routes)?,
-        });
-        dependencies.extend([(ResourceType::Secret, secret_name), (ResourceType::Route, routes)]);
-    }
-    if !chains.is_empty() {
-        resources.listener(&listener(view, port, Inspection::Tls, chains)?.build(), dependencies);
-    }
-    Ok(())
-}
-
-/// Empty, which is any name, when one of the hosts is `*`.
-fn server_names(server: &Server<'_>) -> Vec<String> {
-    let hosts = server.server.hosts();
-    if hosts.iter().any(|host| host.host().as_str() == "*") {
-        return Vec::new();
-    }
-    hosts.iter().map(|host| host.host().to_string()).collect()
-}
-
 fn manager(view: &View<'_>, plugins: &Plugins, port: u16, routes: &str) -> Result<Vec<Filter>, TranslateError> {
     let access_log = vec![plugins.access_log(wire::Direction::Gateway, wire::Protocol::Http, None)?];
-    Ok(policed(view, |filters| HttpConnectionManager {
+    Ok(policed(view, Peers::Outside, |filters| HttpConnectionManager {
         stat_prefix: format!("gateway_{port}"),
         position: Position::Gateway,
         path_normalization: path_normalization(view),

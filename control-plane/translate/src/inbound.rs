@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use meshwright_config::{Address, MtlsMode, Protocol};
+use meshwright_config::{Address, MtlsMode, PolicyPort, Protocol};
 use meshwright_envoy_config::cluster::{Cluster, Discovery, HttpOptions, HttpVersion};
 use meshwright_envoy_config::endpoint::{Endpoint, EndpointLocality, load_assignment};
 use meshwright_envoy_config::ext_authz::ExtAuthz;
-use meshwright_envoy_config::filter;
+use meshwright_envoy_config::filter::{self, Peers};
 use meshwright_envoy_config::hcm::{HttpConnectionManager, Position, Routes};
 use meshwright_envoy_config::listener::{ChainMatch, Direction, FilterChain, Inspection, Listener};
 use meshwright_envoy_config::names::MESH_ALPN;
@@ -83,7 +83,7 @@ fn add_listener(
     let filters = if http { http_filters(view, plugins, port, host)? } else { tcp_filters(view, plugins, port, host)? };
     let policy = if http { names::HTTP_POLICY } else { names::TCP_POLICY };
     let mut dependencies = Dependencies::from([(ResourceType::ExtensionConfig, policy.to_owned())]);
-    if mode != MtlsMode::Disable {
+    if http || mode != MtlsMode::Disable {
         dependencies.insert(needs_trust_bundle());
     }
     let listener = Listener {
@@ -91,9 +91,9 @@ fn add_listener(
         address: SocketAddr::new(bind_address(view)?, port),
         direction: Direction::Inbound,
         inspection: match (mode, http) {
-            (MtlsMode::Disable, _) => Inspection::None,
+            (MtlsMode::Disable, false) => Inspection::None,
             (MtlsMode::Permissive, false) => Inspection::TlsOrSilent(SILENCE),
-            (MtlsMode::Permissive, true) | (MtlsMode::Strict, _) => Inspection::Tls,
+            (MtlsMode::Disable | MtlsMode::Permissive, true) | (MtlsMode::Strict, _) => Inspection::Tls,
         },
         filter_chains: chains(view, mode, http, &filters),
     };
@@ -122,6 +122,11 @@ fn chains(view: &View<'_>, mode: MtlsMode, http: bool, filters: &[Filter]) -> Ve
     let mutual = |matches| FilterChain { transport_socket: Some(tls::downstream_mutual(&peers, alpn)), ..chain("mutual-tls", matches) };
     match mode {
         MtlsMode::Strict => vec![mutual(ChainMatch::Tls)],
+        // A caller that has not heard of the mode yet, or has heard of the next one already, comes with mutual TLS and is not refused. Other
+        // ports cannot have this: to look for TLS is to wait for the client, and there the server may speak first.
+        MtlsMode::Disable if http => {
+            vec![mutual(ChainMatch::TlsWithAlpn(MESH_ALPN.to_owned())), chain("plaintext", ChainMatch::Any)]
+        }
         MtlsMode::Disable => vec![chain("plaintext", ChainMatch::Any)],
         MtlsMode::Permissive => {
             let mut chains = vec![mutual(ChainMatch::TlsWithAlpn(MESH_ALPN.to_owned())), chain("plaintext", ChainMatch::Plaintext)];
@@ -144,7 +149,7 @@ fn http_filters(view: &View<'_>, plugins: &Plugins, port: u16, host: Option<&str
     let name = format!("inbound|http|{port}");
     let every = VirtualHost { name: name.clone(), domains: vec!["*".to_owned()], routes: vec![route], https_only: false };
     let access_log = vec![plugins.access_log(wire::Direction::Inbound, wire::Protocol::Http, host)?];
-    Ok(policed(view, |filters| HttpConnectionManager {
+    Ok(policed(view, Peers::OfMesh, |filters| HttpConnectionManager {
         stat_prefix: format!("inbound_{port}"),
         position: Position::Inbound,
         path_normalization: path_normalization(view),
@@ -155,33 +160,39 @@ fn http_filters(view: &View<'_>, plugins: &Plugins, port: u16, host: Option<&str
 }
 
 fn tcp_filters(view: &View<'_>, plugins: &Plugins, port: u16, host: Option<&str>) -> Result<Vec<Filter>, TranslateError> {
-    let authorizers = authorizers::of_connections(view, view.state.policy_port(view.workload, port, false));
     let proxy = TcpProxy {
         stat_prefix: format!("inbound_{port}"),
         clusters: vec![(names::inbound_cluster(port), 1)],
         access_log: vec![plugins.access_log(wire::Direction::Inbound, wire::Protocol::Tcp, host)?],
-        // Authorizers are asked at the client's first bytes: until then the app must not speak either.
-        connect: if authorizers.is_empty() { Connect::AfterHandshake } else { Connect::AfterFirstData },
+        connect: Connect::AfterHandshake,
     };
+    Ok(policed_connections(view, view.state.policy_port(view.workload, port, false), Peers::OfMesh, proxy))
+}
+
+/// The filters of every listener that decides about connections.
+pub(crate) fn policed_connections(view: &View<'_>, port: PolicyPort, peers: Peers, proxy: TcpProxy) -> Vec<Filter> {
+    let authorizers = authorizers::of_connections(view, port);
+    // Authorizers are asked at the client's first bytes: until then the app must not speak either.
+    let connect = if authorizers.is_empty() { Connect::AfterHandshake } else { Connect::AfterFirstData };
     let mut filters =
-        vec![filter::set_peer_state_of_connection(&authorizers::names(&authorizers)), filter::discovered_network(names::TCP_POLICY)];
+        vec![filter::set_peer_state_of_connection(peers, &authorizers::names(&authorizers)), filter::discovered_network(names::TCP_POLICY)];
     filters.extend(authorizers.iter().flat_map(ExtAuthz::network_filters));
-    filters.push(proxy.build());
-    Ok(filters)
+    filters.push(TcpProxy { connect, ..proxy }.build());
+    filters
 }
 
 /// The filters of every listener that decides about requests; `manager` is given those of HTTP. External authorizers come last: they may
 /// believe what the policy filter has verified, and are not asked about what it denies.
-pub(crate) fn policed(view: &View<'_>, manager: impl FnOnce(Vec<HttpFilter>) -> HttpConnectionManager) -> Vec<Filter> {
+pub(crate) fn policed(view: &View<'_>, peers: Peers, manager: impl FnOnce(Vec<HttpFilter>) -> HttpConnectionManager) -> Vec<Filter> {
     let authorizers = authorizers::of_requests(view);
     let names_of_authorizers = authorizers::names(&authorizers);
     let mut of_connections = Vec::new();
     let mut of_requests = Vec::new();
     // Who the peer is does not change from request to request, and costs as much as a tenth of one to write down.
     if view.metadata.is_told_of_handshakes() {
-        of_connections.push(filter::set_peer_state_of_connection(&names_of_authorizers));
+        of_connections.push(filter::set_peer_state_of_connection(peers, &names_of_authorizers));
     } else {
-        of_requests.push(filter::set_peer_state(&names_of_authorizers));
+        of_requests.push(filter::set_peer_state(peers, &names_of_authorizers));
     }
     of_requests.push(filter::discovered_http(names::HTTP_POLICY));
     of_requests.extend(authorizers.iter().map(ExtAuthz::http_filter));

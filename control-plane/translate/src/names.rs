@@ -30,3 +30,8 @@ pub(crate) fn gateway_listener(port: u16) -> String {
 pub(crate) fn gateway_tls_routes(port: u16, gateway: &str, server: &str) -> String {
     format!("gateway|{port}|{gateway}|{server}")
 }
+
+/// The chain of a name that passes through a gateway.
+pub(crate) fn gateway_passthrough_chain(port: u16, gateway: &str, server: &str, sni: &str) -> String {
+    format!("gateway|{port}|{gateway}|{server}|{sni}")
+}

@@ -13,7 +13,6 @@ use meshwright_policy::{
     wire,
 };
 
-use crate::clusters::is_in_front_of;
 use crate::workload_policy;
 
 /// Of one state: by host, who answers for the services that all have policy in front of them. Made once, asked for each identity once.
@@ -94,7 +93,7 @@ fn doors<'a>(
         for instance in state.endpoints(service, port, None) {
             let (workload, number, http) = (instance.workload(), instance.port(), port.protocol().is_http());
             let Address::Ip(ip) = workload.address() else { return None };
-            let strict = state.peer_authentication_mode(workload, number) == MtlsMode::Strict && is_in_front_of(workload);
+            let strict = state.peer_authentication_mode(workload, number) == MtlsMode::Strict && workload.has_proxy();
             if !strict || serves_gateway(state, workload, number) {
                 return None;
             }

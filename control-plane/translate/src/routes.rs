@@ -86,7 +86,7 @@ fn weighted(weighted: &WeightedDestination, port: u16, catalog: &Catalog<'_>) ->
     }
 }
 
-fn destination_cluster(destination: &Destination, port: u16, catalog: &Catalog<'_>) -> String {
+pub(crate) fn destination_cluster(destination: &Destination, port: u16, catalog: &Catalog<'_>) -> String {
     let host = destination.host().as_str();
     let implied = || catalog.get(host).and_then(|service| service.implied_port(port)).unwrap_or(port);
     names::outbound_cluster(destination.port().unwrap_or_else(implied), destination.subset(), host)

@@ -24,7 +24,7 @@ fn parse(text: &str) -> Vec<Document> {
 fn documents() -> Vec<Document> {
     let credential = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "shop", "namespace": "edge"}, "type": "kubernetes.io/tls",
-        "stringData": {"tls.crt": CERTIFICATE, "tls.key": KEY}
+        "stringData": {"tls.crt": CERTIFICATE, "tls.key": KEY, "ca.crt": CERTIFICATE}
     });
     parse(&format!("{MESH}\n---\n{credential}\n"))
 }

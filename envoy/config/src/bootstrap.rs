@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use meshwright_identity::SpiffeId;
 use serde_json::{Value, json};
 
+use crate::allocator;
 use crate::metadata::NodeMetadata;
 use crate::names;
 
@@ -53,13 +54,8 @@ pub fn bootstrap(params: &BootstrapParams) -> Value {
         "static_resources": { "clusters": [sds_cluster(&params.sds_socket), xds_cluster(params)] },
         "layered_runtime": layered_runtime(),
         "stats_config": stats_config(),
-        "memory_allocator_manager": memory_allocator_manager(),
+        "memory_allocator_manager": allocator::manager(metadata.limits_its_memory()),
     })
-}
-
-/// V8 takes much more memory while it compiles the filter module than ever after; the allocator would keep it.
-fn memory_allocator_manager() -> Value {
-    json!({ "bytes_to_release": 64 * 1024 * 1024, "memory_release_interval": "1s" })
 }
 
 fn admin_address(admin: &Admin) -> Value {

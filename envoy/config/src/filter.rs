@@ -18,24 +18,37 @@ use crate::secret;
 use crate::source;
 use crate::well_known::pack;
 
+/// Who vouches for the certificates of a listener's clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peers {
+    /// The mesh: the names in them are its own.
+    OfMesh,
+    /// Somebody else, or there are none: policy takes the client for one without a name, whatever its certificate says.
+    Outside,
+}
+
 /// Puts the peer's direct address and all its URI SANs where the Wasm filter can read them: Wasm's own attributes have the address after
 /// `x-forwarded-for` and the first SAN only. `providers`: the external authorizers that stand further down in the chain; the policy filter
 /// denies what it would have to ask others about.
 #[must_use]
-pub fn set_peer_state(providers: &[String]) -> HttpFilter {
-    let config = http::set_filter_state::v3::Config { on_request_headers: chain_state(providers), ..Default::default() };
+pub fn set_peer_state(peers: Peers, providers: &[String]) -> HttpFilter {
+    let config = http::set_filter_state::v3::Config { on_request_headers: chain_state(peers, providers), ..Default::default() };
     http_filter("envoy.filters.http.set_filter_state", pack(&config))
 }
 
 /// As [`set_peer_state`], for TCP: once the handshake has said who the peer is, or at once where there is no TLS.
 #[must_use]
-pub fn set_peer_state_of_connection(providers: &[String]) -> listener::Filter {
-    let config = network::set_filter_state::v3::Config { on_downstream_tls_handshake: chain_state(providers), ..Default::default() };
+pub fn set_peer_state_of_connection(peers: Peers, providers: &[String]) -> listener::Filter {
+    let config = network::set_filter_state::v3::Config { on_downstream_tls_handshake: chain_state(peers, providers), ..Default::default() };
     network_filter("envoy.filters.network.set_filter_state", pack(&config))
 }
 
-fn chain_state(providers: &[String]) -> Vec<FilterStateValue> {
-    let mut values = vec![state(names::PEER_FILTER_STATE, "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%|%DOWNSTREAM_PEER_URI_SAN%")];
+fn chain_state(peers: Peers, providers: &[String]) -> Vec<FilterStateValue> {
+    let peer = match peers {
+        Peers::OfMesh => "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%|%DOWNSTREAM_PEER_URI_SAN%",
+        Peers::Outside => "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%|!",
+    };
+    let mut values = vec![state(names::PEER_FILTER_STATE, peer)];
     if !providers.is_empty() {
         values.push(state(names::PROVIDERS_FILTER_STATE, &format!(",{},", providers.join(","))));
     }

@@ -3,6 +3,7 @@
 //! Everything here is a pure function of its arguments and encodes to the same bytes every time. No mesh knowledge: which listeners a proxy
 //! has, and why, is `translate`'s business. No I/O.
 
+pub mod allocator;
 pub mod bootstrap;
 pub mod cluster;
 pub mod endpoint;

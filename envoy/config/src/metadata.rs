@@ -42,9 +42,18 @@ impl NodeMetadata {
     /// nothing is expected.
     #[must_use]
     pub fn is_told_of_handshakes(&self) -> bool {
-        const FIRST: (u32, u32) = (1, 37);
+        self.is_at_least((1, 37))
+    }
+
+    /// Whether its allocator can be given a soft limit: Envoy from 1.38 on; those before refuse a bootstrap that names one.
+    #[must_use]
+    pub fn limits_its_memory(&self) -> bool {
+        self.is_at_least((1, 38))
+    }
+
+    fn is_at_least(&self, first: (u32, u32)) -> bool {
         let mut numbers = self.envoy_version.split('.').map(str::parse);
-        matches!((numbers.next(), numbers.next()), (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= FIRST)
+        matches!((numbers.next(), numbers.next()), (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= first)
     }
 }
 

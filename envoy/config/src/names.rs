@@ -25,6 +25,24 @@ pub fn credential_secret(namespace: &str, name: &str) -> String {
     format!("credential/{namespace}/{name}")
 }
 
+/// SDS secret of the roots that a gateway verifies its clients against.
+#[must_use]
+pub fn client_roots_secret(namespace: &str, name: &str) -> String {
+    format!("client-roots/{namespace}/{name}")
+}
+
+/// SDS secret of a gateway's certificate in files of its host.
+#[must_use]
+pub fn certificate_files_secret(chain: &str, key: &str) -> String {
+    format!("file-credential/{chain}~{key}")
+}
+
+/// As [`client_roots_secret`], in a file of the gateway's host.
+#[must_use]
+pub fn roots_file_secret(path: &str) -> String {
+    format!("file-client-roots/{path}")
+}
+
 /// The node id of the proxy beside a workload.
 #[must_use]
 pub fn node_id(namespace: &str, workload: &str) -> String {

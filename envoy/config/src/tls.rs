@@ -10,6 +10,10 @@ use crate::names;
 use crate::source;
 use crate::well_known::{boolean, pack};
 
+mod edge;
+
+pub use edge::{Clients, Edge, Version};
+
 /// Where Debian and its kin keep the roots that the system trusts. Envoy's own `system_root_certs` is not built.
 const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 
@@ -27,17 +31,6 @@ pub fn downstream_mutual(peers: &[San], alpn: &[&str]) -> TransportSocket {
     socket(&pb::DownstreamTlsContext {
         common_tls_context: Some(mesh_context(peers, alpn)),
         require_client_certificate: boolean(true),
-        ..Default::default()
-    })
-}
-
-/// Terminates TLS with the certificate of an SDS secret that the control plane serves, and asks the client for none.
-#[must_use]
-pub fn downstream_simple(secret: &str, alpn: &[&str]) -> TransportSocket {
-    let context = pb::CommonTlsContext { tls_certificate_sds_secret_configs: vec![source::ads_secret(secret)], ..base(alpn) };
-    socket(&pb::DownstreamTlsContext {
-        common_tls_context: Some(context),
-        require_client_certificate: boolean(false),
         ..Default::default()
     })
 }

@@ -18,7 +18,7 @@ use meshwright_envoy_config::hcm::{HttpConnectionManager, PathNormalization, Pos
 use meshwright_envoy_config::listener::{ChainMatch, Direction, FilterChain, Inspection, Listener};
 use meshwright_envoy_config::route::route_configuration;
 use meshwright_envoy_config::tcp::{Connect, TcpProxy};
-use meshwright_envoy_config::tls::{self, Roots, San, UpstreamSimple};
+use meshwright_envoy_config::tls::{self, Clients, Edge, Roots, San, UpstreamSimple, Version};
 use meshwright_envoy_config::wasm::{Plugin, Role};
 use meshwright_envoy_config::{Admin, BootstrapParams, ControlPlaneAddress, NodeMetadata, bootstrap, filter, names, secret};
 use prost::{Message, Name};
@@ -107,7 +107,7 @@ fn hcm(position: Position, path_normalization: PathNormalization, routes: Routes
         path_normalization,
         routes,
         filters: vec![
-            filter::set_peer_state(&[]),
+            filter::set_peer_state(filter::Peers::OfMesh, &[]),
             filter::discovered_http("meshwright.authz/http"),
             filter::dynamic_forward_proxy(),
             filter::router(),
@@ -149,7 +149,11 @@ fn listener_tcp_permissive() {
         access_log: vec![access_log().access_log()],
         connect: Connect::AfterHandshake,
     };
-    let filters = vec![filter::set_peer_state_of_connection(&[]), filter::discovered_network("meshwright.authz/tcp"), proxy.build()];
+    let filters = vec![
+        filter::set_peer_state_of_connection(filter::Peers::OfMesh, &[]),
+        filter::discovered_network("meshwright.authz/tcp"),
+        proxy.build(),
+    ];
     let mutual = tls::downstream_mutual(&[San::Exact(id("orders")), San::In("old.local".parse().unwrap())], &[names::MESH_ALPN]);
     let listener = Listener {
         name: "inbound|5000".into(),
@@ -173,15 +177,19 @@ fn listener_tcp_permissive() {
 fn listeners_with_external_authorizers() {
     let [grpc, http] = authorizers::both();
     let mut requests = hcm(Position::Inbound, PathNormalization::Base, Routes::Discovered("inbound".into()));
-    requests.filters =
-        vec![filter::set_peer_state(&["opa".into(), "legacy".into()]), grpc.http_filter(), http.http_filter(), filter::router()];
+    requests.filters = vec![
+        filter::set_peer_state(filter::Peers::OfMesh, &["opa".into(), "legacy".into()]),
+        grpc.http_filter(),
+        http.http_filter(),
+        filter::router(),
+    ];
     let proxy = TcpProxy {
         stat_prefix: "inbound_5000".into(),
         clusters: vec![(names::XDS_CLUSTER.into(), 1)],
         access_log: vec![],
         connect: Connect::AfterFirstData,
     };
-    let mut connections = vec![filter::set_peer_state_of_connection(&["opa".into()])];
+    let mut connections = vec![filter::set_peer_state_of_connection(filter::Peers::OfMesh, &["opa".into()])];
     connections.extend(grpc.network_filters());
     connections.push(proxy.build());
     let listener = Listener {
@@ -227,8 +235,29 @@ fn listener_outbound() {
 #[test]
 fn listener_gateway() {
     let normalizations = [PathNormalization::MergeSlashes, PathNormalization::DecodeAndMergeSlashes];
-    let chains = normalizations.into_iter().zip(["shop.example", "*.shop.example"]).map(|(normalization, host)| FilterChain {
-        transport_socket: Some(tls::downstream_simple(&names::credential_secret("edge", "shop"), &["h2", "http/1.1"])),
+    let certificate = names::credential_secret("edge", "shop");
+    let simple = Edge {
+        certificate: &certificate,
+        clients: None,
+        minimum: Version::Tls12,
+        maximum: Version::Tls13,
+        cipher_suites: &[],
+        alpn: &["h2", "http/1.1"],
+    };
+    let hashes = ["NvqYIYSbgK2vCJpQhObf77vv+bQWtc5ek5RIOwPiC9A=".to_owned(), "df6ff72fe9116521268f6f2dd4966f51".repeat(2)];
+    let roots = names::client_roots_secret("edge", "shop-cacert");
+    let clients = Clients {
+        required: true,
+        roots: &roots,
+        names: &["client.example".to_owned()],
+        spki_hashes: &hashes[..1],
+        certificate_hashes: &hashes[1..],
+    };
+    let suites = ["ECDHE-ECDSA-AES128-GCM-SHA256".to_owned()];
+    let mutual = Edge { clients: Some(clients), maximum: Version::Tls12, cipher_suites: &suites, ..simple.clone() };
+    let sockets = [("shop.example", simple.build()), ("*.shop.example", mutual.build())];
+    let chains = normalizations.into_iter().zip(sockets).map(|(normalization, (host, socket))| FilterChain {
+        transport_socket: Some(socket),
         ..chain(
             host,
             ChainMatch::TlsWithSni(vec![host.into()]),

@@ -10,6 +10,7 @@ use tokio::process::{Child, Command};
 use crate::envoy::{away_from_the_terminal, terminate};
 use crate::options::JOIN_TOKEN_VARIABLE;
 use crate::signals::Signals;
+use crate::workload_api::{ENDPOINT_VARIABLE, WorkloadApiOptions};
 
 /// Added to a signal's number when a process ends by it, as shells do.
 const BY_SIGNAL: i32 = 128;
@@ -21,11 +22,14 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Nothing is started when `command` is empty.
-    pub(crate) fn start(command: &[OsString]) -> anyhow::Result<Self> {
+    /// Nothing is started when `command` is empty. It is told where the workload API is, if it is served.
+    pub(crate) fn start(command: &[OsString], workload_api: Option<&WorkloadApiOptions>) -> anyhow::Result<Self> {
         let Some((program, arguments)) = command.split_first() else { return Ok(Self { child: None }) };
         let mut command = Command::new(program);
         command.args(arguments).env_remove(JOIN_TOKEN_VARIABLE).stdin(Stdio::null()).kill_on_drop(true);
+        if let Some(options) = workload_api {
+            command.env(ENDPOINT_VARIABLE, options.endpoint()?);
+        }
         away_from_the_terminal(&mut command);
         let child = command.spawn().with_context(|| format!("the app `{}` cannot be run", program.display()))?;
         Ok(Self { child: Some(child) })
@@ -76,7 +80,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(20);
 
     fn shell(script: &str) -> App {
-        App::start(&["sh".into(), "-c".into(), script.into()]).unwrap()
+        App::start(&["sh".into(), "-c".into(), script.into()], None).unwrap()
     }
 
     #[tokio::test]
@@ -87,8 +91,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_that_is_not_there_is_named() {
-        let error = App::start(&["/nowhere/app".into()]).unwrap_err();
+        let error = App::start(&["/nowhere/app".into()], None).unwrap_err();
         assert!(error.to_string().contains("`/nowhere/app`"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn it_finds_the_workload_api() {
+        let options = WorkloadApiOptions { socket: "/run/orders/workload.sock".into(), uids: Vec::new() };
+        let script = "test \"$SPIFFE_ENDPOINT_SOCKET\" = unix:///run/orders/workload.sock";
+        let mut app = App::start(&["sh".into(), "-c".into(), script.into()], Some(&options)).unwrap();
+        assert_eq!(app.ended().await.unwrap(), 0);
     }
 
     #[tokio::test]

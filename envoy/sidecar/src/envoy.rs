@@ -3,6 +3,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use meshwright_envoy_config::allocator;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
@@ -35,6 +36,7 @@ impl Envoy {
             .arg(bootstrap)
             .args(arguments(options))
             .env_remove(JOIN_TOKEN_VARIABLE)
+            .env(allocator::ENVIRONMENT.0, allocator::environment(std::env::var(allocator::ENVIRONMENT.0).ok().as_deref()))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

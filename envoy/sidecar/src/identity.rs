@@ -1,6 +1,7 @@
 //! Who this workload is: joining, renewing, and what the control plane gives only to those who have joined.
 
-use std::hash::{BuildHasher as _, RandomState};
+mod kept;
+
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,10 +11,10 @@ use anyhow::Context as _;
 use meshwright_ca::JoinToken;
 use meshwright_ca::client::{self, ClientError, Credentials, ModuleDescription};
 
+pub(crate) use self::kept::keep;
 use crate::module::{Description, ModuleError, ModuleStore};
 use crate::options::{JoinTokenSource, SidecarOptions};
-use crate::renewal::{Life, Urgency};
-use crate::state_dir::write_atomically;
+use crate::renewal::{Life, random, retry};
 
 /// A join token has about a hundred bytes, a JWT some thousand.
 const LONGEST_TOKEN: u64 = 16 * 1024;
@@ -24,7 +25,7 @@ const LOOK_AT_THE_CLOCK: Duration = Duration::from_secs(30);
 
 /// What was kept, while it is valid; else by joining.
 pub(crate) async fn obtain(options: &SidecarOptions, kept: Option<&Path>) -> anyhow::Result<Credentials> {
-    let unusable = match kept.map(read_kept) {
+    let unusable = match kept.map(kept::read) {
         Some(Ok(Some(credentials))) => {
             check_identity(&credentials, options)?;
             tracing::info!(identity = %credentials.identity(), "goes on with the identity that was kept");
@@ -41,20 +42,6 @@ pub(crate) async fn obtain(options: &SidecarOptions, kept: Option<&Path>) -> any
         keep(path, &credentials);
     }
     Ok(credentials)
-}
-
-fn read_kept(path: &Path) -> anyhow::Result<Option<Credentials>> {
-    match std::fs::read_to_string(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        text => Ok(Some(Credentials::from_stored(&text?, SystemTime::now())?)),
-    }
-}
-
-/// A certificate that cannot be kept is still one that can be used.
-pub(crate) fn keep(path: &Path, credentials: &Credentials) {
-    if let Err(error) = write_atomically(path, credentials.to_stored().as_bytes()) {
-        tracing::error!(%error, path = %path.display(), "the identity is not kept: a restart needs a new join token");
-    }
 }
 
 /// Reads the token and exchanges it for a certificate; waits for a control plane that is not there yet.
@@ -166,7 +153,7 @@ pub(crate) async fn keep_renewed(
     loop {
         // From now, not from `notBefore`, which lies in the past to allow for clocks that differ.
         let life = Life { from: SystemTime::now(), until: current.not_after() };
-        sleep_until(life.renew_at(RandomState::new().hash_one(()))).await;
+        sleep_until(life.renew_at(random())).await;
         current = Arc::new(renew(&options, &current, life).await);
         publish(&current)?;
         tracing::info!(valid_for = ?current.not_after().duration_since(SystemTime::now()).unwrap_or_default(), "certificate renewed");
@@ -175,31 +162,14 @@ pub(crate) async fn keep_renewed(
 
 async fn renew(options: &SidecarOptions, current: &Credentials, life: Life) -> Credentials {
     let address = options.control_plane.to_string();
-    let mut failures: u32 = 0;
-    loop {
-        let error = match client::renew(&address, current, SystemTime::now()).await {
-            Ok(renewed) => return renewed,
+    let ask = || async {
+        match client::renew(&address, current, SystemTime::now()).await {
             // Too late for that. Somebody may have put a new token there, and a projected one is renewed by itself.
-            Err(ClientError::Expired { .. }) => match rejoin(options, &address).await {
-                Ok(joined) => return joined,
-                Err(error) => error,
-            },
-            Err(error) => anyhow::Error::new(error),
-        };
-        failures = failures.saturating_add(1);
-        let now = SystemTime::now();
-        match life.urgency(now) {
-            Urgency::Low => tracing::info!("the certificate is not renewed yet: {error:#}"),
-            Urgency::High => tracing::warn!("the certificate is not renewed yet: {error:#}"),
-            Urgency::Last => tracing::error!("the certificate ends soon and is not renewed: {error:#}"),
-            Urgency::Expired => {
-                tracing::error!(
-                    "the certificate expired and peers refuse it: start this sidecar again with a new join token, or put one into its file ({error:#})"
-                )
-            }
+            Err(ClientError::Expired { .. }) => rejoin(options, &address).await,
+            answer => answer.map_err(anyhow::Error::new),
         }
-        tokio::time::sleep(life.retry_after(failures, now)).await;
-    }
+    };
+    retry::until_it_succeeds(life, SystemTime::now, tokio::time::sleep, ask).await
 }
 
 async fn rejoin(options: &SidecarOptions, address: &str) -> anyhow::Result<Credentials> {
@@ -209,7 +179,7 @@ async fn rejoin(options: &SidecarOptions, address: &str) -> anyhow::Result<Crede
     Ok(joined)
 }
 
-async fn sleep_until(time: SystemTime) {
+pub(crate) async fn sleep_until(time: SystemTime) {
     while let Ok(left) = time.duration_since(SystemTime::now())
         && !left.is_zero()
     {

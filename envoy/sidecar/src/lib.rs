@@ -1,5 +1,5 @@
 //! The agent beside a workload: gets its identity, hands it to Envoy over a Unix socket, fetches the filter module, runs Envoy and drains
-//! it, keeps the access log, and tells the control plane of keys that tokens name and the proxy does not have. It decides nothing about
+//! it, keeps the access log, serves the SPIFFE Workload API where it is told to, and tells the control plane of keys that tokens name and the proxy does not have. It decides nothing about
 //! requests and changes no policy: that is between the control plane and Envoy.
 //!
 //! What outlives what: the private key lives in this process's memory alone, so a restarted sidecar joins again with a new token, unless it
@@ -29,6 +29,7 @@ mod signals;
 mod state_dir;
 mod supervise;
 mod unknown_keys;
+mod workload_api;
 
 pub use held::held_secrets;
 pub use options::{
@@ -36,3 +37,4 @@ pub use options::{
 };
 pub use run::{Ended, run};
 pub use signals::Signals;
+pub use workload_api::WorkloadApiOptions;

@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::state_dir::write_atomically;
-
 /// A module is about 2 MB; this much of one is a mistake.
 const LARGEST: u64 = 64 * 1024 * 1024;
 const TRIES: usize = 3;
@@ -90,7 +88,7 @@ impl ModuleStore {
             let fetched = fetch().await.and_then(|bytes| module.check(&bytes).map(|()| bytes));
             match fetched {
                 Ok(bytes) => {
-                    write_atomically(&path, &bytes)
+                    meshwright_durable::replace(&path, &bytes)
                         .map_err(|error| ModuleError::Store { folder: self.folder.clone(), why: error.to_string() })?;
                     break;
                 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::workload_api::WorkloadApiOptions;
+
 /// Everything that one sidecar is started with. [`crate::run`] reads nothing else of its environment but `PATH`.
 #[derive(Debug, Clone)]
 pub struct SidecarOptions {
@@ -36,6 +38,8 @@ pub struct SidecarOptions {
     pub startup_timeout: Duration,
     /// How long running requests may take after a termination signal.
     pub drain_timeout: Duration,
+    /// Serve the SPIFFE Workload API, for apps that want the workload's certificate themselves.
+    pub workload_api: Option<WorkloadApiOptions>,
     /// The app, run once the proxy is ready; empty: the app is started by somebody else.
     pub command: Vec<OsString>,
 }
@@ -280,6 +284,7 @@ pub(crate) mod tests {
             envoy_log_level: "info".to_owned(),
             startup_timeout: SidecarOptions::DEFAULT_STARTUP_TIMEOUT,
             drain_timeout: SidecarOptions::DEFAULT_DRAIN_TIMEOUT,
+            workload_api: None,
             command: Vec::new(),
         }
     }

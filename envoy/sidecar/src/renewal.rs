@@ -1,11 +1,15 @@
 //! When a certificate is renewed: pure arithmetic on times. What is done then is `identity`'s.
 
+pub(crate) mod retry;
+
+use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, SystemTime};
 
-/// Shares of a certificate's life, in thousandths.
-const HALF: u32 = 500;
-const JITTER: u32 = 50;
-const WHOLE: u32 = 1000;
+/// Shares of a certificate's life, in hundredths.
+const EARLIEST: u32 = 45;
+const SPREAD: u32 = 10;
+const ALARM: u32 = 75;
+const LAST_ALARM: u32 = 90;
 
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(150);
@@ -30,9 +34,10 @@ pub(crate) enum Urgency {
 
 impl Life {
     /// Half of the life, give or take a tenth of that, so that certificates that were made together are not renewed together.
+    /// `random` is spread over all of it, to the nanosecond: were there steps, all that take the same one would come at once.
     pub(crate) fn renew_at(&self, random: u64) -> SystemTime {
-        let jitter = u32::try_from(random % u64::from(2 * JITTER + 1)).unwrap_or(JITTER);
-        self.at(HALF - JITTER + jitter)
+        let spread = self.share(SPREAD).as_nanos().saturating_mul(u128::from(random)) >> u64::BITS;
+        self.at(EARLIEST) + Duration::from_nanos(u64::try_from(spread).unwrap_or(u64::MAX))
     }
 
     /// How long to wait after `failures` failures in a row: twice as long each time, and often enough to have ten tries left.
@@ -45,17 +50,28 @@ impl Life {
     pub(crate) fn urgency(&self, now: SystemTime) -> Urgency {
         match now {
             now if now >= self.until => Urgency::Expired,
-            now if now >= self.at(900) => Urgency::Last,
-            now if now >= self.at(750) => Urgency::High,
+            now if now >= self.at(LAST_ALARM) => Urgency::Last,
+            now if now >= self.at(ALARM) => Urgency::High,
             _ => Urgency::Low,
         }
     }
 
-    fn at(&self, thousandths: u32) -> SystemTime {
-        let whole = self.until.duration_since(self.from).unwrap_or_default();
-        self.from + (whole / WHOLE).saturating_mul(thousandths)
+    fn at(&self, hundredths: u32) -> SystemTime {
+        self.from + self.share(hundredths)
+    }
+
+    fn share(&self, hundredths: u32) -> Duration {
+        (self.until.duration_since(self.from).unwrap_or_default() / 100).saturating_mul(hundredths)
     }
 }
+
+/// Not for secrets.
+pub(crate) fn random() -> u64 {
+    RandomState::new().hash_one(())
+}
+
+#[cfg(test)]
+mod spread;
 
 #[cfg(test)]
 mod tests {
@@ -73,11 +89,13 @@ mod tests {
 
     #[test]
     fn renewal_is_at_half_of_the_life_give_or_take_a_tenth() {
-        let times: Vec<SystemTime> = (0..1000).map(|random| life().renew_at(random)).collect();
-        assert_eq!(times.iter().min(), Some(&second(LIFE * 45 / 100)));
-        assert_eq!(times.iter().max(), Some(&second(LIFE * 55 / 100)));
-        assert_eq!(life().renew_at(50), second(LIFE / 2));
-        assert_eq!(life().renew_at(u64::MAX), life().renew_at(u64::MAX % 101));
+        let hundredth = u64::MAX / 10;
+        let times = [0, hundredth, 5 * hundredth, u64::MAX].map(|random| life().renew_at(random));
+        let percent = |n: u64| second(LIFE * n / 100);
+        for (at, expected) in times.into_iter().zip([percent(45), percent(46), percent(50), percent(55)]) {
+            let early = expected.duration_since(at).unwrap();
+            assert!(early < Duration::from_micros(1), "{early:?}");
+        }
     }
 
     #[test]

@@ -1,17 +1,19 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use meshwright_envoy_config::{Admin, BootstrapParams, ControlPlaneAddress, bootstrap, names};
+use meshwright_envoy_config::{self as envoy_config, BootstrapParams, ControlPlaneAddress, bootstrap, names};
 use tokio::sync::{mpsc, watch};
 
+use crate::admin::Admin;
 use crate::envoy_binary::{self, EnvoyBinary};
 use crate::metadata::{node_metadata, utf8};
 use crate::options::SidecarOptions;
 use crate::sds::{self, Secrets};
 use crate::signals::Signals;
-use crate::state_dir::{StateDir, write_atomically};
+use crate::state_dir::StateDir;
 use crate::supervise::{Tasks, supervise};
 use crate::unknown_keys::{UnknownKey, UnknownKeys};
+use crate::workload_api::{self, Feed};
 use crate::{identity, ports, unknown_keys};
 
 /// How a sidecar ended when nothing went wrong.
@@ -63,8 +65,14 @@ async fn prepare(
     unknown_keys: mpsc::Receiver<UnknownKey>,
     tasks: &mut Tasks,
 ) -> anyhow::Result<()> {
+    let feed = Feed::new();
+    if let Some(workload_api) = &options.workload_api {
+        tasks.spawn(workload_api::serve(workload_api, &feed).await?);
+        tasks.spawn(workload_api::follow(Admin::new(state.admin_socket()), feed.clone()));
+    }
     let kept = options.keep_identity.then(|| state.identity());
     let credentials = Arc::new(identity::obtain(options, kept.as_deref()).await?);
+    feed.publish(&credentials)?;
     let (module_sha256, _path) = identity::module(options, &credentials, state.modules()).await?;
     let metadata = node_metadata(options, &state.modules(), module_sha256, binary.version.to_string())?;
     let bootstrap = bootstrap(&BootstrapParams {
@@ -73,10 +81,11 @@ async fn prepare(
         control_plane: ControlPlaneAddress { host: options.control_plane.host().to_owned(), port: options.control_plane.port() },
         control_plane_identity: credentials.control_plane_identity().clone(),
         sds_socket: utf8(&state.sds_socket())?,
-        admin: Admin::UnixSocket(utf8(&state.admin_socket())?),
+        admin: envoy_config::Admin::UnixSocket(utf8(&state.admin_socket())?),
     });
     let path = state.bootstrap();
-    write_atomically(&path, format!("{bootstrap:#}\n").as_bytes()).with_context(|| format!("`{}` cannot be written", path.display()))?;
+    meshwright_durable::replace(&path, format!("{bootstrap:#}\n").as_bytes())
+        .with_context(|| format!("`{}` cannot be written", path.display()))?;
     let secrets = Secrets::new(&credentials)?;
     tasks.spawn(sds::serve(&state.sds_socket(), &secrets)?);
     let address = options.control_plane.to_string();
@@ -87,6 +96,7 @@ async fn prepare(
         if let Some(path) = &kept {
             identity::keep(path, renewed);
         }
+        feed.publish(renewed)?;
         secrets.publish(renewed)
     }));
     Ok(())

@@ -1,12 +1,11 @@
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use tokio::net::UnixStream;
 
 /// Longest path of a Unix socket, in bytes: `sun_path` has 108 and ends with a zero (unix(7)).
-const LONGEST_SOCKET_PATH: usize = 107;
+pub(crate) const LONGEST_SOCKET_PATH: usize = 107;
 const PRIVATE_DIR: u32 = 0o700;
 const PRIVATE_FILE: u32 = 0o600;
 
@@ -106,17 +105,6 @@ impl StateDir {
     }
 }
 
-/// Replaces or makes `path` so that it holds all of `bytes` or what it held before, whenever the machine stops.
-pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let temporary = path.with_extension("new");
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(PRIVATE_FILE).open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)?;
-    let folder = path.parent().ok_or(std::io::ErrorKind::NotADirectory)?;
-    File::open(folder)?.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
@@ -163,16 +151,5 @@ mod tests {
         assert!(socket.exists(), "closing a Unix listener leaves its path");
         StateDir::open(&path).await.unwrap();
         assert!(!socket.exists());
-    }
-
-    #[test]
-    fn writing_atomically_replaces_and_leaves_nothing_beside() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file.json");
-        write_atomically(&path, b"one").unwrap();
-        write_atomically(&path, b"two").unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), b"two");
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-        assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
     }
 }

@@ -87,7 +87,7 @@ async fn serve(
         _signal = signals.next() => return Ok(Ended::Stopped),
     };
     tracing::info!("sidecar ready listeners={}", shown(&listeners));
-    let mut app = App::start(&options.command)?;
+    let mut app = App::start(&options.command, options.workload_api.as_ref())?;
     match until_the_end(&mut app, envoy, tasks, signals).await {
         Ok(Cause::App(code)) => {
             tracing::info!(code, "the app ended; draining");

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use meshwright_policy::wire::AuthzConfig;
-use meshwright_wasm_host::{Ended, Host, Plugin, Report, Request, Tcp, Worker};
+use meshwright_wasm_host::{Ended, Engine as Compiler, Host, LoadError, Plugin, Report, Request, Tcp, Worker};
 use serde::Deserialize;
 
 use super::native::text;
@@ -28,14 +28,31 @@ impl WasmEngine {
     /// # Errors
     /// [`EngineError`], when the bytes are no module that Envoy would load.
     pub fn new(module: &[u8]) -> Result<Self, EngineError> {
-        Ok(Self { host: Host::load(module).map_err(|error| EngineError(error.to_string()))? })
+        Self::loaded(Host::load(module))
     }
 
     /// # Errors
     /// As [`WasmEngine::new`], and when the file cannot be read.
     pub fn from_file(module: &Path) -> Result<Self, EngineError> {
-        let bytes = std::fs::read(module).map_err(|error| EngineError(format!("{}: {error}", module.display())))?;
-        Self::new(&bytes).map_err(|error| EngineError(format!("{}: {error}", module.display())))
+        Self::of_file(module, Host::load)
+    }
+
+    /// The same, with what is compiled kept in a folder for the next time.
+    ///
+    /// # Errors
+    /// As [`WasmEngine::from_file`], and when others may write to the folder.
+    pub fn from_file_cached(module: &Path, folder: &Path) -> Result<Self, EngineError> {
+        Self::of_file(module, |bytes| Host::load_on(&Compiler::new()?.cached(folder)?, bytes))
+    }
+
+    fn of_file(module: &Path, load: impl FnOnce(&[u8]) -> Result<Host, LoadError>) -> Result<Self, EngineError> {
+        let named = |error: String| EngineError(format!("{}: {error}", module.display()));
+        let bytes = std::fs::read(module).map_err(|error| named(error.to_string()))?;
+        Self::loaded(load(&bytes)).map_err(|EngineError(error)| named(error))
+    }
+
+    fn loaded(host: Result<Host, LoadError>) -> Result<Self, EngineError> {
+        host.map(|host| Self { host }).map_err(|error| EngineError(error.to_string()))
     }
 }
 

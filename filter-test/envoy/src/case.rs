@@ -5,6 +5,7 @@ use std::time::Duration;
 use meshwright_wasm_host::{Headers, Message};
 
 use crate::log::Line;
+use crate::tls::Tls;
 
 /// A plugin and what happens to it.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +28,8 @@ pub struct Case {
     pub capabilities: Option<Vec<String>>,
     /// Filter state that is there before the filter runs, as strings.
     pub filter_state: Vec<(String, String)>,
+    /// TLS to the client and to the upstream; for HTTP.
+    pub tls: Option<Tls>,
     /// Clusters that the filter may call. Their names must not be in another case of the run.
     pub clusters: Vec<Cluster>,
     /// What happens.

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::case::{Case, Traffic};
+use crate::tls::Tls;
 
 const HCM: &str = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 const ROUTER: &str = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
@@ -44,7 +45,11 @@ pub(crate) fn bootstrap(places: &[Place<'_>], base64: &dyn Fn(&[u8]) -> String) 
     let mut clusters = Vec::new();
     for place in places {
         listeners.push(listener(place, base64));
-        clusters.push(cluster(&place.listener_name(), &socket(place.upstream), false));
+        let mut upstream = cluster(&place.listener_name(), &socket(place.upstream), false);
+        if let Some(tls) = &place.case.tls {
+            insert(&mut upstream, "transport_socket", tls_socket("Upstream", tls));
+        }
+        clusters.push(upstream);
         for (index, (service, address)) in place.case.clusters.iter().zip(&place.services).enumerate() {
             if service.grpc {
                 let behind = format!("{}-{index}", place.listener_name());
@@ -108,7 +113,37 @@ fn listener(place: &Place<'_>, base64: &dyn Fn(&[u8]) -> String) -> Value {
             filters.chain([json!({"name": "wasm", "typed_config": typed}), json!({"name": "tcp", "typed_config": proxy})]).collect()
         }
     };
-    json!({"name": name, "address": socket_at("127.0.0.1", 0), "filter_chains": [{"filters": filters}]})
+    let mut chain = json!({"filters": filters});
+    if let Some(tls) = &place.case.tls {
+        insert(&mut chain, "transport_socket", tls_socket("Downstream", tls));
+    }
+    let mut listener = json!({"name": name, "address": socket_at("127.0.0.1", 0), "filter_chains": [chain]});
+    if place.case.tls.is_some() {
+        // Without it nobody knows what name the client asked for.
+        let inspector = json!({"@type": "type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector"});
+        insert(&mut listener, "listener_filters", json!([{"name": "inspector", "typed_config": inspector}]));
+    }
+    listener
+}
+
+/// Whom Envoy verifies, and what it shows.
+fn tls_socket(side: &str, tls: &Tls) -> Value {
+    let envoy = json!({"certificate_chain": {"inline_string": tls.envoy.certificate}, "private_key": {"inline_string": tls.envoy.key}});
+    let trusted = json!({"trusted_ca": {"inline_string": tls.authority}});
+    let verifies = side == "Upstream" || tls.client.is_some();
+    let mut common = json!({"tls_certificates": [envoy], "tls_params": {"tls_maximum_protocol_version": "TLSv1_3"}});
+    if verifies {
+        insert(&mut common, "validation_context", trusted);
+    }
+    let mut context = json!({
+        "@type": format!("type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.{side}TlsContext"), "common_tls_context": common,
+    });
+    if side == "Upstream" {
+        insert(&mut context, "sni", json!(tls.upstream_name));
+    } else {
+        insert(&mut context, "require_client_certificate", json!(verifies));
+    }
+    json!({"name": "tls", "typed_config": context})
 }
 
 fn http(name: &str, codec: &str, route_config: Value, filters: Vec<Value>, access_log: &[Value]) -> Value {

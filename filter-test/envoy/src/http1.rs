@@ -1,10 +1,11 @@
 //! HTTP/1.1 as both ends of a case speak it: messages are written in the pieces that the case has, and read as far as they come.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::Duration;
 
 use meshwright_wasm_host::{Headers, Message};
+
+use crate::tls::Stream;
 
 /// Between two pieces of a body, so that Envoy reads them as two.
 #[derive(Debug, Clone, Copy)]
@@ -14,7 +15,7 @@ const MOST_HEADERS: usize = 256;
 
 /// Writes a start line, headers and body. A body without `content-length` is chunked. The end of the body is sent by itself.
 pub(crate) fn write(
-    stream: &mut TcpStream,
+    stream: &mut Stream,
     start: &[u8],
     headers: &Headers,
     chunks: &[Vec<u8>],
@@ -59,19 +60,19 @@ fn wait(pace: Pace) {
 
 /// Reads messages from a connection.
 pub(crate) struct Reader {
-    stream: TcpStream,
+    stream: Stream,
     unread: Vec<u8>,
     /// Nothing came for as long as the stream's read timeout.
     pub(crate) timed_out: bool,
 }
 
 impl Reader {
-    pub(crate) const fn new(stream: TcpStream) -> Self {
+    pub(crate) const fn new(stream: Stream) -> Self {
         Self { stream, unread: Vec::new(), timed_out: false }
     }
 
-    pub(crate) fn stream(&mut self) -> &mut TcpStream {
-        &mut self.stream
+    pub(crate) const fn stream(&self) -> &Stream {
+        &self.stream
     }
 
     /// A request as Envoy would show it: with pseudo headers instead of the start line. `None` at the connection's end.

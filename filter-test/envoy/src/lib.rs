@@ -16,8 +16,10 @@ mod process;
 mod run;
 mod service;
 mod tcp;
+mod tls;
 
 pub use case::{Case, Cluster, Exchange, Observed, ObservedTcp, Reply, TcpStep, Traffic};
 pub use error::EnvoyError;
 pub use log::Line;
 pub use run::{Options, find, run};
+pub use tls::{Identity, Tls};

@@ -64,7 +64,7 @@ impl Process {
     pub(crate) fn settle(&self) -> Result<(), EnvoyError> {
         let Some(address) = self.listener(SENTINEL) else { return Ok(()) };
         for _ in 0..2 {
-            client::play(address, &Exchange::default(), ANSWER, Pace(Duration::ZERO))?;
+            client::play(address, None, &Exchange::default(), ANSWER, Pace(Duration::ZERO))?;
         }
         Ok(())
     }
@@ -104,7 +104,7 @@ fn listeners(admin: SocketAddr) -> Option<BTreeMap<String, SocketAddr>> {
     let get = |path: &str| {
         let headers = [(":method", "GET"), (":path", path), (":authority", "admin"), ("connection", "close")].into_iter().collect();
         let exchange = Exchange { headers, ..Exchange::default() };
-        client::play(admin, &exchange, ANSWER, Pace(Duration::ZERO)).ok()?.client.filter(|answer| answer.status() == Some(200))
+        client::play(admin, None, &exchange, ANSWER, Pace(Duration::ZERO)).ok()?.client.filter(|answer| answer.status() == Some(200))
     };
     get("/ready")?;
     let answer: Value = serde_json::from_slice(&get("/listeners?format=json")?.body).ok()?;

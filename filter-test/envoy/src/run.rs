@@ -55,12 +55,14 @@ impl Ends {
         let module = folder.join(format!("{index}.wasm"));
         std::fs::write(&module, &case.wasm).map_err(EnvoyError::io("a module cannot be written"))?;
         let upstream = match &case.traffic {
-            Traffic::Http(exchange) | Traffic::AccessLog(exchange) => Upstream::Http(Service::start(vec![exchange.reply.clone()], pace)?),
+            Traffic::Http(exchange) | Traffic::AccessLog(exchange) => {
+                Upstream::Http(Service::start(vec![exchange.reply.clone()], case.tls.clone(), pace)?)
+            }
             Traffic::Tcp(_) => Upstream::Tcp(tcp::Upstream::start()?),
         };
         let services = case.clusters.iter().map(|cluster| {
             let replies = if cluster.replies.is_empty() { vec![response_of(200)] } else { cluster.replies.clone() };
-            Service::start(replies, pace)
+            Service::start(replies, None, pace)
         });
         Ok(Self { module, upstream, services: services.collect::<Result<_, _>>()? })
     }
@@ -109,7 +111,7 @@ fn together(cases: &[Case], options: &Options) -> Result<Vec<Observed>, EnvoyErr
             scope.spawn(move || match (&place.case.traffic, &ends.upstream, address) {
                 (_, _, None) => Err(EnvoyError::NotStarted(format!("there is no listener `{}`", place.listener_name()))),
                 (Traffic::Http(exchange) | Traffic::AccessLog(exchange), _, Some(address)) => {
-                    client::play(address, exchange, place.case.patience, pace)
+                    client::play(address, place.case.tls.as_ref(), exchange, place.case.patience, pace)
                 }
                 (Traffic::Tcp(steps), Upstream::Tcp(upstream), Some(address)) => {
                     tcp::play(address, upstream, steps, pace).map(|tcp| Observed { tcp: Some(tcp), ..Observed::default() })

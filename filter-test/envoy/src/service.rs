@@ -10,6 +10,7 @@ use meshwright_wasm_host::Message;
 use crate::case::Reply;
 use crate::error::EnvoyError;
 use crate::http1::{Pace, Reader, write};
+use crate::tls::{Stream, Tls};
 
 /// An upstream that is there until this is dropped.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub(crate) struct Service {
 #[derive(Debug)]
 struct Shared {
     replies: Vec<Reply>,
+    tls: Option<Tls>,
     pace: Pace,
     answered: AtomicUsize,
     ended: AtomicBool,
@@ -28,7 +30,7 @@ struct Shared {
 }
 
 impl Service {
-    pub(crate) fn start(replies: Vec<Reply>, pace: Pace) -> Result<Self, EnvoyError> {
+    pub(crate) fn start(replies: Vec<Reply>, tls: Option<Tls>, pace: Pace) -> Result<Self, EnvoyError> {
         let bind = || {
             let listener = TcpListener::bind(("127.0.0.1", 0))?;
             Ok((listener.local_addr()?, listener))
@@ -36,7 +38,7 @@ impl Service {
         let (address, listener) = bind().map_err(EnvoyError::io("an upstream cannot listen"))?;
         let refused = matches!(replies.as_slice(), [Reply::Refused, ..]);
         let seen = Mutex::new(Vec::new());
-        let shared = Arc::new(Shared { replies, pace, answered: AtomicUsize::new(0), ended: AtomicBool::new(false), seen });
+        let shared = Arc::new(Shared { replies, tls, pace, answered: AtomicUsize::new(0), ended: AtomicBool::new(false), seen });
         if !refused {
             let shared = Arc::clone(&shared);
             std::thread::spawn(move || accept(&listener, &shared));
@@ -71,7 +73,11 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 
 fn serve(stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut sender = stream.try_clone()?;
+    let stream = match &shared.tls {
+        Some(tls) => tls.accept(stream).map_err(std::io::Error::other)?,
+        None => Stream::plain(stream),
+    };
+    let mut sender = stream.clone();
     let mut reader = Reader::new(stream);
     loop {
         let place = {

@@ -91,9 +91,8 @@ fn local_reply(wanted: &LocalReplyExpectation, outcome: &Outcome, failures: &mut
 pub(super) fn calls(expected: &Expectation, report: &Report, failures: &mut Vec<Failure>) {
     let Some(wanted) = &expected.calls else { return };
     if wanted.len() != report.calls.len() {
-        let made: Vec<&str> = report.calls.iter().map(|call| call.cluster.as_str()).collect();
-        let found = format!("{} to [{}]", made.len(), made.join(", "));
-        failures.push(Failure::new("expect.calls", format!("{} calls", wanted.len()), found));
+        let made = report.calls.iter().map(|call| call.cluster.clone()).collect();
+        failures.push(how_many("expect.calls", wanted.len(), made));
     }
     for (index, (wanted, found)) in wanted.iter().zip(&report.calls).enumerate() {
         let CallExpectation { cluster, headers: wanted_headers, body, trailers, timeout_milliseconds } = wanted;
@@ -106,12 +105,17 @@ pub(super) fn calls(expected: &Expectation, report: &Report, failures: &mut Vec<
     }
 }
 
+fn how_many(path: &str, wanted: usize, made: Vec<String>) -> Failure {
+    let calls = |count: usize| format!("{count} call{}", if count == 1 { "" } else { "s" });
+    let found = if made.is_empty() { "none".to_owned() } else { format!("{} to {}", calls(made.len()), made.join(", ")) };
+    Failure::new(path, calls(wanted), found)
+}
+
 pub(super) fn grpc_calls(expected: &Expectation, report: &Report, failures: &mut Vec<Failure>) {
     let Some(wanted) = &expected.grpc_calls else { return };
     if wanted.len() != report.grpc_calls.len() {
-        let made: Vec<String> = report.grpc_calls.iter().map(|call| format!("{}/{}", call.service, call.method)).collect();
-        let found = format!("{} to [{}]", made.len(), made.join(", "));
-        failures.push(Failure::new("expect.grpc_calls", format!("{} calls", wanted.len()), found));
+        let made = report.grpc_calls.iter().map(|call| format!("{}/{}", call.service, call.method)).collect();
+        failures.push(how_many("expect.grpc_calls", wanted.len(), made));
     }
     for (index, (wanted, found)) in wanted.iter().zip(&report.grpc_calls).enumerate() {
         let GrpcCallExpectation { cluster, service, method, initial_metadata, messages, streaming, timeout_milliseconds } = wanted;

@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use meshwright_test_files::ShortForm;
 use meshwright_wasm_host::Value;
 use schemars::{JsonSchema, json_schema};
 use serde::{Deserialize, Deserializer};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-
-use super::short::{self, ShortForm};
 
 /// Bytes: a text as it is, `{base64: TEXT}`, or `{json: VALUE}` written without spaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,7 +129,7 @@ macro_rules! read_short_form {
     ($($type:ty),*) => {
         $(impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                short::read(deserializer)
+                meshwright_test_files::read_short(deserializer)
             }
         })*
     };

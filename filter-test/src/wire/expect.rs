@@ -37,6 +37,8 @@ pub(crate) struct Expectation {
     pub(crate) metrics: BTreeMap<String, Option<i64>>,
     /// What the filter set by `proxy_set_property`. Dots in a name stand as they are; segments are separated by NUL.
     pub(crate) properties: Matchers,
+    /// All of the stream's filter state at its end, by name; what `proxy_set_property` set has the name `wasm.NAME`.
+    pub(crate) filter_state: Matchers,
     /// Names of everything that the filter did and must not do; none if not said.
     pub(crate) misuse: Option<Vec<String>>,
     /// The filter traps, and this is in the first line of why. None if not said.

@@ -1,11 +1,11 @@
 //! What an expectation says about a text or about the values of a header.
 
+use meshwright_test_files::ShortForm;
 use regex::bytes::Regex;
 use schemars::{JsonSchema, json_schema};
 use serde::{Deserialize, Deserializer};
 
 use super::content::{read_short_form, schema};
-use super::short::{self, ShortForm};
 
 /// One thing that must be so. A text in short is `equals`, a list all values in order.
 #[derive(Debug, Clone)]

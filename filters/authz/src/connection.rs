@@ -89,6 +89,9 @@ pub(crate) fn of_stream(properties: &dyn Properties, moment: Moment) -> Option<R
 }
 
 fn peer_of(properties: &dyn Properties, state: &PeerState<'_>) -> Peer {
+    if state.outside {
+        return Peer::Plaintext;
+    }
     let uri_sans: Vec<String> = state.uri_sans.iter().map(|san| (*san).to_owned()).collect();
     if uri_sans.is_empty() && !has_client_certificate(properties) { Peer::Plaintext } else { authenticated(properties, uri_sans) }
 }

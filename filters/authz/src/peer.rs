@@ -3,11 +3,16 @@ use std::net::{IpAddr, SocketAddr};
 /// The filter state object that the listener's `set_filter_state` filter writes: what no attribute tells.
 pub(crate) const OBJECT: &str = "meshwright.peer";
 
+/// In place of the URI SANs: the certificates of this listener's clients are not of the mesh, and name nobody in it.
+const OUTSIDE: &str = "!";
+
 /// `<direct remote address with port>|<URI SANs, comma separated>`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct PeerState<'a> {
     pub(crate) direct_ip: IpAddr,
     pub(crate) uri_sans: Vec<&'a str>,
+    /// Whatever the certificate says is not to be looked at.
+    pub(crate) outside: bool,
 }
 
 /// Why the object cannot be used; the request is denied then.
@@ -26,7 +31,10 @@ impl<'a> PeerState<'a> {
         let text = std::str::from_utf8(object).map_err(|_| InvalidPeerState::Encoding)?;
         let (address, uri_sans) = text.split_once('|').ok_or(InvalidPeerState::Separator)?;
         let direct_ip = socket_address(address).ok_or(InvalidPeerState::Address)?.ip();
-        Ok(Self { direct_ip, uri_sans: uri_sans.split(',').filter(|san| !is_absent(san)).collect() })
+        if uri_sans == OUTSIDE {
+            return Ok(Self { direct_ip, uri_sans: Vec::new(), outside: true });
+        }
+        Ok(Self { direct_ip, uri_sans: uri_sans.split(',').filter(|san| !is_absent(san)).collect(), outside: false })
     }
 }
 
@@ -54,9 +62,11 @@ mod tests {
             ("[::1]:1|".to_owned(), "::1", vec![]),
             ("[::ffff:10.0.0.1]:1|-".to_owned(), "10.0.0.1", vec![]),
         ] {
-            let expected = PeerState { direct_ip: ip.parse().unwrap(), uri_sans };
+            let expected = PeerState { direct_ip: ip.parse().unwrap(), uri_sans, outside: false };
             assert_eq!(PeerState::parse(object.as_bytes()), Ok(expected), "{object}");
         }
+        let outside = PeerState { direct_ip: "10.0.0.1".parse().unwrap(), uri_sans: vec![], outside: true };
+        assert_eq!(PeerState::parse(b"10.0.0.1:4242|!"), Ok(outside));
     }
 
     #[test]

@@ -26,8 +26,9 @@ impl SarifResult {
     }
 }
 
-/// A path as a relative reference (RFC 3986 section 4.2).
+/// A path as a relative reference (RFC 3986 section 4.2), in the form in which code scanning knows files.
 fn uri(path: &str) -> String {
+    let path = path.strip_prefix("./").unwrap_or(path);
     let mut uri = String::new();
     for byte in path.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {

@@ -1,13 +1,11 @@
-//! Values that have a short form, a text, beside a full one. Reading them by hand rather than as serde's untagged enums keeps the path and the
-//! words of an error inside the map.
+//! Values that have a short form, a text, beside a full one.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::marker::PhantomData;
+use std::collections::BTreeMap;
 
+use meshwright_test_files::{ShortForm, read_short};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{DeserializeOwned, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::{DecisionWire, ExpectWire, TokenWire, WorkloadWire};
@@ -16,23 +14,18 @@ use super::{DecisionWire, ExpectWire, TokenWire, WorkloadWire};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Short<T>(pub(crate) T);
 
-/// What can be said shorter.
-pub(crate) trait ShortForm: DeserializeOwned {
-    /// What is allowed, in words.
-    const ALLOWED: &'static str;
-
-    fn of_text(text: &str) -> Result<Self, String>;
-}
-
 impl<T: Serialize> Serialize for Short<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.serialize(serializer)
     }
 }
 
-impl<'de, T: ShortForm> Deserialize<'de> for Short<T> {
+impl<'de, T> Deserialize<'de> for Short<T>
+where
+    Self: ShortForm,
+{
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Reader(PhantomData)).map(Self)
+        read_short(deserializer)
     }
 }
 
@@ -50,53 +43,50 @@ impl<T: JsonSchema> JsonSchema for Short<T> {
     }
 }
 
-struct Reader<T>(PhantomData<T>);
-
-impl<'de, T: ShortForm> Visitor<'de> for Reader<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(T::ALLOWED)
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
-        T::of_text(text).map_err(E::custom)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(map))
-    }
-}
-
-impl ShortForm for WorkloadWire {
+impl ShortForm for Short<WorkloadWire> {
+    type Full = WorkloadWire;
     const ALLOWED: &'static str = "`NAMESPACE/NAME`, or a map with `namespace` and `name`";
 
-    fn of_text(text: &str) -> Result<Self, String> {
+    fn of_text(text: String) -> Result<Self, String> {
         match text.split_once('/') {
             Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
-                Ok(Self { namespace: namespace.to_owned(), name: name.to_owned(), ..Self::default() })
+                Ok(Self(WorkloadWire { namespace: namespace.to_owned(), name: name.to_owned(), ..WorkloadWire::default() }))
             }
             Some(_) | None => Err(format!("found `{text}` (allowed: {})", Self::ALLOWED)),
         }
     }
-}
 
-impl ShortForm for TokenWire {
-    const ALLOWED: &'static str = "a token as it is sent, or a map with `issuer` and `claims`";
-
-    fn of_text(text: &str) -> Result<Self, String> {
-        Ok(Self { text: Some(text.to_owned()), ..Self::default() })
+    fn of_full(full: Self::Full) -> Result<Self, String> {
+        Ok(Self(full))
     }
 }
 
-impl ShortForm for ExpectWire {
+impl ShortForm for Short<TokenWire> {
+    type Full = TokenWire;
+    const ALLOWED: &'static str = "a token as it is sent, or a map with `issuer` and `claims`";
+
+    fn of_text(text: String) -> Result<Self, String> {
+        Ok(Self(TokenWire { text: Some(text), ..TokenWire::default() }))
+    }
+
+    fn of_full(full: Self::Full) -> Result<Self, String> {
+        Ok(Self(full))
+    }
+}
+
+impl ShortForm for Short<ExpectWire> {
+    type Full = ExpectWire;
     const ALLOWED: &'static str = "`allow`, `deny` or `ask`, or a map of expectations";
 
-    fn of_text(text: &str) -> Result<Self, String> {
+    fn of_text(text: String) -> Result<Self, String> {
         let decisions = [DecisionWire::Allow, DecisionWire::Deny, DecisionWire::Ask];
         let decision = decisions.into_iter().find(|decision| decision.as_str() == text);
         let decision = decision.ok_or_else(|| format!("found `{text}` (allowed: {})", Self::ALLOWED))?;
-        Ok(Self { decision: Some(decision), ..Self::default() })
+        Ok(Self(ExpectWire { decision: Some(decision), ..ExpectWire::default() }))
+    }
+
+    fn of_full(full: Self::Full) -> Result<Self, String> {
+        Ok(Self(full))
     }
 }
 
@@ -106,29 +96,24 @@ pub(crate) struct HeaderValues(pub(crate) Vec<String>);
 
 impl<'de> Deserialize<'de> for HeaderValues {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ValuesVisitor)
+        read_short(deserializer)
     }
 }
 
-struct ValuesVisitor;
+impl ShortForm for HeaderValues {
+    type Full = BTreeMap<String, IgnoredAny>;
+    const ALLOWED: &'static str = "a text or a list of texts";
 
-impl<'de> Visitor<'de> for ValuesVisitor {
-    type Value = HeaderValues;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text or a list of texts; quote numbers and booleans")
+    fn of_text(text: String) -> Result<Self, String> {
+        Ok(Self(vec![text]))
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<HeaderValues, E> {
-        Ok(HeaderValues(vec![text.to_owned()]))
+    fn of_list(texts: Vec<String>) -> Result<Self, String> {
+        Ok(Self(texts))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<HeaderValues, A::Error> {
-        let mut values = Vec::new();
-        while let Some(value) = list.next_element::<String>()? {
-            values.push(value);
-        }
-        Ok(HeaderValues(values))
+    fn of_full(_: Self::Full) -> Result<Self, String> {
+        Err(format!("found a map (allowed: {})", Self::ALLOWED))
     }
 }
 
@@ -142,6 +127,7 @@ impl JsonSchema for HeaderValues {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})
+        let scalar = || json_schema!({"type": ["string", "integer", "boolean"]});
+        json_schema!({"anyOf": [scalar(), {"type": "array", "items": scalar()}]})
     }
 }

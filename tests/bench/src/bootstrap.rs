@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use meshwright_envoy_config::allocator;
 use serde_json::{Value, json};
 
 /// What stands in the listener.
@@ -26,7 +27,7 @@ pub(crate) fn bootstrap(content: &Content, port: u16, admin: &Path) -> Value {
         "node": {"id": "bench", "cluster": "bench"},
         "admin": {"address": {"pipe": {"path": admin}}},
         // As in a sidecar's bootstrap.
-        "memory_allocator_manager": {"bytes_to_release": 64 * 1024 * 1024, "memory_release_interval": "1s"},
+        "memory_allocator_manager": allocator::manager(true),
         "static_resources": {"listeners": [{
             "name": "bench",
             "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},

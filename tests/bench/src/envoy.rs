@@ -10,6 +10,7 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper::Request;
 use hyper_util::rt::TokioIo;
 use meshwright_demo::launcher::{Process, STARTUP};
+use meshwright_envoy_config::allocator;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::process::Command;
 
@@ -43,6 +44,8 @@ impl Envoy {
         let (file, admin) = (home.join("envoy.json"), home.join("admin"));
         std::fs::write(&file, bootstrap(content, address.port(), &admin).to_string())?;
         let mut command = Command::new("taskset");
+        // As a sidecar starts it.
+        command.env(allocator::ENVIRONMENT.0, allocator::environment(None));
         command.args(["-c", &ENVOY_CORE.to_string()]).arg(binary).arg("-c").arg(&file);
         command.args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "info"]);
         let mut process = Process::start(name, &mut command, &home.join("envoy.log")).await?;

@@ -83,6 +83,16 @@ impl Enforcement {
     }
 }
 
+/// A policy for the bookshop's gateway, and for none of its sidecars: `/closed` is denied there.
+pub const AT_THE_GATEWAY: &str = "apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: closed, namespace: bookshop}
+spec:
+  targetRefs: [{group: networking.istio.io, kind: Gateway, name: shop}]
+  action: DENY
+  rules: [{to: [{operation: {paths: [/closed]}}]}]
+";
+
 /// What the listener takes, and who then has a name.
 #[derive(Debug, Clone)]
 pub struct Mode {

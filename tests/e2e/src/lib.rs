@@ -1,9 +1,14 @@
 //! End-to-end tests: whole meshes of real processes and the real Envoy. The tests are in `tests/`; here is what they share.
 
+pub mod asking;
 pub mod authorizer;
 pub mod cases;
+pub mod certificates;
 pub mod chaos;
+pub mod edge;
+pub mod load;
 pub mod pair;
+pub mod stats;
 
 use std::path::Path;
 use std::time::Duration;

@@ -4,11 +4,10 @@
 use meshwright_demo::bookshop::Network;
 use meshwright_demo::client::{Answer, Client};
 use meshwright_demo::keys::Issuer;
+use meshwright_e2e::asking::{self, CASES, ISSUER, LEGACY, OPA, on_paths, policy};
 use meshwright_e2e::authorizer::{Authorizer, Question};
 use meshwright_e2e::pair::{self, HOST, Pair, TCP, UNDECLARED};
 use meshwright_test_support as support;
-
-const ISSUER: &str = "https://issuer.test";
 
 /// Two providers, the services that they are, and the rules that ask them.
 struct Asked {
@@ -24,44 +23,12 @@ impl Asked {
         Ok(Self { grpc, http, issuer: Issuer::new(ISSUER)?, network })
     }
 
-    fn providers() -> String {
-        "  extensionProviders:
-  - name: opa
-    envoyExtAuthzGrpc: {service: opa.test.mesh, port: 9191, timeout: 5s}
-  - name: legacy
-    envoyExtAuthzHttp:
-      service: test/legacy.test.mesh
-      port: 8181
-      timeout: 5s
-      pathPrefix: /check
-      statusOnError: \"503\"
-      headersToUpstreamOnAllow: [x-checked]
-      headersToDownstreamOnDeny: [x-reason]
-      includeRequestHeadersInCheck: [x-user]
-      includeAdditionalHeadersInCheck: {x-mesh: test}"
-            .to_owned()
-    }
-
     fn services(&self) -> anyhow::Result<String> {
-        let service = |name: &str, authorizer: &Authorizer, protocol: &str| {
-            let address = authorizer.address();
-            format!(
-                "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {name}, namespace: test}}\nspec:\n  hosts: [{name}.test.mesh]\n  \
-                 resolution: STATIC\n  ports: [{{number: {}, name: port, protocol: {protocol}}}]\n  endpoints: [{{address: {}}}]\n---\n",
-                address.port(),
-                address.ip(),
-            )
-        };
-        let tokens = format!(
-            "apiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {{name: tokens, namespace: test}}\nspec:\n  jwtRules:\n  \
-             - issuer: {ISSUER}\n    jwks: '{}'\n    outputClaimToHeaders: [{{header: x-user, claim: sub}}]\n---\n",
-            self.issuer.jwks()?,
-        );
-        Ok(service("opa", &self.grpc, "GRPC") + &service("legacy", &self.http, "HTTP") + &tokens)
+        Ok(asking::services([self.grpc.address(), self.http.address()], &self.issuer.jwks()?))
     }
 
     fn documents(&self, policies: &str) -> anyhow::Result<String> {
-        Ok(pair::documents(self.network, &Self::providers(), &format!("{}{policies}", self.services()?)))
+        Ok(asking::documents(self.network, &self.services()?, policies))
     }
 
     /// Paths that were asked about, by gRPC and by HTTP.
@@ -71,55 +38,23 @@ impl Asked {
     }
 }
 
-fn policy(name: &str, action: &str, rule: &str) -> String {
-    format!(
-        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: {name}, namespace: test}}\nspec:\n  \
-         selector: {{matchLabels: {{app: server}}}}\n  action: {action}\n  rules: [{rule}]\n---\n"
-    )
-}
-
-/// A rule for paths on the server's HTTP port.
-fn on_paths(paths: &str) -> String {
-    format!("{{to: [{{operation: {{paths: [{paths}], ports: ['8080']}}}}]}}")
-}
-
-const OPA: &str = "CUSTOM\n  provider: {name: opa}";
-const LEGACY: &str = "CUSTOM\n  provider: {name: legacy}";
-
 async fn get(client: &Client, path: &str) -> anyhow::Result<Answer> {
     client.get(&format!("http://{HOST}{path}")).await
 }
 
-fn seen(paths: &[&str]) -> Vec<String> {
-    paths.iter().map(|path| (*path).to_owned()).collect()
+fn seen(path: Option<&str>) -> Vec<String> {
+    path.into_iter().map(str::to_owned).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_are_asked_about_as_the_rules_say() -> anyhow::Result<()> {
     let (_folder, environment) = support::environment()?;
     let asked = Asked::start(support::network()).await?;
-    let policies = [
-        policy("grpc", OPA, &on_paths("/opa/*, /both/*")),
-        policy("http", LEGACY, &on_paths("/legacy/*, /both/*")),
-        policy("closed", "DENY", &on_paths("/opa/closed*")),
-    ];
-    let mesh = Pair::start(environment, asked.network, &asked.documents(&policies.concat())?).await?;
+    let mesh = Pair::start(environment, asked.network, &asked.documents(&asking::policies())?).await?;
     let client = mesh.calls()?;
-    for (path, status, grpc, http) in [
-        ("/free", 200, &[][..], &[][..]),
-        ("/opa/yes", 200, &["/opa/yes"], &[]),
-        ("/opa/refuse", 403, &["/opa/refuse"], &[]),
-        // On the same connection as before: what was to be asked then is not to be asked now.
-        ("/free/again", 200, &[], &[]),
-        ("/legacy/yes", 200, &[], &["/check/legacy/yes"]),
-        ("/legacy/refuse", 401, &[], &["/check/legacy/refuse"]),
-        ("/both/yes", 200, &["/both/yes"], &["/check/both/yes"]),
-        ("/both/refuse", 403, &["/both/refuse"], &[]),
-        ("/opa/closed", 403, &[], &[]),
-        ("/free/../opa/refuse", 403, &["/opa/refuse"], &[]),
-    ] {
-        assert_eq!(get(&client, path).await?.status(), Some(status), "{path}");
-        assert_eq!(asked.paths(), (seen(grpc), seen(http)), "{path}");
+    for case in CASES {
+        assert_eq!(get(&client, case.path).await?.status(), Some(case.status), "{}", case.path);
+        assert_eq!(asked.paths(), (seen(case.grpc), seen(case.http)), "{}", case.path);
     }
     answers_travel_as_they_should(&asked, &client).await?;
 

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use meshwright_demo::bookshop::Network;
-use meshwright_e2e::cases::{BY_VERSION, ENFORCEMENTS, HOSTILE, MODES, TARGETS, WHO, modes};
+use meshwright_demo::keys::Issuer;
+use meshwright_e2e::asking;
+use meshwright_e2e::cases::{AT_THE_GATEWAY, BY_VERSION, ENFORCEMENTS, HOSTILE, MODES, TARGETS, WHO, modes};
 use meshwright_e2e::pair::{self, HTTP, TCP};
 use meshwright_explain::{Answer, Explainer, Verdict, WasmEngine};
 use meshwright_test_support as support;
@@ -12,6 +14,7 @@ use serde_json::{Value, json};
 
 const CLIENT: &str = "spiffe://test.local/ns/test/sa/client";
 const FRONTEND: &str = "spiffe://bookshop.local/ns/bookshop/sa/frontend";
+const GATEWAY: &str = "spiffe://bookshop.local/ns/bookshop/sa/gateway";
 const NOW: u64 = 1_767_225_600;
 
 struct Host(Explainer);
@@ -120,12 +123,75 @@ fn deny(paths: &[String]) -> String {
 }
 
 #[test]
+fn who_is_asked_is_who_the_rules_say() -> anyhow::Result<()> {
+    let mut host = Host::new()?;
+    let jwks = Issuer::new(asking::ISSUER)?.jwks()?;
+    let services = asking::services(["127.0.9.1:9191".parse()?, "127.0.9.1:8181".parse()?], &jwks);
+    let documents = asking::documents(Network::EXAMPLE, &services, &asking::policies());
+    for case in asking::CASES {
+        let answer = host.ask(&to_server(&documents, case.path));
+        // After one that refuses no other is asked, which the host does not know.
+        let both = case.path.starts_with("/both/");
+        let providers = [(case.grpc.is_some(), "opa"), (case.http.is_some() || both, "legacy")];
+        let providers: Vec<&str> = providers.into_iter().filter(|(asked, _)| *asked).map(|(_, provider)| provider).collect();
+        if providers.is_empty() {
+            assert_eq!(answer.status, Some(case.status), "{}: {answer:?}", case.path);
+            continue;
+        }
+        // Of several it names one.
+        assert_eq!((answer.decision, &*answer.reason), (Verdict::Error, "external_authorizer"), "{}: {answer:?}", case.path);
+        let named =
+            |provider: &&str| answer.error.as_deref().is_some_and(|error| error.contains(&format!("authorizer `{provider}` agrees")));
+        assert!(providers.iter().any(named), "{}: {answer:?}", case.path);
+    }
+    // A bad token is refused before anybody is asked.
+    let bad = Asked { header: Some(("authorization", "Bearer bad")), ..to_server(&documents, "/both/bad") };
+    assert_eq!(host.ask(&bad).status, Some(401));
+    Ok(())
+}
+
+/// The example's gateway, without the certificate that a whole mesh makes for it.
+const IN_PLAIN_TEXT: &str = "apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: shop, namespace: bookshop}
+spec:
+  selector: {app: gateway}
+  servers: [{port: {number: 8443, name: http, protocol: HTTP}, hosts: ['*']}]
+";
+
+#[test]
+fn a_policy_for_a_gateway_is_for_no_sidecar() -> anyhow::Result<()> {
+    let mut host = Host::new()?;
+    let open = format!("{}\n---\n{IN_PLAIN_TEXT}", bookshop()?);
+    let closed = format!("{open}\n---\n{AT_THE_GATEWAY}");
+    for (documents, workload, target, status) in [
+        (&open, "gateway", "/closed", 200),
+        (&closed, "gateway", "/closed", 403),
+        (&closed, "gateway", "/open", 200),
+        (&closed, "frontend", "/closed", 200),
+    ] {
+        let port = if workload == "gateway" { 8443 } else { 8080 };
+        let principal = Some(GATEWAY);
+        let asked =
+            Asked { documents, workload: ["bookshop", workload], port, principal, method: "GET", target: Some(target), header: None };
+        let answer = host.ask(&asked);
+        assert_eq!(answer.status, Some(status), "{workload} {target}: {answer:?}");
+    }
+    Ok(())
+}
+
+/// The example's documents.
+fn bookshop() -> anyhow::Result<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/bookshop");
+    let texts = ["mesh", "services", "workloads", "policy", "tokens"];
+    let texts = texts.map(|name| std::fs::read_to_string(folder.join(format!("{name}.yaml"))));
+    Ok(texts.into_iter().collect::<Result<Vec<_>, _>>()?.join("\n---\n"))
+}
+
+#[test]
 fn hostile_requests_are_refused() -> anyhow::Result<()> {
     let mut host = Host::new()?;
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/bookshop");
-    let texts =
-        ["mesh", "services", "workloads", "policy", "tokens"].map(|name| std::fs::read_to_string(folder.join(format!("{name}.yaml"))));
-    let documents = texts.into_iter().collect::<Result<Vec<_>, _>>()?.join("\n---\n");
+    let documents = bookshop()?;
     for case in HOSTILE {
         let asked = Asked {
             documents: &documents,

@@ -1,5 +1,7 @@
-//! Certificates that live for seconds, and a whole rollover of the root, under connections that are each a new handshake of mutual TLS
-//! between two real Envoys: none fails, no listener drains, and no private key is anywhere but where it belongs.
+//! Certificates that live for seconds, and a whole rollover of the root, under 500 requests a second between two real Envoys, with new
+//! handshakes of mutual TLS all the time: none fails, no listener drains, and no private key is anywhere but where it belongs. Then a
+//! control plane that is away for longer than half of a certificate's life.
+#![expect(clippy::print_stdout, reason = "the figures are for who reads the test's output")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,33 +9,26 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use meshwright_demo::launcher::{ControlPlane, ControlPlaneSpec};
+use meshwright_e2e::load::{Account, Load, Target};
 use meshwright_e2e::pair::{self, Pair};
+use meshwright_e2e::stats::{envoy, stat};
 use meshwright_test_support as support;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::UnixStream;
 
 /// The shortest: renewed every five seconds.
 const TTL: u64 = 10;
-const ROLLOVER: Duration = Duration::from_secs(180);
+/// Of each of the two proxies, and in all twice as many.
+const ROTATIONS: usize = 10;
+const RATE: u32 = 500;
+/// At the rate, half a minute. A slow machine takes as long as it needs.
+const REQUESTS: u64 = 15_000;
+const LONGEST: Duration = Duration::from_secs(240);
 const STRICT: &str =
     "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: all, namespace: test}\nspec:\n  mtls: {mode: STRICT}\n";
-
-/// What an Envoy's admin interface answers.
-async fn envoy(state_dir: &Path, path: &str) -> anyhow::Result<String> {
-    let mut stream = UnixStream::connect(state_dir.join("admin.sock")).await?;
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    Ok(answer)
-}
-
-/// The sum of all counters whose name ends so.
-async fn stat(state_dir: &Path, end: &str) -> anyhow::Result<u64> {
-    let text = envoy(state_dir, "/stats").await?;
-    let values = text.lines().filter_map(|line| line.split_once(": ")).filter(|(name, _)| name.ends_with(end));
-    Ok(values.filter_map(|(_, value)| value.trim().parse::<u64>().ok()).sum())
-}
+/// Every fourth request between the proxies is on a new connection, so a handshake.
+const SHORT_CONNECTIONS: &str = "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: short, namespace: test}\n\
+    spec:\n  host: server.test.mesh\n  trafficPolicy:\n    connectionPool:\n      http: {maxRequestsPerConnection: 4}\n";
 
 async fn ca_status(mesh: &Pair) -> anyhow::Result<Value> {
     let admin = format!("http://{}", mesh.control_plane.admin());
@@ -106,7 +101,8 @@ async fn verify(mesh: &Pair, name: &str, more: &[&str]) -> anyhow::Result<(bool,
 async fn rotations_and_a_rollover_fail_no_handshake() -> anyhow::Result<()> {
     let (_folder, environment) = support::environment()?;
     let network = support::network();
-    let mesh = Pair::start_with_ttl(environment, network, &pair::documents(network, "", STRICT), TTL).await?;
+    let documents = pair::documents(network, "", &format!("{STRICT}{SHORT_CONNECTIONS}"));
+    let mesh = Pair::start_with_ttl(environment, network, &documents, TTL).await?;
     let data = mesh.environment.data_dir().to_string_lossy().into_owned();
     let old_root = mesh.environment.data_dir().join("ca/root.pem");
     let old_bundle = mesh.environment.folder.join("old-bundle.pem");
@@ -114,6 +110,7 @@ async fn rotations_and_a_rollover_fail_no_handshake() -> anyhow::Result<()> {
     std::fs::write(&old_bundle, certificate.split_inclusive("-----END CERTIFICATE-----\n").next().context("a certificate")?)?;
     let (stop, made) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let traffic = tokio::spawn(connect(mesh.tcp(), Arc::clone(&stop), Arc::clone(&made)));
+    let load = Load::start(&target(&mesh));
 
     let before = ca_status(&mesh).await?;
     assert_eq!(at(&before, "/phase"), "stable");
@@ -132,9 +129,18 @@ async fn rotations_and_a_rollover_fail_no_handshake() -> anyhow::Result<()> {
         }
         anyhow::Ok(())
     };
-    tokio::time::timeout(ROLLOVER, rollover).await.context("the rollover does not end")??;
+    tokio::time::timeout(LONGEST, rollover).await.context("the rollover does not end")??;
+    let enough = async {
+        while load.requests() < REQUESTS || renewals(&mesh, "server")? < ROTATIONS || renewals(&mesh, "client")? < ROTATIONS {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(LONGEST, enough).await.context("there is not enough traffic, or too few rotations")??;
+    let account = load.stop().await?;
     stop.store(true, Ordering::SeqCst);
     let failed = traffic.await??;
+    print(&account, RATE);
     // A phase that takes a second may be missed by looking.
     phases.retain(|phase| phase != "retire");
     assert_eq!(phases, ["publish", "sign", "stable"]);
@@ -142,14 +148,29 @@ async fn rotations_and_a_rollover_fail_no_handshake() -> anyhow::Result<()> {
     assert_ne!(at(&before, "/roots/0/fingerprint"), at(&after, "/roots/0/fingerprint"));
     let status = mesh.control_plane.status().await?;
     assert_eq!(at(&status, "/root_fingerprint"), at(&after, "/roots/0/fingerprint"), "status shows the new root");
-    assert_eq!(failed, 0, "of {} handshakes", made.load(Ordering::SeqCst));
+    assert_eq!(failed, 0, "of {} connections over TCP", made.load(Ordering::SeqCst));
+    assert_eq!(account.failed, 0, "{:?}", account.failures);
     assert!(made.load(Ordering::SeqCst) > 200, "{made:?}");
 
     for name in ["server", "client"] {
         let dir = mesh.environment.state_dir(name);
-        assert_eq!(stat(&dir, "total_listeners_draining").await?, 0, "{name}");
-        assert_eq!(stat(&dir, "ssl.fail_verify_error").await? + stat(&dir, "ssl.fail_verify_san").await?, 0, "{name}");
-        assert!(stat(&dir, "sds.workload.update_success").await? >= 4, "{name} was rotated");
+        for never in [
+            "listener_manager.total_listeners_draining",
+            "ssl.fail_verify_error",
+            "ssl.fail_verify_san",
+            "ssl.fail_verify_no_cert",
+            "ssl.fail_verify_cert_hash",
+            "ssl.connection_error",
+        ] {
+            assert_eq!(stat(&dir, never).await?, 0, "{name}: {never}");
+        }
+        let (rotations, handshakes) = (renewals(&mesh, name)?, stat(&dir, "ssl.handshake").await?);
+        let taken = stat(&dir, "sds.workload.update_success").await?;
+        println!("{name}: {rotations} rotations, {handshakes} handshakes of TLS, none failed");
+        assert!(
+            usize::try_from(taken)? >= ROTATIONS && handshakes > account.requests / 8,
+            "{name}: {taken} taken, {handshakes} handshakes"
+        );
         assert_eq!(stat(&dir, "sds.workload.update_rejected").await?, 0, "{name}");
         let (accepted, text) = verify(&mesh, name, &[]).await?;
         assert!(accepted && text.contains(&format!("leaf spiffe://test.local/ns/test/sa/{name}")), "{text}");
@@ -162,6 +183,73 @@ async fn rotations_and_a_rollover_fail_no_handshake() -> anyhow::Result<()> {
         let record: Value = serde_json::from_str(line)?;
         assert_eq!(at(&record, "/event"), "issued", "{line}");
     }
-    assert!(audit.lines().count() >= 8, "{audit}");
+    mesh.stop().await
+}
+
+/// How often `name` has had its certificate renewed.
+fn renewals(mesh: &Pair, name: &str) -> anyhow::Result<usize> {
+    let audit = std::fs::read_to_string(mesh.environment.data_dir().join("audit.log"))?;
+    let identity = format!("\"spiffe://test.local/ns/test/sa/{name}\"");
+    Ok(audit.lines().filter(|line| line.contains(&identity) && line.contains("\"proof\":\"certificate\"")).count())
+}
+
+fn target(mesh: &Pair) -> Target {
+    Target { proxy: mesh.outbound(), authority: format!("{}:{}", pair::HOST, pair::HTTP), per_second: RATE }
+}
+
+fn print(account: &Account, wanted: u32) {
+    let Account { requests, fresh_connections, failed, failures: _, longest, elapsed } = account;
+    let seconds = elapsed.as_secs();
+    let rate = requests.checked_div(seconds).unwrap_or_default();
+    println!(
+        "{requests} requests in {seconds} s, {rate} a second of {wanted}, {fresh_connections} on connections of their own, {failed} failed, longest {longest:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_control_plane_that_is_away_for_more_than_half_of_a_life() -> anyhow::Result<()> {
+    const LIFE: u64 = 30;
+    const SLOW: u32 = 50;
+    let (_folder, environment) = support::environment()?;
+    let network = support::network();
+    let documents = pair::documents(network, "", &format!("{STRICT}{SHORT_CONNECTIONS}"));
+    let mut mesh = Pair::start_with_ttl(environment.clone(), network, &documents, LIFE).await?;
+    let load = Load::start(&Target { per_second: SLOW, ..target(&mesh) });
+    let (xds, admin) = (mesh.control_plane.xds(), mesh.control_plane.admin());
+    mesh.control_plane.process().kill().await?;
+    let gone = tokio::time::Instant::now();
+    // Due, and not had: half of the life is over.
+    for workload in [&mut mesh.server, &mut mesh.client] {
+        workload.process().line_with("the certificate is not renewed yet", Duration::from_secs(LIFE)).await?;
+    }
+    tokio::time::sleep_until(gone + Duration::from_secs(LIFE / 2 + 1)).await;
+    let away = gone.elapsed();
+    mesh.control_plane = ControlPlane::start(&environment, ControlPlaneSpec { xds, admin, certificate_ttl: Some(LIFE) }).await?;
+    for workload in [&mut mesh.server, &mut mesh.client] {
+        workload.process().line_with("certificate renewed", Duration::from_secs(LIFE)).await?;
+        let lines = workload.process().lines();
+        assert!(!lines.iter().any(|line| line.contains("expired")), "{lines:?}");
+    }
+    let answer = mesh.control_plane.connected(2, Duration::from_secs(60)).await?;
+    assert_eq!(answer.get("enforced"), Some(&true.into()), "{answer}");
+    // Handshakes with what was renewed.
+    let (before, renewed) = (load.requests(), Duration::from_secs(60));
+    let more = async {
+        while load.requests() < before + 100 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(renewed, more).await?;
+    let account = load.stop().await?;
+    println!("the control plane was away for {} s of a life of {LIFE}", away.as_secs());
+    print(&account, SLOW);
+    assert_eq!(account.failed, 0, "{:?}", account.failures);
+    for name in ["server", "client"] {
+        let dir = mesh.environment.state_dir(name);
+        assert_eq!(stat(&dir, "listener_manager.total_listeners_draining").await?, 0, "{name}");
+        assert_eq!(stat(&dir, "ssl.fail_verify_error").await?, 0, "{name}");
+    }
+    let status = mesh.control_plane.status().await?;
+    assert_eq!(status.pointer("/ca/overdue_certificates").and_then(Value::as_array).map(Vec::len), Some(0), "{status}");
     mesh.stop().await
 }

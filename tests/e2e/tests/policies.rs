@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use meshwright_demo::bookshop::{Bookshop, INGRESS_HOST};
-use meshwright_e2e::cases::ENFORCEMENTS;
+use meshwright_e2e::cases::{AT_THE_GATEWAY, ENFORCEMENTS};
 use meshwright_e2e::pair::{self, HOST, Pair};
 use meshwright_test_support as support;
 
@@ -22,16 +22,6 @@ async fn only_what_is_enforced_refuses() -> anyhow::Result<()> {
     }
     mesh.stop().await
 }
-
-/// Of the example's gateway.
-const AT_THE_GATEWAY: &str = "apiVersion: security.istio.io/v1
-kind: AuthorizationPolicy
-metadata: {name: closed, namespace: bookshop}
-spec:
-  targetRefs: [{group: networking.istio.io, kind: Gateway, name: shop}]
-  action: DENY
-  rules: [{to: [{operation: {paths: [/closed]}}]}]
-";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_policy_for_a_gateway_is_for_no_sidecar() -> anyhow::Result<()> {

@@ -28,6 +28,8 @@ const UNUSED: [&str; 15] = [
     "proxy_on_queue_ready",
 ];
 
+/// Functions that keep their names for a backtrace: what is ours, and how the module ends. Names are in the memory of every proxy.
+const OURS: [&str; 2] = ["meshwright", "panic"];
 /// Enough to find the function that a backtrace names; names of generic functions are many times as long.
 const LONGEST_NAME: usize = 60;
 
@@ -44,7 +46,7 @@ fn main() -> anyhow::Result<()> {
     }
     walrus::passes::gc::run(&mut module);
     for function in module.funcs.iter_mut() {
-        function.name = function.name.take().map(|name| readable(&name));
+        function.name = function.name.take().map(|name| readable(&name)).filter(|name| OURS.iter().any(|part| name.contains(part)));
     }
     // As a whole or not at all: Envoy may be reading the old one.
     let unfinished = to.with_extension("wasm.unfinished");

@@ -19,7 +19,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// A registered function goes before one that is built in. The result is optional: null pointers are left alone.
+/// A registered function goes before one that is built in. Pointer and size of the result are optional, each by itself: null pointers are left alone.
 fn call_foreign_function(
     call: &mut Call<'_>,
     name: u32,
@@ -33,17 +33,18 @@ fn call_foreign_function(
     let argument = call.read(argument, argument_len)?;
     let registered = call.state().settings.foreign_functions.get(&name).cloned();
     let result = match registered {
-        Some(function) => function.0(&argument)?,
-        None => built_in(call.state_mut(), &name, &argument)?,
+        Some(function) => function.0(&argument),
+        None => built_in(call.state_mut(), Builtin::by_name(&name).ok_or(Status::NotFound)?, &argument),
     };
-    if pointer_out != 0 && size_out != 0 {
-        call.give(&result, pointer_out, size_out)?;
+    match result {
+        Ok(result) => call.give_optional(&result, pointer_out, size_out),
+        // The result is nothing then.
+        Err(status) => call.give_optional(&[], pointer_out, size_out).and(Err(status.into())),
     }
-    Ok(())
 }
 
-fn built_in(state: &mut State, name: &str, argument: &[u8]) -> Result<Vec<u8>, Status> {
-    match Builtin::by_name(name).ok_or(Status::NotFound)? {
+fn built_in(state: &mut State, function: Builtin, argument: &[u8]) -> Result<Vec<u8>, Status> {
+    match function {
         Builtin::VerifySignature => foreign::verify_signature(argument),
         Builtin::ClearRouteCache => {
             if let Some(stream) = state.stream_mut() {
@@ -65,17 +66,19 @@ fn built_in(state: &mut State, name: &str, argument: &[u8]) -> Result<Vec<u8>, S
         Builtin::Compress => foreign::compress(argument),
         Builtin::Uncompress => foreign::uncompress(argument, state.settings.limits.memory),
         Builtin::DeclareProperty => {
-            let (name, readonly) = foreign::property_argument(argument)?;
+            let (name, declared) = foreign::property_argument(argument)?;
             let context = state.context();
             match state.declared_properties.entry(context).or_default().entry(name.into_bytes()) {
                 Entry::Vacant(entry) => {
-                    entry.insert(readonly);
+                    entry.insert(declared);
                     Ok(Vec::new())
                 }
                 // The first declaration stays.
                 Entry::Occupied(_) => Err(Status::BadArgument),
             }
         }
-        Builtin::NotBuilt => Err(Status::Unimplemented),
+        Builtin::ExprCreate => foreign::create(state, argument),
+        Builtin::ExprEvaluate => foreign::evaluate(state, argument),
+        Builtin::ExprDelete => foreign::delete(state, argument),
     }
 }

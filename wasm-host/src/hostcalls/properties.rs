@@ -41,8 +41,7 @@ fn set(call: &mut Call<'_>, path: u32, len: u32, value: u32, value_len: u32) -> 
     let (path, value) = (call.read(path, len)?, call.read(value, value_len)?);
     let state = call.state_mut();
     let name = [property::SET_BY_WASM, &path].concat();
-    let declared = state.root().and_then(|root| state.declared_properties.get(&root)?.get(&path).copied());
-    let once = declared.unwrap_or_default();
+    let once = state.declared(&path).once;
     // An access logger is told of a stream, but has none itself.
     let is_root = state.roots.contains_key(&state.context());
     let stream = state.stream_mut().filter(|_| !is_root).ok_or(Status::NotFound)?;

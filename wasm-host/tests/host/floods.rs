@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use meshwright_wasm_host::{Answer, Ended, Host, Limits, Outcome, Plugin, Request, Response, Severity, TrapKind, Upstream};
+use meshwright_wasm_host::{Answer, Ended, Grpc, Host, Limits, Outcome, Plugin, Request, Response, Severity, Tcp, TrapKind, Upstream};
 
 use crate::support::*;
 
@@ -117,6 +117,45 @@ fn a_trap_in_any_callback_is_one_error() {
     }
     let error = every.plugin().request(request()).run().unwrap_err().to_string();
     assert!(error.starts_with("_initialize trapped: "), "{error}");
+}
+
+/// Those that come later: of connections, calls, timers and queues.
+#[test]
+fn a_trap_in_any_other_callback_is_one_error() {
+    let pseudo = "{\x03\0\0\0\x07\0\0\0\x01\0\0\0\x05\0\0\0\x01\0\0\0\x0a\0\0\0\x01\0\0\0:method\0G\0:path\0/\0:authority\0a\0}";
+    let script = || Grpc::message("m").initial_metadata("a", "b").trailing_metadata("c", "d");
+    let stream = "(call $grpc_stream {c} {s} {m} #0 #0 #64)";
+    let http = format!("(call $http_call {{c}} {pseudo} #0 #0 #0 #0 #0 #2000)");
+    let queue = "(call $register_shared_queue {q} #0) (call $enqueue_shared_queue (i32.load (i32.const 0)) #0 #0)";
+    for (name, start) in [
+        ("proxy_on_http_call_response", http.as_str()),
+        ("proxy_on_grpc_receive_initial_metadata", stream),
+        ("proxy_on_grpc_receive", stream),
+        ("proxy_on_grpc_receive_trailing_metadata", stream),
+        ("proxy_on_grpc_close", stream),
+        ("proxy_on_tick", "(call $set_tick_period_milliseconds #10)"),
+        ("proxy_on_queue_ready", queue),
+    ] {
+        let answer = if name.contains("grpc") { Answer::grpc(script()) } else { Answer::response(Response::new(200)) };
+        let filter = Filter::on("proxy_on_request_headers", &format!("{start} #0")).and(name, "(unreachable)");
+        let mut worker = filter.plugin().upstream("c", Upstream::new(answer)).start().unwrap();
+        let first = worker.request(Request::get("/")).report;
+        let later = worker.advance(Duration::from_secs(1));
+        let traps: Vec<_> = first.traps.iter().chain(&later.traps).map(|trap| trap.callback).collect();
+        assert_eq!(traps, [name]);
+        assert_eq!(worker.request(Request::get("/")).status(), Some(503), "{name}: the VM is lost");
+    }
+    for name in [
+        "proxy_on_new_connection",
+        "proxy_on_downstream_data",
+        "proxy_on_upstream_data",
+        "proxy_on_downstream_connection_close",
+        "proxy_on_upstream_connection_close",
+    ] {
+        let outcome = Filter::on(name, "(unreachable)").plugin().tcp(Tcp::new().downstream("a").upstream("b")).run().unwrap();
+        let traps: Vec<_> = outcome.report.traps.iter().map(|trap| trap.callback).collect();
+        assert_eq!((traps, outcome.ended), (vec![name], Ended::Trapped));
+    }
 }
 
 #[test]

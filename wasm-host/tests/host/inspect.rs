@@ -40,6 +40,25 @@ fn what_envoy_refuses_is_said() {
         let refused = inspect(text).refused.unwrap();
         assert!(refused.contains(why), "{refused}");
     }
+    let whole = |rest: &str| {
+        format!(
+            r#"(module (func (export "proxy_abi_version_0_2_1")) (func (export "malloc") (param i32) (result i32) (i32.const 0)) {rest})"#
+        )
+    };
+    for (rest, why) in [
+        (r#"(memory (export "memory") 16385)"#, "more than the 1 GiB"),
+        (r#"(@custom "name" "\01\ff\ff")"#, "`name` section is corrupt"),
+        ("(func $start unreachable) (start $start)", "cannot be instantiated"),
+        (r#"(func (export "_initialize") unreachable)"#, "_initialize"),
+    ] {
+        let refused = inspect(&whole(rest)).refused.unwrap();
+        assert!(refused.contains(why), "{refused}");
+    }
+    for rest in [r#"(tag $e) (func (throw $e))"#, "(memory 1) (memory 1)", r#"(memory 1 2 shared)"#] {
+        let found = inspect(&whole(rest));
+        assert_eq!(found.refused, None, "{rest}");
+        assert!(found.warnings.iter().any(|text| text.starts_with("Envoy loads it, but it cannot be run here: ")), "{:?}", found.warnings);
+    }
     for (bytes, why) in [
         (&b""[..], "it begins with ``, not with `\\0asm`"),
         (b"\x7fELF and more", "it begins with `\\x7fELF`, not with `\\0asm`"),

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice, reason = "tests fail by panicking")]
 
+mod abi;
 mod access_log;
 mod buffers;
 mod calls;
@@ -9,6 +10,7 @@ mod capabilities;
 mod chain;
 mod cost;
 mod documentation;
+mod expressions;
 mod failure;
 mod floods;
 mod fuzz;

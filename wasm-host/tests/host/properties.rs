@@ -71,7 +71,7 @@ fn foreign_functions_are_envoys_or_the_tests() {
     let plugin = plugin.foreign_function("mine", |argument| Ok(argument.iter().rev().copied().collect()));
     let outcome = plugin.request(Request::get("/")).run().unwrap();
     assert_eq!(logged(&outcome.report), ["cba", ""]);
-    assert_eq!(statuses(&outcome.report, "call_foreign_function"), [OK, OK, NOT_FOUND, OK, BAD_ARGUMENT, UNIMPLEMENTED, NOT_FOUND]);
+    assert_eq!(statuses(&outcome.report, "call_foreign_function"), [OK, OK, NOT_FOUND, OK, BAD_ARGUMENT, BAD_ARGUMENT, NOT_FOUND]);
     assert_eq!(outcome.report.filter_state.get(&b"envoy.tcp_proxy.cluster"[..]), Some(&Value::from("v2")));
 }
 

@@ -6,79 +6,12 @@ use std::fmt::Write;
 
 use meshwright_wasm_host::{Host, LogLevel, Outcome, Plugin, Report, Status, TraceEvent};
 
-/// Name without `proxy_` and parameters: `i` is i32, `I` is i64.
-const IMPORTS: &[(&str, &str)] = &[
-    ("log", "iii"),
-    ("get_log_level", "i"),
-    ("get_current_time_nanoseconds", "i"),
-    ("set_tick_period_milliseconds", "i"),
-    ("get_buffer_bytes", "iiiii"),
-    ("get_buffer_status", "iii"),
-    ("set_buffer_bytes", "iiiii"),
-    ("get_header_map_pairs", "iii"),
-    ("get_header_map_size", "ii"),
-    ("set_header_map_pairs", "iii"),
-    ("get_header_map_value", "iiiii"),
-    ("add_header_map_value", "iiiii"),
-    ("replace_header_map_value", "iiiii"),
-    ("remove_header_map_value", "iii"),
-    ("get_property", "iiii"),
-    ("set_property", "iiii"),
-    ("continue_stream", "i"),
-    ("close_stream", "i"),
-    ("send_local_response", "iiiiiiii"),
-    ("http_call", "iiiiiiiiii"),
-    ("grpc_call", "iiiiiiiiiiii"),
-    ("grpc_stream", "iiiiiiiii"),
-    ("grpc_send", "iiii"),
-    ("grpc_cancel", "i"),
-    ("grpc_close", "i"),
-    ("get_status", "iii"),
-    ("set_effective_context", "i"),
-    ("done", ""),
-    ("get_shared_data", "iiiii"),
-    ("set_shared_data", "iiiii"),
-    ("register_shared_queue", "iii"),
-    ("resolve_shared_queue", "iiiii"),
-    ("enqueue_shared_queue", "iii"),
-    ("dequeue_shared_queue", "iii"),
-    ("define_metric", "iiii"),
-    ("get_metric", "ii"),
-    ("record_metric", "iI"),
-    ("increment_metric", "iI"),
-    ("call_foreign_function", "iiiiii"),
-];
+use crate::abi::{CALLBACKS, FUNCTIONS, full_name};
 
-/// Callbacks by number of parameters and whether they have a result.
-const SIGNATURES: &[(&str, usize, bool)] = &[
-    ("_initialize", 0, false),
-    ("malloc", 1, true),
-    ("proxy_on_context_create", 2, false),
-    ("proxy_on_vm_start", 2, true),
-    ("proxy_on_configure", 2, true),
-    ("proxy_on_tick", 1, false),
-    ("proxy_on_new_connection", 1, true),
-    ("proxy_on_downstream_data", 3, true),
-    ("proxy_on_upstream_data", 3, true),
-    ("proxy_on_downstream_connection_close", 2, false),
-    ("proxy_on_upstream_connection_close", 2, false),
-    ("proxy_on_request_headers", 3, true),
-    ("proxy_on_request_body", 3, true),
-    ("proxy_on_request_trailers", 2, true),
-    ("proxy_on_response_headers", 3, true),
-    ("proxy_on_response_body", 3, true),
-    ("proxy_on_response_trailers", 2, true),
-    ("proxy_on_http_call_response", 5, false),
-    ("proxy_on_grpc_receive_initial_metadata", 3, false),
-    ("proxy_on_grpc_receive", 3, false),
-    ("proxy_on_grpc_receive_trailing_metadata", 3, false),
-    ("proxy_on_grpc_close", 3, false),
-    ("proxy_on_queue_ready", 2, false),
-    ("proxy_on_foreign_function", 3, false),
-    ("proxy_on_done", 1, true),
-    ("proxy_on_log", 1, false),
-    ("proxy_on_delete", 1, false),
-];
+/// Those of ABI 0.2.1.
+fn functions() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    FUNCTIONS.iter().take(FUNCTIONS.len() - 4)
+}
 
 #[derive(Default)]
 pub(crate) struct Filter {
@@ -96,7 +29,7 @@ impl Filter {
 
     /// One more callback.
     pub(crate) fn and(mut self, name: &str, body: &str) -> Self {
-        let (_, parameters, result) = SIGNATURES.iter().find(|(known, ..)| *known == name).unwrap();
+        let (_, parameters, result) = CALLBACKS.iter().find(|(known, ..)| *known == name).unwrap();
         self.has_malloc |= name == "malloc";
         let body = self.expand(body);
         let result = if *result { "(result i32)" } else { "" };
@@ -106,12 +39,12 @@ impl Filter {
 
     pub(crate) fn wasm(&self) -> Vec<u8> {
         let mut text = String::from("(module\n");
-        for (name, parameters) in IMPORTS {
-            writeln!(text, "(import \"env\" \"proxy_{name}\" (func $import_{name} {} (result i32)))", types(parameters)).unwrap();
+        for (name, parameters) in functions() {
+            writeln!(text, "(import \"env\" \"{}\" (func $import_{name} {} (result i32)))", full_name(name), types(parameters)).unwrap();
         }
         text.push_str("(memory (export \"memory\") 4) (global $heap (mut i32) (i32.const 65536))\n");
         text.push_str("(func (export \"proxy_abi_version_0_2_1\"))\n");
-        for (name, parameters) in IMPORTS {
+        for (name, parameters) in functions() {
             let arguments: String = (0..parameters.len()).map(|index| format!("(local.get {index})")).collect();
             writeln!(text, "(func ${name} {} (drop (call $import_{name} {arguments})))", types(parameters)).unwrap();
         }
@@ -190,4 +123,5 @@ pub(crate) const OK: u32 = Status::Ok.code();
 pub(crate) const NOT_FOUND: u32 = Status::NotFound.code();
 pub(crate) const BAD_ARGUMENT: u32 = Status::BadArgument.code();
 pub(crate) const INVALID_MEMORY_ACCESS: u32 = Status::InvalidMemoryAccess.code();
+pub(crate) const INTERNAL_FAILURE: u32 = Status::InternalFailure.code();
 pub(crate) const UNIMPLEMENTED: u32 = Status::Unimplemented.code();

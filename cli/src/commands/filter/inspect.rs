@@ -5,6 +5,7 @@ use meshwright_filter_test::{Inspection, read_module};
 use serde_json::json;
 
 use crate::output::{self, Format};
+use crate::progress::Progress;
 
 /// Say what a module is made of, and whether Envoy would load it.
 ///
@@ -24,7 +25,10 @@ pub(crate) struct Inspect {
 
 impl Inspect {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let found = Inspection::of(&read_module(&self.module)?);
+        let module = read_module(&self.module)?;
+        let progress = Progress::compiling();
+        let found = Inspection::of(&module);
+        drop(progress);
         match self.output {
             Format::Json => output::json(&as_json(&found)),
             Format::Text => output::line(&as_text(&found)),
@@ -43,6 +47,11 @@ fn as_json(found: &Inspection) -> serde_json::Value {
 }
 
 fn as_text(found: &Inspection) -> String {
+    let envoy = format!("Envoy:      {}", found.refused.as_ref().map_or_else(|| "loads it".to_owned(), |why| format!("refuses it: {why}")));
+    if found.functions == 0 && found.imports.is_empty() && found.exports.is_empty() {
+        // There is nothing in it, or it is no module.
+        return envoy;
+    }
     let list = |items: &[String]| if items.is_empty() { "none".to_owned() } else { items.join("\n            ") };
     let versions: Vec<String> = found.abi_versions.iter().map(ToString::to_string).collect();
     let sections: Vec<String> = found.custom_sections.iter().map(|(name, size)| format!("{name} ({size} bytes)")).collect();
@@ -55,7 +64,7 @@ fn as_text(found: &Inspection) -> String {
         format!("exports:    {}", list(&found.exports)),
         format!("sections:   {}", list(&sections)),
         format!("warnings:   {}", list(&found.warnings)),
-        format!("Envoy:      {}", found.refused.as_ref().map_or_else(|| "loads it".to_owned(), |why| format!("refuses it: {why}"))),
+        envoy,
     ]
     .join("\n")
 }

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 use meshwright_filter_test::{Compile, load, load_module};
 use serde_json::json;
 
+use crate::commands::deciding::Cache;
 use crate::output;
+use crate::progress::Progress;
 
 /// Run one scenario and print everything that happened, whatever was expected.
 ///
@@ -23,9 +25,8 @@ pub(crate) struct Run {
     /// Only this case of its matrix.
     #[arg(long, value_name = "CASE")]
     case: Option<String>,
-    /// Compile the module anew, and do not keep it below $XDG_CACHE_HOME/meshwright.
-    #[arg(long)]
-    no_cache: bool,
+    #[command(flatten)]
+    cache: Cache,
     /// The form of the answer: JSON is the only one.
     #[arg(long, value_enum, default_value = "json")]
     output: Form,
@@ -40,7 +41,9 @@ enum Form {
 impl Run {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let scenarios = load(&[self.scenario])?;
-        let host = load_module(&self.module, &Compile { metered: true, cache: super::cache(!self.no_cache) })?;
+        let progress = Progress::compiling();
+        let host = load_module(&self.module, &Compile { metered: true, cache: self.cache.folder() })?;
+        drop(progress);
         let Form::Json = self.output;
         if let Some(name) = &self.case {
             let all: Vec<&str> = scenarios.iter().filter_map(|scenario| scenario.case()).collect();

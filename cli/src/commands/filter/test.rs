@@ -1,8 +1,5 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use meshwright_filter_test::{
@@ -11,7 +8,9 @@ use meshwright_filter_test::{
 };
 
 use super::watch::Changes;
+use crate::commands::deciding::Cache;
 use crate::output;
+use crate::progress::Progress;
 
 /// Run scenario files against a module and say what is not as expected.
 ///
@@ -33,11 +32,10 @@ pub(crate) struct Test {
     #[arg(long)]
     update: bool,
     /// The form of the answer.
-    #[arg(long, value_enum, default_value = "human")]
+    #[arg(long, value_enum, default_value = "text")]
     output: Form,
-    /// Compile the module anew, and do not keep it below $XDG_CACHE_HOME/meshwright.
-    #[arg(long)]
-    no_cache: bool,
+    #[command(flatten)]
+    cache: Cache,
     /// Also run what can be expressed in a real Envoy, and say where it does something else; expectations and snapshots are left alone.
     #[arg(long, conflicts_with_all = ["update", "watch"])]
     against_envoy: bool,
@@ -52,7 +50,8 @@ pub(crate) struct Test {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Form {
     /// For people.
-    Human,
+    #[value(alias = "human")]
+    Text,
     /// For scripts.
     Json,
     /// For CI: JUnit XML.
@@ -61,12 +60,10 @@ enum Form {
 
 /// How far the pieces of a body are sent apart.
 const PACE: Duration = Duration::from_millis(25);
-/// How long nothing is said, and then how often something.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Test {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let module = super::super::control_plane::module_or_default(self.module.clone())?;
+        let module = crate::commands::control_plane::module_or_default(self.module.clone())?;
         if !self.watch {
             return self.once(&module);
         }
@@ -87,11 +84,11 @@ impl Test {
             anyhow::ensure!(!scenarios.is_empty(), "no scenario has `{part}` in its name");
         }
         let start = Instant::now();
-        let progress = Progress::start(scenarios.len());
-        let compile = Compile { metered: scenarios.iter().any(Scenario::needs_fuel), cache: super::cache(!self.no_cache) };
+        let progress = Progress::start(scenarios.len(), "scenarios");
+        let compile = Compile { metered: scenarios.iter().any(Scenario::needs_fuel), cache: self.cache.folder() };
         let host = load_module(module, &compile)?;
-        progress.compiled.store(true, Ordering::Relaxed);
-        let tell = |done| progress.done.store(done, Ordering::Relaxed);
+        progress.compiled();
+        let tell = |done| progress.done(done);
         let results = if self.against_envoy {
             let envoy = find_envoy(self.envoy.as_deref())?;
             let options = EnvoyOptions { envoy, log_level: LogLevel::Info, pace: PACE };
@@ -101,38 +98,16 @@ impl Test {
         };
         drop(progress);
         self.print(&results, start.elapsed())?;
+        anyhow::ensure!(results.iter().any(|result| result.skipped.is_none()), "nothing was compared: no scenario can be made in Envoy");
         Ok(if failed(&results) == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     fn print(&self, results: &[CaseResult], took: Duration) -> anyhow::Result<()> {
         match self.output {
-            Form::Human => output::line(human(results, took).trim_end()),
+            Form::Text => output::line(human(results, took).trim_end()),
             Form::Json => output::json(&json(results)),
             Form::Junit => output::line(junit(results)?.trim_end()),
         }
         Ok(())
-    }
-}
-
-/// Says on standard error how far it is, once a second, and nothing at all if all is over before.
-struct Progress {
-    compiled: Arc<AtomicBool>,
-    done: Arc<AtomicUsize>,
-    /// Ends the thread when it is dropped.
-    _going_on: Sender<()>,
-}
-
-impl Progress {
-    fn start(all: usize) -> Self {
-        let (going_on, ended) = channel::<()>();
-        let (compiled, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let seen = (Arc::clone(&compiled), Arc::clone(&done));
-        std::thread::spawn(move || {
-            while ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-                let (compiled, done) = (seen.0.load(Ordering::Relaxed), seen.1.load(Ordering::Relaxed));
-                output::progress(&if compiled { format!("{done} of {all} scenarios") } else { "compiling the module".to_owned() });
-            }
-        });
-        Self { compiled, done, _going_on: going_on }
     }
 }

@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use meshwright_ca::client::{self, Credentials};
 use meshwright_ca::{
-    AuditLog, Authority, Clock, IdentityOptions, JoinToken, Module, Observed, PeerCertificates, ServerCertificate, TokenStore,
+    AuditLog, Authority, AuthorityOptions, Clock, IdentityOptions, JoinToken, Module, Observed, PeerCertificates, ServerCertificate,
+    TokenStore,
 };
 use meshwright_ca::{JwtIssuer, Rate, Rates, UnknownKeys, create_join_token, identity_service, key_service, server_tls_config};
 use sha2::{Digest as _, Sha256};
@@ -19,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
-use crate::support::{HOUR, mesh};
+use crate::support::{HOUR, mesh_with};
 
 /// Whose JWTs are proof; the keys are those that a test writes into `issuer.json` of the data directory.
 pub(crate) const ISSUER: &str = "https://kubernetes.example";
@@ -109,7 +110,12 @@ pub(crate) async fn serve(module: Module) -> Served {
 
 /// With a service (not TLS) whose clock is `behind` the real one.
 pub(crate) async fn serve_behind(module: Module, behind: Duration) -> Served {
-    let (dir, authority) = mesh(SystemTime::now() - behind);
+    serve_with(module, behind, AuthorityOptions::default()).await
+}
+
+/// With an authority that is kept so.
+pub(crate) async fn serve_with(module: Module, behind: Duration, options: AuthorityOptions) -> Served {
+    let (dir, authority) = mesh_with(options, SystemTime::now() - behind);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let authority = Arc::new(authority);
     let address = listener.local_addr().unwrap().to_string();
@@ -118,10 +124,14 @@ pub(crate) async fn serve_behind(module: Module, behind: Duration) -> Served {
     let (connections, incoming) = tokio::sync::mpsc::channel(16);
     let accepting = tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            // A failed handshake is the client's to report; these tests look at what it says.
-            if let Ok(stream) = acceptor.accept(stream).await {
-                connections.send(Ok::<_, io::Error>(Accepted(stream))).await.unwrap();
-            }
+            let (accepting, connections) = (acceptor.accept(stream), connections.clone());
+            tokio::spawn(async move {
+                // A failed handshake is the client's to report; these tests look at what it says.
+                if let Ok(stream) = accepting.await {
+                    // Who serves has ended with the test.
+                    _ = connections.send(Ok::<_, io::Error>(Accepted(stream))).await;
+                }
+            });
         }
     });
     let ahead = Arc::new(Mutex::new(Duration::ZERO));

@@ -2,7 +2,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use meshwright_ca::Authority;
+use meshwright_ca::{Authority, AuthorityOptions};
 use meshwright_identity::{SpiffeId, TrustDomain};
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use tempfile::TempDir;
@@ -33,8 +33,12 @@ pub(crate) fn open(data_dir: &Path, now: SystemTime) -> Authority {
 
 /// A mesh of its own that goes with the test.
 pub(crate) fn mesh(now: SystemTime) -> (TempDir, Authority) {
+    mesh_with(AuthorityOptions::default(), now)
+}
+
+pub(crate) fn mesh_with(options: AuthorityOptions, now: SystemTime) -> (TempDir, Authority) {
     let dir = tempfile::tempdir().unwrap();
-    let authority = open(dir.path(), now);
+    let authority = Authority::open_with(dir.path(), &domain("shop.example"), "mesh-system", options, now).unwrap();
     (dir, authority)
 }
 

@@ -1,8 +1,11 @@
 //! What becomes of each policy on each port of the workloads that it is for.
 
+use std::collections::BTreeSet;
+
 use super::State;
 use crate::authorization_policy::AuthorizationPolicy;
 use crate::enforcement::{Enforcement, PolicyPort, enforcement};
+use crate::gateway::GatewayServer;
 use crate::key::DocumentKey;
 use crate::peer_authentication::MtlsMode;
 use crate::workload::Workload;
@@ -23,18 +26,17 @@ impl State {
     /// port that a sidecar serves and no service has is TCP.
     #[must_use]
     pub fn policy_ports(&self, workload: &Workload) -> Vec<PolicyPort> {
-        let mut ports: Vec<PolicyPort> = Vec::new();
-        for gateway in self.gateways_for(workload) {
-            // Who comes from outside has no identity of the mesh.
-            let outside = |number| PolicyPort { number, http: true, mutual_tls: false };
-            ports.extend(gateway.servers().iter().map(|server| outside(server.number())));
-        }
-        for port in self.inbound_ports(workload) {
+        // Who comes from outside has no identity of the mesh, whatever certificate he shows.
+        let outside = |server: &GatewayServer| PolicyPort { number: server.number(), http: !server.passes_through(), mutual_tls: false };
+        let mut ports: Vec<PolicyPort> = self.gateways_for(workload).iter().flat_map(|gateway| gateway.servers()).map(outside).collect();
+        // What a gateway serves is not served by a sidecar too.
+        let taken: BTreeSet<u16> = ports.iter().map(|port| port.number).collect();
+        for port in self.inbound_ports(workload).into_iter().filter(|port| !taken.contains(&port.number())) {
             ports.push(self.policy_port(workload, port.number(), port.protocol().is_http()));
         }
-        ports.sort_by_key(|port| (port.number, port.mutual_tls));
-        // What a gateway serves is not served by a sidecar too.
-        ports.dedup_by_key(|port| port.number);
+        ports.sort_by_key(|port| (port.number, !port.http));
+        // A gateway's port may have both: requests where TLS ends, connections where it passes through.
+        ports.dedup_by_key(|port| (port.number, port.http));
         ports
     }
 

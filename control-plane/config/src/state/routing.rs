@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use super::State;
 use super::index::range_of;
 use super::topology::{covering, is_subset, specificity};
+use crate::credential::Credential;
 use crate::destination_rule::DestinationRule;
-use crate::gateway::{Gateway, GatewayHost, GatewayServer, RouteNamespace};
+use crate::gateway::{ClientRoots, Gateway, GatewayHost, GatewayServer, ROOTS_SUFFIX, RouteNamespace};
 use crate::host::Host;
-use crate::virtual_service::{GatewayRef, HttpAction, VirtualService};
+use crate::virtual_service::{GatewayRef, HttpAction, TlsRoute, VirtualService};
 use crate::workload::Workload;
 
 /// A host that a gateway's server takes, and the VirtualService that routes it.
@@ -28,6 +29,32 @@ impl<'a> GatewayRoute<'a> {
     #[must_use]
     pub fn virtual_service(&self) -> &'a VirtualService {
         self.virtual_service
+    }
+}
+
+/// A name by which clients ask for what passes through a gateway, and where that goes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PassthroughRoute<'a> {
+    sni: Host,
+    virtual_service: &'a VirtualService,
+    route: &'a TlsRoute,
+}
+
+impl<'a> PassthroughRoute<'a> {
+    /// The narrower of the server's host and the route's SNI.
+    #[must_use]
+    pub fn sni(&self) -> &Host {
+        &self.sni
+    }
+
+    #[must_use]
+    pub fn virtual_service(&self) -> &'a VirtualService {
+        self.virtual_service
+    }
+
+    #[must_use]
+    pub fn route(&self) -> &'a TlsRoute {
+        self.route
     }
 }
 
@@ -63,12 +90,13 @@ impl State {
         self.gateways.iter().filter(|gateway| is_subset(gateway.selector(), workload.labels())).collect()
     }
 
-    /// What a server of a gateway routes, most specific host first.
+    /// What a server of a gateway routes, most specific host first: by requests, or by TLS where that passes through.
     #[must_use]
     pub fn gateway_routes(&self, gateway: &Gateway, server: &GatewayServer) -> Vec<GatewayRoute<'_>> {
         let own = GatewayRef::Gateway { namespace: gateway.key().namespace().to_owned(), name: gateway.key().name().to_owned() };
+        let has_routes = |rule: &&VirtualService| if server.passes_through() { !rule.tls().is_empty() } else { !rule.http().is_empty() };
         let mut routes = Vec::new();
-        for virtual_service in self.virtual_services.iter().filter(|rule| rule.gateways().contains(&own)) {
+        for virtual_service in self.virtual_services.iter().filter(|rule| rule.gateways().contains(&own)).filter(has_routes) {
             for host in virtual_service.hosts() {
                 let takes = |taken: &&GatewayHost| may_route(taken, gateway, virtual_service) && taken.host().overlaps(host);
                 for taken in server.hosts().iter().filter(takes) {
@@ -84,6 +112,38 @@ impl State {
         // Where two reach the same name, the one that says it more exactly comes first, and stays.
         routes.dedup_by(|(_, later), (_, first)| later.host == first.host);
         routes.into_iter().map(|(_, route)| route).collect()
+    }
+
+    /// Where what passes through a server goes, most specific name first, each name once.
+    #[must_use]
+    pub fn passthrough_routes(&self, gateway: &Gateway, server: &GatewayServer) -> Vec<PassthroughRoute<'_>> {
+        let mut found: Vec<PassthroughRoute<'_>> = Vec::new();
+        for bound in self.gateway_routes(gateway, server) {
+            let virtual_service = bound.virtual_service;
+            for route in virtual_service.tls() {
+                let here = route.matches().iter().filter(|matches| matches.is_for(server.number()));
+                for sni in here.flat_map(|matches| matches.sni_hosts()).filter(|sni| sni.overlaps(&bound.host)) {
+                    let sni = if sni.covers(&bound.host) { bound.host.clone() } else { sni.clone() };
+                    if !found.iter().any(|earlier| earlier.sni == sni) {
+                        found.push(PassthroughRoute { sni, virtual_service, route });
+                    }
+                }
+            }
+        }
+        found.sort_by_key(|found| std::cmp::Reverse(specificity(&found.sni)));
+        found
+    }
+
+    /// The Secret with the roots that a server verifies its clients against; none when they are in a file.
+    #[must_use]
+    pub fn client_roots(&self, gateway: &Gateway, roots: &ClientRoots) -> Option<&Credential> {
+        let named = |name: &str| self.credential(gateway.key().namespace(), name).filter(|credential| credential.roots().is_some());
+        match roots {
+            ClientRoots::Secret(name) => named(name),
+            // As Istio: the Secret of its own goes first.
+            ClientRoots::BesideCertificate(name) => named(&format!("{name}{ROOTS_SUFFIX}")).or_else(|| named(name)),
+            ClientRoots::File(_) => None,
+        }
     }
 
     /// Replaces short names by those they stand for.
@@ -106,6 +166,9 @@ impl State {
                         weighted.destination.host = weighted.destination.host.qualified(&namespace, registered);
                     }
                 }
+            }
+            for weighted in rule.tls.iter_mut().flat_map(|route| &mut route.route) {
+                weighted.destination.host = weighted.destination.host.qualified(&namespace, registered);
             }
         }
     }

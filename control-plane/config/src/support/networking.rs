@@ -2,7 +2,7 @@
 
 use super::{Field, boolean, duration, integer, not_yet, text, word};
 use crate::destination_rule::ClientTlsMode;
-use crate::gateway::GatewayProtocol;
+use crate::gateway::{CIPHER_SUITES, GatewayProtocol, OLD_CIPHER_SUITES, ServerTlsMode, TLS_AUTO, TlsVersion};
 use crate::mesh::OutboundTrafficPolicy;
 use crate::service::{Location, Protocol, Resolution};
 
@@ -215,35 +215,46 @@ pub(super) const VIRTUAL_SERVICE: &[Field] = &[
     not_yet("spec.http[].mirrorPercentage"),
     not_yet("spec.http[].mirror_percent"),
     not_yet("spec.http[].corsPolicy"),
-    not_yet("spec.tls"),
+    text("spec.tls[].match[].sniHosts[]"),
+    integer("spec.tls[].match[].port"),
+    not_yet("spec.tls[].match[].destinationSubnets"),
+    not_yet("spec.tls[].match[].sourceLabels"),
+    not_yet("spec.tls[].match[].sourceNamespace"),
+    not_yet("spec.tls[].match[].gateways"),
+    text("spec.tls[].route[].destination.host"),
+    text("spec.tls[].route[].destination.subset"),
+    integer("spec.tls[].route[].destination.port.number"),
+    integer("spec.tls[].route[].weight"),
     not_yet("spec.tcp"),
     not_yet("spec.exportTo"),
 ];
+
+const TLS_VERSIONS: &[&str] = &[TLS_AUTO, TlsVersion::Tls12.as_str(), TlsVersion::Tls13.as_str()];
 
 pub(super) const GATEWAY: &[Field] = &[
     text("spec.selector{}"),
     integer("spec.servers[].port.number"),
     text("spec.servers[].port.name"),
-    word("spec.servers[].port.protocol", GatewayProtocol::WORDS, &["HTTP2", "GRPC", "TLS", "TCP", "MONGO", "GRPC-WEB"]),
+    word("spec.servers[].port.protocol", GatewayProtocol::WORDS, &["HTTP2", "GRPC", "TCP", "MONGO", "GRPC-WEB"]),
     not_yet("spec.servers[].port.targetPort"),
     not_yet("spec.servers[].bind"),
     text("spec.servers[].hosts[]"),
     not_yet("spec.servers[].name"),
     not_yet("spec.servers[].defaultEndpoint"),
-    word("spec.servers[].tls.mode", &["SIMPLE"], &["PASSTHROUGH", "MUTUAL", "OPTIONAL_MUTUAL", "ISTIO_MUTUAL", "AUTO_PASSTHROUGH"]),
+    word("spec.servers[].tls.mode", ServerTlsMode::WORDS, &["ISTIO_MUTUAL", "AUTO_PASSTHROUGH"]),
     text("spec.servers[].tls.credentialName"),
     not_yet("spec.servers[].tls.credentialNames"),
     not_yet("spec.servers[].tls.httpsRedirect"),
-    not_yet("spec.servers[].tls.serverCertificate"),
-    not_yet("spec.servers[].tls.privateKey"),
-    not_yet("spec.servers[].tls.caCertificates"),
-    not_yet("spec.servers[].tls.caCertCredentialName"),
+    text("spec.servers[].tls.serverCertificate"),
+    text("spec.servers[].tls.privateKey"),
+    text("spec.servers[].tls.caCertificates"),
+    text("spec.servers[].tls.caCertCredentialName"),
     not_yet("spec.servers[].tls.caCrl"),
     not_yet("spec.servers[].tls.tlsCertificates"),
-    not_yet("spec.servers[].tls.subjectAltNames"),
-    not_yet("spec.servers[].tls.verifyCertificateSpki"),
-    not_yet("spec.servers[].tls.verifyCertificateHash"),
-    not_yet("spec.servers[].tls.minProtocolVersion"),
-    not_yet("spec.servers[].tls.maxProtocolVersion"),
-    not_yet("spec.servers[].tls.cipherSuites"),
+    text("spec.servers[].tls.subjectAltNames[]"),
+    text("spec.servers[].tls.verifyCertificateSpki[]"),
+    text("spec.servers[].tls.verifyCertificateHash[]"),
+    word("spec.servers[].tls.minProtocolVersion", TLS_VERSIONS, &["TLSV1_0", "TLSV1_1"]),
+    word("spec.servers[].tls.maxProtocolVersion", TLS_VERSIONS, &["TLSV1_0", "TLSV1_1"]),
+    word("spec.servers[].tls.cipherSuites[]", CIPHER_SUITES, OLD_CIPHER_SUITES),
 ];

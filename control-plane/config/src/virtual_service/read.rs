@@ -2,8 +2,9 @@
 
 use super::{
     Destination, GatewayRef, HeaderEdits, HeaderMatch, HeaderOperations, HttpAction, HttpMatch, HttpRoute, Redirect, Retries, Rewrite,
-    VirtualService, WeightedDestination,
+    VirtualService, WeightedDestination, tls,
 };
+use crate::host::Host;
 use crate::key::DocumentKey;
 use crate::reader::Reader;
 use crate::string_match::StringMatch;
@@ -31,14 +32,17 @@ const PROTECTED_HEADERS: &[&str] = &["host", "content-length", "transfer-encodin
 
 impl VirtualService {
     pub(crate) fn read(spec: &Reader<'_>, key: DocumentKey) -> Option<Self> {
-        let hosts = spec.get("hosts").required_items().iter().filter_map(Reader::host).collect();
+        let hosts: Vec<Host> = spec.get("hosts").required_items().iter().filter_map(Reader::host).collect();
         let mut gateways: Vec<GatewayRef> =
             spec.get("gateways").items().iter().filter_map(|field| read_gateway(field, key.namespace())).collect();
         if gateways.is_empty() {
             gateways.push(GatewayRef::Mesh);
         }
-        let http = spec.get("http").required_items().iter().filter_map(read_route).collect();
-        Some(Self { key, hosts, gateways, http })
+        let (http, passed) = (spec.get("http"), spec.get("tls"));
+        let routes = if passed.is_present() && !http.is_present() { Vec::new() } else { http.required_items() };
+        let http = routes.iter().filter_map(read_route).collect();
+        let tls = tls::read(&passed, &hosts, &gateways);
+        Some(Self { key, hosts, gateways, http, tls })
     }
 }
 
@@ -93,7 +97,7 @@ fn read_route(field: &Reader<'_>) -> Option<HttpRoute> {
     Some(route)
 }
 
-fn read_destinations(field: &Reader<'_>) -> Vec<WeightedDestination> {
+pub(super) fn read_destinations(field: &Reader<'_>) -> Vec<WeightedDestination> {
     let fields = field.required_items();
     let alone = fields.len() == 1;
     let destinations: Vec<WeightedDestination> = fields.iter().filter_map(|field| read_destination(field, alone)).collect();
@@ -112,7 +116,7 @@ fn read_destinations(field: &Reader<'_>) -> Vec<WeightedDestination> {
 fn read_destination(field: &Reader<'_>, alone: bool) -> Option<WeightedDestination> {
     let destination = field.get("destination").required()?;
     let host = destination.get("host").required().and_then(|host| host.host());
-    if host.as_ref().is_some_and(crate::host::Host::is_wildcard) {
+    if host.as_ref().is_some_and(Host::is_wildcard) {
         destination.get("host").fail("a destination has no wildcard");
     }
     let port = destination.get("port");

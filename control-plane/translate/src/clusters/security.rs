@@ -13,9 +13,6 @@ use crate::catalog::Service;
 use crate::names;
 use crate::proxy::Callers;
 
-/// Label by which a workload says that no proxy is in front of it; Istio's.
-const TLS_MODE_LABEL: &str = "security.istio.io/tlsMode";
-
 pub(super) struct Security {
     pub(super) tls: UpstreamTls,
     /// Whether the trust bundle is needed.
@@ -49,13 +46,8 @@ pub(super) fn of(
 /// Auto mutual TLS: client and server decide from the same facts, so they never disagree.
 pub(super) fn terminates_mutual_tls(callers: &Callers<'_>, service: &Service<'_>, workload: &Workload, port: u16) -> bool {
     service.entry.location() == Location::MeshInternal
-        && is_in_front_of(workload)
+        && workload.has_proxy()
         && callers.state.peer_authentication_mode(workload, port) != MtlsMode::Disable
-}
-
-/// Whether a proxy of the mesh takes what comes for the workload.
-pub(crate) fn is_in_front_of(workload: &Workload) -> bool {
-    workload.labels().get(TLS_MODE_LABEL).is_none_or(|mode| mode != "disabled")
 }
 
 fn mutual(

@@ -2,6 +2,7 @@
 //! Whole sidecars with the real Envoy, against a control plane that serves real certificates and one listener.
 
 mod control_plane;
+mod workload_api;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -44,6 +45,7 @@ fn options(control_plane: &ControlPlane, state_dir: &Path) -> SidecarOptions {
         envoy_log_level: "info".to_owned(),
         startup_timeout: LONG,
         drain_timeout: Duration::from_secs(5),
+        workload_api: None,
         command: Vec::new(),
     }
 }

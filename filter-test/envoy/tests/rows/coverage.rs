@@ -46,7 +46,8 @@ const STATUSES: &[(&str, &[u32])] = &[
     ("get_metric", &[0, 1, 2, 6]),
     ("record_metric", &[0, 1]),
     ("increment_metric", &[0, 1, 2]),
-    ("call_foreign_function", &[0, 1, 2, 3, 6]),
+    ("call_foreign_function", &[0, 1, 2, 3, 6, 10]),
+    ("envoy_resolve_dns", &[0, 6]),
     ("get_configuration", &[0]),
     ("continue_request", &[0]),
     ("continue_response", &[0]),
@@ -115,7 +116,10 @@ fn every_row_of_the_tables_was_asked_of_envoy() {
     let shown: BTreeSet<&str> = answers().iter().flat_map(|answers| &answers.envoy.journal).map(String::as_str).collect();
     let called: BTreeSet<&str> = shown.iter().filter_map(|line| line.split(' ').next()).collect();
     let statuses = STATUSES.iter().flat_map(|(name, statuses)| statuses.iter().map(move |status| format!("{name}={status}")));
-    let callbacks = CALLBACKS.iter().filter_map(|(name, ..)| name.strip_prefix("proxy_on_")).filter(|name| *name != "memory_allocate");
+    let callbacks = CALLBACKS
+        .iter()
+        .filter_map(|(name, ..)| name.strip_prefix("proxy_on_").or(name.strip_prefix("envoy_on_")))
+        .filter(|name| *name != "memory_allocate");
     let all: Vec<String> = statuses.chain(callbacks.map(|name| format!(">{name}"))).collect();
     let missing: Vec<&String> =
         all.iter().filter(|row| !called.contains(row.as_str()) && !ONLY_HERE.iter().any(|(known, _)| known == row)).collect();

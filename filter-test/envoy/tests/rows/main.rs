@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice, reason = "tests fail by panicking")]
 
+#[path = "../../../../wasm-host/tests/host/abi.rs"]
 mod abi;
+mod certificates;
 mod compare;
 mod coverage;
 mod probe;

@@ -1,12 +1,12 @@
 //! Filters in WebAssembly text that log all that they are asked and all that they are answered, so that hosts can be compared by their logs.
 //!
-//! In a callback's body `#5` is the constant 5, `{text}` the pointer and length of a text, and `($name ...)` a call of a host function without its `proxy_`,
+//! In a callback's body `#5` is the constant 5, `{text}` the pointer and length of a text (in which `}}` is a brace), and `($name ...)` a call of a host function without its `proxy_`,
 //! which logs `name=status`. `$out` logs what pointer and length at 0 and 4 lead to, `$hex` the same in hexadecimal, `$u32` and `$u64` the
 //! number at 0, `$say` a text. A callback logs `>name` and its arguments.
 
 use std::fmt::Write;
 
-use crate::abi::{CALLBACKS, FUNCTIONS};
+use crate::abi::{CALLBACKS, FUNCTIONS, full_name};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Probe {
@@ -32,9 +32,9 @@ impl Probe {
         self.has_malloc |= name == "malloc";
         let body = self.expand(body);
         let result = if *result { "(result i32)" } else { "" };
-        let said = name.strip_prefix("proxy_on_").unwrap_or(name);
+        let said = name.strip_prefix("proxy_on_").or(name.strip_prefix("envoy_on_"));
         let mut enter = String::new();
-        if name.starts_with("proxy_on_") {
+        if let Some(said) = said {
             let text = self.text(format!(">{said}").as_bytes());
             write!(enter, "(call $start) (call $text {text})").unwrap();
             for index in 0..parameters {
@@ -52,7 +52,7 @@ impl Probe {
         let mut wrappers = String::new();
         for (name, parameters) in FUNCTIONS.iter().filter(|(name, _)| self.imports.contains(name) || *name == "log") {
             let kinds = types(parameters);
-            writeln!(text, "(import \"env\" \"proxy_{name}\" (func $import_{name} {kinds} (result i32)))").unwrap();
+            writeln!(text, "(import \"env\" \"{}\" (func $import_{name} {kinds} (result i32)))", full_name(name)).unwrap();
             let arguments: String = (0..parameters.len()).map(|index| format!("(local.get {index})")).collect();
             let label = probe.text(format!("{name}=").as_bytes());
             writeln!(
@@ -88,8 +88,8 @@ impl Probe {
                     &rest[place + 1 + number.len()..]
                 }
                 b'{' => {
-                    let end = place + rest[place..].find('}').unwrap();
-                    out.push_str(&self.text(&rest.as_bytes()[place + 1..end]));
+                    let end = end_of_text(&rest[place..]) + place;
+                    out.push_str(&self.text(rest[place + 1..end].replace("}}", "}").as_bytes()));
                     &rest[end + 1..]
                 }
                 _ => {
@@ -110,6 +110,18 @@ impl Probe {
         let reference = format!("(i32.const {}) (i32.const {})", self.next_text, text.len());
         self.next_text += text.len();
         reference
+    }
+}
+
+/// A brace that is doubled does not end it.
+fn end_of_text(rest: &str) -> usize {
+    let mut place = 0;
+    loop {
+        place += rest[place..].find('}').unwrap();
+        if !rest[place + 1..].starts_with('}') {
+            return place;
+        }
+        place += 2;
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use meshwright_filter_envoy::{Case, Cluster, Exchange, Reply, TcpStep, Traffic};
 use meshwright_wasm_host::{Answer, Engine, Grpc, Headers, Host, LogLevel, Plugin, Request, Response, Tcp, Upstream};
 
+use crate::certificates::Certificates;
 use crate::compare::{Seen, of_log, of_outcome, of_tcp};
 use crate::probe::Probe;
 
@@ -19,6 +20,7 @@ pub(crate) struct Row {
     capabilities: Option<Vec<&'static str>>,
     filter_state: Vec<(&'static str, &'static str)>,
     clusters: Vec<(&'static str, Service)>,
+    tls: Option<Certificates>,
     /// What our host must be told, since nobody routes here.
     properties: Vec<(&'static str, &'static str)>,
     /// Ours and Envoy's may differ here, and why.
@@ -53,6 +55,7 @@ pub(crate) fn row(name: &'static str, probe: Probe) -> Row {
         capabilities: None,
         filter_state: Vec::new(),
         clusters: Vec::new(),
+        tls: None,
         properties: Vec::new(),
         differs: None,
         alone: false,
@@ -141,6 +144,12 @@ impl Row {
         self
     }
 
+    /// Client and upstream speak TLS with these.
+    pub(crate) fn tls(mut self, certificates: Certificates) -> Self {
+        self.tls = Some(certificates);
+        self
+    }
+
     /// Ours and Envoy's are not compared. A difference must be there and be documented under this name.
     pub(crate) const fn differs(mut self, name: &'static str) -> Self {
         self.differs = Some(name);
@@ -170,6 +179,7 @@ impl Row {
             environment: Vec::new(),
             capabilities: self.capabilities.as_ref().map(|names| names.iter().map(|name| (*name).to_owned()).collect()),
             filter_state: owned(&self.filter_state),
+            tls: self.tls.as_ref().map(Certificates::in_envoy),
             clusters: self.clusters.iter().map(|(name, service)| service.in_envoy(name)).collect(),
             traffic: self.traffic.clone(),
             patience: Duration::from_millis(if self.hangs { 800 } else { 4_000 }),
@@ -189,7 +199,10 @@ impl Row {
         }
         match &self.traffic {
             Traffic::Http(exchange) => {
-                let mut request = request_here(exchange);
+                let mut request = request_here(exchange, if self.tls.is_some() { "https" } else { "http" });
+                if let Some(certificates) = &self.tls {
+                    request = request.tls(&certificates.of_client()).upstream_tls(&certificates.of_upstream());
+                }
                 for (name, value) in &self.filter_state {
                     request = request.filter_state(*name, *value);
                 }
@@ -258,14 +271,14 @@ impl Service {
 }
 
 /// As Envoy's filters see it: with what its HTTP/1.1 codec and its connection manager add.
-fn request_here(exchange: &Exchange) -> Request {
+fn request_here(exchange: &Exchange, scheme: &str) -> Request {
     let mut request = Request::new("GET", "/").without_header(":authority").without_header(":path").without_header(":method");
     request = request.without_header(":scheme");
     let (pseudo, others): (Vec<_>, Vec<_>) = exchange.headers.iter().partition(|(name, _)| name.starts_with(b":"));
-    for (name, value) in pseudo.into_iter().chain([(&b":scheme"[..], &b"http"[..])]).chain(others) {
+    for (name, value) in pseudo.into_iter().chain([(&b":scheme"[..], scheme.as_bytes())]).chain(others) {
         request = request.header(name, value);
     }
-    request = request.header("x-forwarded-proto", "http");
+    request = request.header("x-forwarded-proto", scheme);
     for chunk in &exchange.chunks {
         request = request.chunk(chunk.clone());
     }
@@ -303,7 +316,7 @@ fn tcp_here(steps: &[TcpStep]) -> Tcp {
 }
 
 fn stream_here(exchange: &Exchange) -> meshwright_wasm_host::StreamInfo {
-    let request = request_here(exchange);
+    let request = request_here(exchange, "http");
     let mut stream = meshwright_wasm_host::StreamInfo::new();
     for (name, value) in request.headers().iter() {
         stream = stream.request_header(name, value);

@@ -3,15 +3,18 @@
 mod buffers;
 mod callbacks;
 mod calls;
+mod expressions;
 mod headers;
 mod memory;
 mod metrics;
+mod names;
 mod properties;
 mod replies;
 mod root;
 mod shared;
 mod streams;
 mod tcp;
+mod tls;
 
 use crate::row::Row;
 
@@ -23,11 +26,14 @@ pub(crate) fn all() -> Vec<Row> {
         properties::rows(),
         streams::rows(),
         calls::rows(),
+        expressions::rows(),
         shared::rows(),
         metrics::rows(),
+        names::rows(),
         callbacks::rows(),
         replies::rows(),
         tcp::rows(),
+        tls::rows(),
         memory::rows(),
     ]
     .concat()

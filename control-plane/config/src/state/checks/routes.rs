@@ -114,7 +114,13 @@ fn check_destination(view: &View<'_>, rule: &VirtualService, path: &str, destina
             }
         },
     };
-    if !port.protocol().is_http() {
+    if path.starts_with("spec.tls") {
+        if port.protocol().is_http() {
+            let message =
+                format!("port {} of `{host}` speaks `{}`: TLS routes need `TLS`, `HTTPS` or `TCP`", port.number(), port.protocol());
+            return view.error_with(rule.key(), path, message, related);
+        }
+    } else if !port.protocol().is_http() {
         let message =
             format!("port {} of `{host}` speaks `{}`: HTTP routes need `HTTP`, `HTTP2` or `GRPC`", port.number(), port.protocol());
         return view.error_with(rule.key(), path, message, related);

@@ -1,6 +1,6 @@
-//! The ABI as the tables have it: functions by parameters and statuses, callbacks by parameters and result.
+//! The ABI as the tables have it: functions by parameters, callbacks by parameters and result. For the tests that compare with Envoy too.
 
-/// Name without `proxy_` and parameters: `i` is i32, `I` is i64.
+/// Name without `proxy_` and parameters: `i` is i32, `I` is i64. The last four are only in ABI 0.1.0.
 pub(crate) const FUNCTIONS: &[(&str, &str)] = &[
     ("log", "iii"),
     ("get_log_level", "i"),
@@ -41,11 +41,17 @@ pub(crate) const FUNCTIONS: &[(&str, &str)] = &[
     ("record_metric", "iI"),
     ("increment_metric", "iI"),
     ("call_foreign_function", "iiiiii"),
+    ("envoy_resolve_dns", "iii"),
     ("get_configuration", "ii"),
     ("continue_request", ""),
     ("continue_response", ""),
     ("clear_route_cache", ""),
 ];
+
+/// As it is imported from `env`.
+pub(crate) fn full_name(name: &str) -> String {
+    if name.starts_with("envoy_") { name.to_owned() } else { format!("proxy_{name}") }
+}
 
 /// Name, number of parameters, whether there is a result.
 pub(crate) const CALLBACKS: &[(&str, usize, bool)] = &[
@@ -79,4 +85,5 @@ pub(crate) const CALLBACKS: &[(&str, usize, bool)] = &[
     ("proxy_on_done", 1, true),
     ("proxy_on_log", 1, false),
     ("proxy_on_delete", 1, false),
+    ("envoy_on_resolve_dns", 3, false),
 ];
