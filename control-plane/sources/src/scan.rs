@@ -72,7 +72,7 @@ pub(crate) type Hash = [u8; 32];
 
 /// What changes whenever a file does: where it is, how long, and when the kernel last saw it change, which nobody can set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Facts {
+pub(crate) struct Facts {
     device: u64,
     inode: u64,
     length: u64,
@@ -93,7 +93,7 @@ impl Facts {
 }
 
 impl Text {
-    fn new(bytes: Vec<u8>, facts: Option<Facts>) -> Self {
+    pub(crate) fn new(bytes: Vec<u8>, facts: Option<Facts>) -> Self {
         Self { hash: Sha256::digest(&bytes).into(), bytes: bytes.into(), facts }
     }
 

@@ -18,6 +18,17 @@ use crate::{Node, ResourceType, Snapshot, StreamEvent, StreamId, lineage};
 /// One response per type can be on its way, so nothing ever waits for a place.
 const PLACES: usize = 2 * ResourceType::ALL.len();
 
+/// Bytes that are kept of a client's words. Envoy's are a line for each resource; no client decides how much is remembered of it.
+const LONGEST_MESSAGE: usize = 4 * 1024;
+
+fn shortened(mut message: String) -> String {
+    if message.len() > LONGEST_MESSAGE {
+        message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
+        message.push_str(" [cut off]");
+    }
+    message
+}
+
 /// A request of either variant.
 pub(crate) trait Incoming: prost::Message + Default + 'static {
     const PROTOCOL: Protocol;
@@ -62,7 +73,7 @@ impl Incoming for DeltaDiscoveryRequest {
             unsubscribe: self.resource_names_unsubscribe,
             initial_versions: self.initial_resource_versions.into_iter().map(content).collect(),
             nonce: self.response_nonce,
-            error: self.error_detail.map(|status| status.message),
+            error: self.error_detail.map(|status| shortened(status.message)),
         })
     }
 }
@@ -92,7 +103,7 @@ impl Incoming for DiscoveryRequest {
             type_url: self.type_url,
             names: self.resource_names,
             nonce: self.response_nonce,
-            error: self.error_detail.map(|status| status.message),
+            error: self.error_detail.map(|status| shortened(status.message)),
         })
     }
 }
@@ -234,5 +245,19 @@ impl<S: SnapshotSource> Connected<'_, S> {
 impl<S: SnapshotSource> Drop for Connected<'_, S> {
     fn drop(&mut self) {
         self.source.observe(StreamEvent::Disconnected { stream: self.stream });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_clients_words_no_more_is_kept_than_an_operator_reads() {
+        assert_eq!(shortened("no such port".to_owned()), "no such port");
+        assert_eq!(shortened("x".repeat(LONGEST_MESSAGE)), "x".repeat(LONGEST_MESSAGE));
+        let cut = shortened("ü".repeat(LONGEST_MESSAGE));
+        assert_eq!(cut, "ü".repeat(LONGEST_MESSAGE / 2) + " [cut off]");
+        assert_eq!(shortened("x".to_owned() + &"ü".repeat(LONGEST_MESSAGE)).len(), LONGEST_MESSAGE - 1 + " [cut off]".len());
     }
 }

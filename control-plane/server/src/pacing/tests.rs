@@ -46,7 +46,7 @@ fn service(addresses: &[&str]) -> String {
     let endpoints: String = addresses.iter().map(|address| format!("{{address: {address}}},")).collect();
     format!(
         "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: s, namespace: test}}\nspec:\n  hosts: [s.test.mesh]\n  \
-         location: MESH_INTERNAL\n  resolution: STATIC\n  ports: [{{number: 8080, name: http, protocol: HTTP}}]\n  endpoints: [{endpoints}]\n"
+         location: MESH_INTERNAL\n  resolution: STATIC\n  ports: [{{number: 8080, name: http, protocol: HTTP}}]\n  endpoints: [{endpoints}]\n---\n"
     )
 }
 
@@ -62,13 +62,13 @@ fn loaded(documents: &[String]) -> Arc<Loaded> {
 
 #[test]
 fn only_what_takes_an_endpoint_away_is_urgent() {
-    let before = || vec![workload("a", "10.0.0.1", "x"), service(&["10.0.0.2", "10.0.0.3"])];
+    let before = || vec![workload("a", "10.0.0.1", "front"), service(&["10.0.0.2", "10.0.0.3"])];
     let urgent = |after: &[String]| loses_endpoints(loaded(&before()).in_force(), loaded(after).in_force());
     assert!(!urgent(&before()));
-    assert!(!urgent(&[workload("a", "10.0.0.1", "y"), service(&["10.0.0.3", "10.0.0.2", "10.0.0.4"])]), "one more, and another label");
-    assert!(!urgent(&[before(), vec![workload("b", "10.0.0.9", "x")]].concat()));
-    assert!(urgent(&[workload("a", "10.0.0.9", "x"), service(&["10.0.0.2", "10.0.0.3"])]), "a workload elsewhere");
+    assert!(!urgent(&[workload("a", "10.0.0.1", "back"), service(&["10.0.0.3", "10.0.0.2", "10.0.0.4"])]), "one more, and another label");
+    assert!(!urgent(&[before(), vec![workload("b", "10.0.0.9", "front")]].concat()));
+    assert!(urgent(&[workload("a", "10.0.0.9", "front"), service(&["10.0.0.2", "10.0.0.3"])]), "a workload elsewhere");
     assert!(urgent(&[service(&["10.0.0.2", "10.0.0.3"])]), "a workload gone");
-    assert!(urgent(&[workload("a", "10.0.0.1", "x"), service(&["10.0.0.3"])]), "one less");
-    assert!(urgent(&[workload("a", "10.0.0.1", "x")]), "a service gone");
+    assert!(urgent(&[workload("a", "10.0.0.1", "front"), service(&["10.0.0.3"])]), "one less");
+    assert!(urgent(&[workload("a", "10.0.0.1", "front")]), "a service gone");
 }
