@@ -5,7 +5,6 @@ use std::time::SystemTime;
 
 use meshwright_ca::client::{self, ClientError};
 use meshwright_ca::{DenyList, PeerCertificates, Refusal};
-use meshwright_identity::SpiffeId;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use serde_json::Value;
@@ -38,10 +37,11 @@ async fn a_denied_identity_is_issued_nothing_and_keeps_its_token() {
     let served = serve(module(vec![1, 2, 3])).await;
     let joined = served.joined().await;
     let token = served.token("orders");
+    let described = client::current_module(&served.address, &joined, SystemTime::now()).await.unwrap();
     served.denied.set(&orders().to_string());
     refused(client::join(&served.address, &token, SystemTime::now()).await.unwrap_err());
     refused(client::renew(&served.address, &joined, SystemTime::now()).await.unwrap_err());
-    refused(client::fetch_module(&served.address, &joined, 10, SystemTime::now()).await.unwrap_err());
+    refused(client::fetch_module(&served.address, &joined, &described, SystemTime::now()).await.unwrap_err());
     let refusals: Vec<Value> = audit(&served).into_iter().filter(|record| record["event"] == "refused").collect();
     assert_eq!(refusals.len(), 3, "{refusals:?}");
     for (record, proof) in refusals.iter().zip(["join-token", "certificate", "certificate"]) {
@@ -68,12 +68,4 @@ async fn a_denied_certificate_renews_nothing_and_another_of_the_identity_does() 
     let record = audit(&served).pop().unwrap();
     assert_eq!((&record["serial"], &record["reason"]), (&serial.into(), &"peer-denied".into()));
     client::renew(&served.address, &good, SystemTime::now()).await.unwrap();
-}
-
-/// One entry, an identity or a serial.
-impl DenyList for Denied {
-    fn denies(&self, identity: &SpiffeId, serial: Option<&str>) -> Option<String> {
-        let entry = self.0.lock().unwrap();
-        (*entry == identity.to_string() || Some(entry.as_str()) == serial).then(|| "listed".to_owned())
-    }
 }

@@ -7,10 +7,11 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use meshwright_ca::client::{self, Credentials};
 use meshwright_ca::{
-    AuditLog, Authority, AuthorityOptions, Clock, IdentityOptions, JoinToken, Module, Observed, PeerCertificates, ServerCertificate,
-    TokenStore,
+    AuditLog, Authority, AuthorityOptions, Clock, DenyList, IdentityOptions, JoinToken, Module, Observed, PeerCertificates,
+    ServerCertificate, TokenStore,
 };
 use meshwright_ca::{JwtIssuer, Rate, Rates, UnknownKeys, create_join_token, identity_service, key_service, server_tls_config};
+use meshwright_identity::SpiffeId;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -71,6 +72,14 @@ pub(crate) struct Denied(pub(crate) Arc<Mutex<String>>);
 impl Denied {
     pub(crate) fn set(&self, entry: &str) {
         entry.clone_into(&mut self.0.lock().unwrap());
+    }
+}
+
+/// One entry, an identity or a serial.
+impl DenyList for Denied {
+    fn denies(&self, identity: &SpiffeId, serial: Option<&str>) -> Option<String> {
+        let entry = self.0.lock().unwrap();
+        (*entry == identity.to_string() || Some(entry.as_str()) == serial).then(|| "listed".to_owned())
     }
 }
 

@@ -108,7 +108,7 @@ impl Mesh {
         let publisher =
             Arc::new(Publisher::new(Arc::clone(&board), "roots".to_owned(), keys, federated, facts, documents, Arc::clone(&lineage)));
         let trust_domain = TrustDomain::parse("test.local").unwrap();
-        let audit = Arc::new(meshwright_ca::AuditLog::open(dir.path()).unwrap());
+        let audit = Arc::new(meshwright_ca::AuditLog::open(folder.path()).unwrap());
         let denials = Arc::new(crate::denials::Denials::new(publisher.in_force(), audit));
         let snapshots = Snapshots { publisher: Arc::clone(&publisher), board: Arc::clone(&board), trust_domain, lineage, denials };
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
