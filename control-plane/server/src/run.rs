@@ -46,9 +46,6 @@ const LINEAGE: &str = "states";
 /// # Errors
 /// When the configuration, the data directory, the module or an address cannot be used; or when a part ends early.
 pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announce: &dyn Fn(Ready)) -> anyhow::Result<()> {
-    if let Some(address) = options.insecure_plaintext_xds {
-        anyhow::ensure!(address.ip().is_loopback(), "`{address}` is served without TLS: a loopback address is allowed");
-    }
     let access = admin_access(&options)?;
     let source = DirectorySource::open(&options.config_dir, options.guard, &options.data_dir.join(LAST_GOOD))?;
     let documents = source.subscribe();
@@ -63,7 +60,7 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
 
     let xds = bind(options.listen).await?;
     let admin = bind(options.admin).await?;
-    let plaintext = bind_if(options.insecure_plaintext_xds).await?;
+    let plaintext = bind_if(plaintext_address(&options)?).await?;
     let bundle = bundle_endpoint(&options, &authority, &certificate, now).await?;
     let served = bundle.as_ref().map(|bundle| bundle.listener.local_addr()).transpose()?;
     let ready = Ready { xds: xds.local_addr()?, admin: admin.local_addr()?, bundle_endpoint: served };
@@ -212,6 +209,13 @@ async fn until_stopped(part: impl Future<Output = ()>, mut stopped: watch::Recei
         () = part => {}
         _ = stopped.wait_for(|stop| *stop) => {}
     }
+}
+
+fn plaintext_address(options: &ServerOptions) -> anyhow::Result<Option<SocketAddr>> {
+    if let Some(address) = options.insecure_plaintext_xds {
+        anyhow::ensure!(address.ip().is_loopback(), "`{address}` is served without TLS: a loopback address is allowed");
+    }
+    Ok(options.insecure_plaintext_xds)
 }
 
 /// Beyond this machine nothing is told without a token.

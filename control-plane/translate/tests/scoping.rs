@@ -386,16 +386,9 @@ fn sidecar_documents_say_which_services_are_imported() {
         }
     }
     // What an imported name leads to is there, and cannot be called by its own name.
-    let told = Told::new(
-        &state(&(mesh("EVERYTHING", "ALLOW_ANY") + &services() + route + &sidecar("a", "egress: [{hosts: ['./*']}]"))),
-        "a",
-        "s0",
-    );
+    let everything = |more: &str| state(&(mesh("EVERYTHING", "ALLOW_ANY") + &services() + more));
+    let told = Told::new(&everything(&format!("{route}{}", sidecar("a", "egress: [{hosts: ['./*']}]"))), "a", "s0");
     assert_eq!((told.routed("s1.a.mesh"), told.status("s2.b.mesh")), (vec!["outbound|80||s2.b.mesh".to_owned()], Some(502)));
-    let closed = Told::new(
-        &state(&(mesh("EVERYTHING", "ALLOW_ANY") + &services() + &sidecar("a", "outboundTrafficPolicy: {mode: REGISTRY_ONLY}"))),
-        "a",
-        "s0",
-    );
+    let closed = Told::new(&everything(&sidecar("a", "outboundTrafficPolicy: {mode: REGISTRY_ONLY}")), "a", "s0");
     assert!(!closed.clusters.contains("PassthroughCluster") && closed.clusters.len() == 16, "{:?}", closed.clusters);
 }

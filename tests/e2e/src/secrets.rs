@@ -88,7 +88,8 @@ mod tests {
         for (before, place) in [(&b""[..], 0), (b"x", 1), (b"xy", 2), (b"xyz", 3)] {
             let whole = [before, &bytes[..], b"end"].concat();
             let digits = STANDARD.encode(&whole);
-            let broken = format!("{}\n{}", &digits[..20], &digits[20..]);
+            let (first, second) = digits.split_at(20);
+            let broken = format!("{first}\n{second}");
             assert_eq!(secret.in_text(digits.as_bytes()), Some("base64"), "{place}");
             assert_eq!(secret.in_text(broken.as_bytes()), Some("base64"), "{place}");
             assert_eq!(secret.in_text(&whole), Some("raw"), "{place}");

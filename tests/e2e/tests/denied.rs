@@ -1,5 +1,6 @@
 //! A peer that comes to be denied, in a mesh that runs: its next request, its open connection and its open request end, whichever was
 //! first; the authority renews nothing; and nothing is left of it once the entry is gone.
+#![expect(clippy::indexing_slicing, clippy::print_stdout, reason = "tests fail by panicking, and print their figures")]
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -144,7 +145,8 @@ async fn a_denied_caller_is_refused_everywhere_at_once() -> anyhow::Result<()> {
         request,
         until("the next request on an open connection is refused", begun, async || status_is(&mesh, &[403]).await),
     );
-    (connection?, refused?);
+    connection?;
+    refused?;
     let request = request?;
     assert!(request.is_empty() || request.contains(" 503 "), "{request}");
     assert_eq!(pair::line(mesh.tcp(), "hello").await?, None, "a new connection");

@@ -1,6 +1,6 @@
 //! A gateway's TLS as clients from outside find it: each mode with each kind of client certificate, what SNI hits and misses, and certificates
 //! that are replaced under load, in documents and in files, by good ones and by bad ones.
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -147,18 +147,9 @@ spec:
     )
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_mode_takes_the_clients_that_it_says() -> anyhow::Result<()> {
-    let (folder, environment) = support::environment()?;
-    let network = support::network();
-    let world = World::new()?;
-    let files = folder.path().join("edge");
-    std::fs::create_dir(&files)?;
-    put(&files, &world.server)?;
-    std::fs::write(files.join("ca.crt"), world.clients.root())?;
-    let path = |name: &str| files.join(name).to_string_lossy().into_owned();
-    let in_files = format!("serverCertificate: {}, privateKey: {}, caCertificates: {}", path("tls.crt"), path("tls.key"), path("ca.crt"));
-    let servers = [
+/// One server for each mode and each way to name its files and what it asks of clients.
+fn servers(world: &World, in_files: &str) -> [String; 9] {
+    [
         server("simple", "simple.example, '*.wild.example'", "mode: SIMPLE, credentialName: edge"),
         server("mutual", "mutual.example, '*.deep.wild.example'", "mode: MUTUAL, credentialName: edge"),
         server("optional", "optional.example", "mode: OPTIONAL_MUTUAL, credentialName: plain"),
@@ -176,7 +167,23 @@ async fn each_mode_takes_the_clients_that_it_says() -> anyhow::Result<()> {
         server("old", "old.example", "mode: SIMPLE, credentialName: edge, maxProtocolVersion: TLSV1_2"),
         server("files", "files.example", &format!("mode: MUTUAL, {in_files}")),
         server("passed", "pass.example, pass.deep.wild.example, nowhere.wild.example", "mode: PASSTHROUGH"),
-    ];
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_mode_takes_the_clients_that_it_says() -> anyhow::Result<()> {
+    let (folder, environment) = support::environment()?;
+    let network = support::network();
+    let world = World::new()?;
+    let files = folder.path().join("edge");
+    std::fs::create_dir(&files)?;
+    put(&files, &world.server)?;
+    std::fs::write(files.join("ca.crt"), world.clients.root())?;
+    let path = |name: &str| files.join(name).to_string_lossy().into_owned();
+    let servers = servers(
+        &world,
+        &format!("serverCertificate: {}, privateKey: {}, caCertificates: {}", path("tls.crt"), path("tls.key"), path("ca.crt")),
+    );
     let more = [gateway(&servers), world.secrets(), beside(network)].concat();
     let behind = world.servers.issue(&["pass.example", "pass.deep.wild.example"], Life::Good)?;
     let backend = backend(network.at(3, BACKEND), &behind).await?;
@@ -244,6 +251,43 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> anyhow::Result<bool>)
     tokio::time::timeout(TIMEOUT, waited).await.map_err(|_| anyhow::anyhow!("in time not: {what}"))?
 }
 
+/// Two in turns, in documents: enforced means that every handshake from now on has it.
+async fn good_ones_are_shown(mesh: &Pair, [renewed, before]: [&str; 2], [new, old]: [&EdgeClient; 2]) -> anyhow::Result<()> {
+    for _ in 0..3 {
+        mesh.edit(renewed).await?;
+        until("the new certificate is shown", async || Ok(new.ask("simple.example").await? == OK)).await?;
+        assert_eq!(old.ask("simple.example").await?, REFUSED);
+        mesh.edit(before).await?;
+        until("the old certificate is shown", async || Ok(old.ask("simple.example").await? == OK)).await?;
+        assert_eq!(new.ask("simple.example").await?, REFUSED);
+    }
+    Ok(())
+}
+
+/// In documents: each is quarantined with its reason, and the certificate from before is shown.
+async fn bad_ones_replace_none(
+    mesh: &Pair,
+    world: &World,
+    renewed: &Issued,
+    [old, new]: [&EdgeClient; 2],
+    documents: &impl Fn((&str, &str), &str) -> String,
+) -> anyhow::Result<()> {
+    let ended = world.servers.issue(SERVED, Life::Ended)?;
+    for (chain, key, why) in [
+        (renewed.chain.as_str(), world.server.key.as_str(), "is not the key of the first certificate"),
+        (&ended.chain, &ended.key, "the certificate ended at 2021-01-01"),
+        ("nothing", &world.server.key, "holds no PEM certificate"),
+    ] {
+        meshwright_e2e::configure(&mesh.environment, &documents((chain, key), world.clients.root()))?;
+        until(why, async || Ok(mesh.control_plane.status().await?["quarantined"].to_string().contains(why))).await?;
+        let status = mesh.control_plane.status().await?;
+        assert_eq!(status["quarantined"][0]["last_good"], true, "{status}");
+        assert_eq!([old.ask("simple.example").await?, new.ask("simple.example").await?], [OK, REFUSED], "{why}");
+        mesh.edit(&documents((&world.server.chain, &world.server.key), world.clients.root())).await?;
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replaced_certificates_fail_no_request_and_bad_ones_replace_none() -> anyhow::Result<()> {
     let (folder, environment) = support::environment()?;
@@ -281,33 +325,12 @@ async fn replaced_certificates_fail_no_request_and_bad_ones_replace_none() -> an
     let (old, new) = (trusts(&world.servers)?, trusts(&next)?);
     let state_dir = mesh.environment.state_dir("client");
 
-    // Good ones, in documents: enforced means that every handshake from now on has it.
-    for _ in 0..3 {
-        mesh.edit(&of(&renewed, &world.clients)).await?;
-        until("the new certificate is shown", async || Ok(new.ask("simple.example").await? == OK)).await?;
-        assert_eq!(old.ask("simple.example").await?, REFUSED);
-        mesh.edit(&of(&world.server, &world.clients)).await?;
-        until("the old certificate is shown", async || Ok(old.ask("simple.example").await? == OK)).await?;
-        assert_eq!(new.ask("simple.example").await?, REFUSED);
-    }
+    good_ones_are_shown(&mesh, [&of(&renewed, &world.clients), &of(&world.server, &world.clients)], [&new, &old]).await?;
     // In files.
     put(&files, &renewed)?;
     until("the new file is shown", async || Ok(new.ask("files.example").await? == OK)).await?;
 
-    // Bad ones, in documents.
-    let ended = world.servers.issue(SERVED, Life::Ended)?;
-    for (chain, key, why) in [
-        (renewed.chain.as_str(), world.server.key.as_str(), "is not the key of the first certificate"),
-        (&ended.chain, &ended.key, "the certificate ended at 2021-01-01"),
-        ("nothing", &world.server.key, "holds no PEM certificate"),
-    ] {
-        meshwright_e2e::configure(&mesh.environment, &documents((chain, key), world.clients.root()))?;
-        until(why, async || Ok(mesh.control_plane.status().await?["quarantined"].to_string().contains(why))).await?;
-        let status = mesh.control_plane.status().await?;
-        assert_eq!(status["quarantined"][0]["last_good"], true, "{status}");
-        assert_eq!([old.ask("simple.example").await?, new.ask("simple.example").await?], [OK, REFUSED], "{why}");
-        mesh.edit(&of(&world.server, &world.clients)).await?;
-    }
+    bad_ones_replace_none(&mesh, &world, &renewed, [&old, &new], &documents).await?;
     // In a file: the key is that of another certificate.
     let failed = stat(&state_dir, "key_rotation_failed").await?;
     put(&files, &Issued { chain: world.server.chain.clone(), key: renewed.key.clone() })?;

@@ -56,8 +56,7 @@ fn loaded(documents: &[String]) -> Arc<Loaded> {
     std::fs::create_dir(&mesh).unwrap();
     std::fs::write(mesh.join("all.yaml"), MESH.to_owned() + &documents.concat()).unwrap();
     let source = DirectorySource::open(&mesh, Guard::default(), &folder.path().join("kept")).unwrap();
-    let loaded = Arc::clone(&source.subscribe().borrow());
-    loaded
+    Arc::clone(&source.subscribe().borrow())
 }
 
 #[test]
