@@ -119,13 +119,16 @@ fn chains(view: &View<'_>, mode: MtlsMode, http: bool, filters: &[Filter]) -> Ve
     // A server never answers with the mesh's own protocol; it only tells a sidecar from another client.
     let alpn: &[&str] = if http { &["h2", "http/1.1"] } else { &[MESH_ALPN] };
     let chain = |name: &str, matches| FilterChain { name: name.to_owned(), matches, transport_socket: None, filters: filters.to_vec() };
-    let mutual = |matches| FilterChain { transport_socket: Some(tls::downstream_mutual(&peers, alpn)), ..chain("mutual-tls", matches) };
+    let named = |name, matches| FilterChain { transport_socket: Some(tls::downstream_mutual(&peers, alpn)), ..chain(name, matches) };
+    let mutual = |matches| named("mutual-tls", matches);
     match mode {
         MtlsMode::Strict => vec![mutual(ChainMatch::Tls)],
         // A caller that has not heard of the mode yet, or has heard of the next one already, comes with mutual TLS and is not refused. Other
-        // ports cannot have this: to look for TLS is to wait for the client, and there the server may speak first.
+        // ports cannot have this: to look for TLS is to wait for the client, and there the server may speak first. The chain is another than
+        // that of other modes, so that their connections end with the next answer and callers come back as the mode says.
         MtlsMode::Disable if http => {
-            vec![mutual(ChainMatch::TlsWithAlpn(MESH_ALPN.to_owned())), chain("plaintext", ChainMatch::Any)]
+            let early_or_late = named("mutual-tls-although-disabled", ChainMatch::TlsWithAlpn(MESH_ALPN.to_owned()));
+            vec![early_or_late, chain("plaintext", ChainMatch::Any)]
         }
         MtlsMode::Disable => vec![chain("plaintext", ChainMatch::Any)],
         MtlsMode::Permissive => {
