@@ -144,6 +144,8 @@ pub(crate) async fn serve_with(module: Module, behind: Duration, options: Author
     let (connections, incoming) = tokio::sync::mpsc::channel(16);
     let accepting = tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
+            // As the real server: an answer does not wait for the client's delayed acknowledgement.
+            stream.set_nodelay(true).unwrap();
             let (accepting, connections) = (acceptor.accept(stream), connections.clone());
             tokio::spawn(async move {
                 // A failed handshake is the client's to report; these tests look at what it says.
