@@ -88,7 +88,12 @@ async fn held(state_dir: &Path) -> anyhow::Result<(Vec<u8>, Option<Vec<u8>>)> {
     let client = reqwest::Client::builder().no_proxy().unix_socket(socket.clone()).timeout(Duration::from_secs(10)).build()?;
     let response = client.get("http://envoy/config_dump?resource=dynamic_active_secrets").send().await.with_context(hint)?;
     let dump: serde_json::Value = response.error_for_status().with_context(hint)?.json().await.with_context(hint)?;
-    meshwright_sidecar::held_secrets(&dump).context("Envoy holds no certificate of a workload yet")
+    let held = meshwright_sidecar::held_secrets(&dump).context("Envoy holds no certificate of a workload yet")?;
+    let leaf = meshwright_ca::inspect(&held.chain, None, None, SystemTime::now())?;
+    let identity = leaf.certificates.first().and_then(|leaf| leaf.spiffe_ids.first());
+    let domain = identity.and_then(|identity| identity.strip_prefix("spiffe://")?.split('/').next()).unwrap_or_default();
+    let bundle = held.bundle(domain).map(<[u8]>::to_vec);
+    Ok((held.chain, bundle))
 }
 
 fn print(report: &ChainReport) {

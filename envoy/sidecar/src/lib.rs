@@ -31,7 +31,7 @@ mod supervise;
 mod unknown_keys;
 mod workload_api;
 
-pub use held::held_secrets;
+pub use held::{HeldSecrets, held_secrets};
 pub use options::{
     AppMapping, ControlPlaneAddress, InvalidOption, JOIN_TOKEN_VARIABLE, JoinTokenSource, SidecarOptions, TcpMapping, WorkloadName,
 };
