@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use clap::Subcommand;
 use meshwright_ca::ChainReport;
-use meshwright_identity::TrustDomain;
+use meshwright_identity::{SpiffeId, TrustDomain};
 
 use crate::output::{self, Format};
 
@@ -90,9 +90,8 @@ async fn held(state_dir: &Path) -> anyhow::Result<(Vec<u8>, Option<Vec<u8>>)> {
     let dump: serde_json::Value = response.error_for_status().with_context(hint)?.json().await.with_context(hint)?;
     let held = meshwright_sidecar::held_secrets(&dump).context("Envoy holds no certificate of a workload yet")?;
     let leaf = meshwright_ca::inspect(&held.chain, None, None, SystemTime::now())?;
-    let identity = leaf.certificates.first().and_then(|leaf| leaf.spiffe_ids.first());
-    let domain = identity.and_then(|identity| identity.strip_prefix("spiffe://")?.split('/').next()).unwrap_or_default();
-    let bundle = held.bundle(domain).map(<[u8]>::to_vec);
+    let identity = leaf.certificates.first().and_then(|leaf| leaf.spiffe_ids.first()).context("the workload's certificate names nobody")?;
+    let bundle = held.bundle(SpiffeId::parse(identity)?.trust_domain().as_str()).map(<[u8]>::to_vec);
     Ok((held.chain, bundle))
 }
 

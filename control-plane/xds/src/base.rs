@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering as Memory};
 
+use crate::by_type::ByType;
 use crate::snapshot::Inconsistent;
 use crate::{Resource, ResourceType};
 
@@ -35,34 +36,7 @@ impl PartialOrd for ByName {
 }
 
 /// Resources by type; within a type no name is there twice.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct OfKind([BTreeSet<ByName>; ResourceType::ALL.len()]);
-
-impl OfKind {
-    pub(crate) fn of_mut(&mut self, kind: ResourceType) -> &mut BTreeSet<ByName> {
-        let [clusters, endpoints, secrets, extensions, listeners, routes] = &mut self.0;
-        match kind {
-            ResourceType::Cluster => clusters,
-            ResourceType::Endpoint => endpoints,
-            ResourceType::Secret => secrets,
-            ResourceType::ExtensionConfig => extensions,
-            ResourceType::Listener => listeners,
-            ResourceType::Route => routes,
-        }
-    }
-}
-
-pub(crate) fn of_kind(resources: &OfKind, kind: ResourceType) -> &BTreeSet<ByName> {
-    let [clusters, endpoints, secrets, extensions, listeners, routes] = &resources.0;
-    match kind {
-        ResourceType::Cluster => clusters,
-        ResourceType::Endpoint => endpoints,
-        ResourceType::Secret => secrets,
-        ResourceType::ExtensionConfig => extensions,
-        ResourceType::Listener => listeners,
-        ResourceType::Route => routes,
-    }
-}
+pub(crate) type OfKind = ByType<BTreeSet<ByName>>;
 
 /// Resources that many proxies hold alike. They may only refer to each other.
 #[derive(Debug, Default)]
@@ -74,27 +48,8 @@ pub struct Base {
     before: VecDeque<(u64, Arc<Changes>)>,
 }
 
-/// Names by type, in the order of [`ResourceType::ALL`]; each in order.
-#[derive(Debug, Default)]
-struct Changes([Vec<Arc<str>>; ResourceType::ALL.len()]);
-
-impl Changes {
-    fn of(&self, kind: ResourceType) -> &[Arc<str>] {
-        let [clusters, endpoints, secrets, extensions, listeners, routes] = &self.0;
-        match kind {
-            ResourceType::Cluster => clusters,
-            ResourceType::Endpoint => endpoints,
-            ResourceType::Secret => secrets,
-            ResourceType::ExtensionConfig => extensions,
-            ResourceType::Listener => listeners,
-            ResourceType::Route => routes,
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.iter().all(Vec::is_empty)
-    }
-}
+/// Names by type; each in order.
+type Changes = ByType<Vec<Arc<str>>>;
 
 impl Base {
     /// # Errors
@@ -107,13 +62,13 @@ impl Base {
             if name.is_empty() {
                 return Err(Inconsistent::Nameless(kind));
             }
-            if !all.of_mut(kind).insert(ByName(resource)) {
+            if !all.get_mut(kind).insert(ByName(resource)) {
                 return Err(Inconsistent::Duplicate { kind, name });
             }
         }
-        for ByName(resource) in ResourceType::ALL.into_iter().flat_map(|kind| of_kind(&all, kind)) {
+        for ByName(resource) in ResourceType::ALL.into_iter().flat_map(|kind| all.get(kind)) {
             for (missing_kind, missing) in resource.dependencies() {
-                if !of_kind(&all, *missing_kind).contains(missing.as_str()) {
+                if !all.get(*missing_kind).contains(missing.as_str()) {
                     let (kind, name) = (resource.kind(), resource.name().to_owned());
                     return Err(Inconsistent::Dangling { kind, name, missing_kind: *missing_kind, missing: missing.clone() });
                 }
@@ -133,8 +88,8 @@ impl Base {
             Some(_) | None => made,
         };
         let mut next = Self::build(resources.into_iter().map(as_before))?;
-        let changes = Changes(ResourceType::ALL.map(|kind| differences(of_kind(&last.resources, kind), of_kind(&next.resources, kind))));
-        if changes.is_empty() {
+        let changes = Changes::make(|kind| differences(last.resources.get(kind), next.resources.get(kind)));
+        if changes.iter().all(Vec::is_empty) {
             return Ok(Arc::clone(last));
         }
         next.before.push_back((last.id, Arc::new(changes)));
@@ -144,11 +99,11 @@ impl Base {
 
     #[must_use]
     pub fn get(&self, kind: ResourceType, name: &str) -> Option<&Arc<Resource>> {
-        of_kind(&self.resources, kind).get(name).map(|found| &found.0)
+        self.resources.get(kind).get(name).map(|found| &found.0)
     }
 
     pub(crate) fn resources(&self, kind: ResourceType) -> &BTreeSet<ByName> {
-        of_kind(&self.resources, kind)
+        self.resources.get(kind)
     }
 
     /// None when it is not known what `earlier` was.
@@ -157,8 +112,12 @@ impl Base {
             return Some(Cow::Borrowed(&[]));
         }
         let steps = self.before.iter().position(|(id, _)| *id == earlier.id)?;
-        let mut since =
-            self.before.iter().take(steps.saturating_add(1)).map(|(_, changes)| changes.of(kind)).filter(|names| !names.is_empty());
+        let mut since = self
+            .before
+            .iter()
+            .take(steps.saturating_add(1))
+            .map(|(_, changes)| changes.get(kind).as_slice())
+            .filter(|names| !names.is_empty());
         let last = since.next().unwrap_or_default();
         let mut all: BTreeSet<&Arc<str>> = since.flatten().collect();
         if all.is_empty() {

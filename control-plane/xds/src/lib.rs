@@ -5,6 +5,7 @@
 
 mod base;
 mod body;
+mod by_type;
 mod codec;
 mod event;
 mod lineage;

@@ -14,6 +14,7 @@ use std::sync::Arc;
 pub use message::{Action, DeltaRequest, Limits, Protocol, Refused, Response, SotwRequest};
 use subscription::{Subscription, Taken};
 
+use crate::by_type::ByType;
 use crate::{ResourceType, Snapshot};
 
 /// What is referred to before what refers to it. Secrets and extension configurations come after listeners, since a changed listener waits
@@ -32,15 +33,14 @@ const PUSH_ORDER: [ResourceType; ResourceType::ALL.len()] = [
 pub struct Session {
     limits: Limits,
     snapshot: Option<Arc<Snapshot>>,
-    /// In the order of [`ResourceType::ALL`].
-    subscriptions: [Subscription; ResourceType::ALL.len()],
+    subscriptions: ByType<Subscription>,
     nonces: u64,
 }
 
 impl Session {
     #[must_use]
     pub fn new(protocol: Protocol, limits: Limits) -> Self {
-        let subscriptions = ResourceType::ALL.map(|kind| Subscription::new(kind, protocol));
+        let subscriptions = ByType::make(|kind| Subscription::new(kind, protocol));
         Self { limits, snapshot: None, subscriptions, nonces: 0 }
     }
 
@@ -144,26 +144,10 @@ impl Session {
     }
 
     fn of(&self, kind: ResourceType) -> &Subscription {
-        let [cds, eds, sds, ecds, lds, rds] = &self.subscriptions;
-        match kind {
-            ResourceType::Cluster => cds,
-            ResourceType::Endpoint => eds,
-            ResourceType::Secret => sds,
-            ResourceType::ExtensionConfig => ecds,
-            ResourceType::Listener => lds,
-            ResourceType::Route => rds,
-        }
+        self.subscriptions.get(kind)
     }
 
     fn subscription(&mut self, kind: ResourceType) -> &mut Subscription {
-        let [cds, eds, sds, ecds, lds, rds] = &mut self.subscriptions;
-        match kind {
-            ResourceType::Cluster => cds,
-            ResourceType::Endpoint => eds,
-            ResourceType::Secret => sds,
-            ResourceType::ExtensionConfig => ecds,
-            ResourceType::Listener => lds,
-            ResourceType::Route => rds,
-        }
+        self.subscriptions.get_mut(kind)
     }
 }

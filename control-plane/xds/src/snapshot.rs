@@ -2,7 +2,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::base::{Base, ByName, OfKind, of_kind};
+use crate::base::{Base, ByName, OfKind};
 use crate::{Resource, ResourceType};
 
 /// Everything that one proxy should hold. Immutable; consistent by construction: no name twice, nothing refers to what is not there.
@@ -43,13 +43,13 @@ impl Snapshot {
             if name.is_empty() {
                 return Err(Inconsistent::Nameless(kind));
             }
-            if base.get(kind, name).is_some() || of_kind(&own, kind).contains(name) {
+            if base.get(kind, name).is_some() || own.get(kind).contains(name) {
                 return Err(Inconsistent::Duplicate { kind, name: name.to_owned() });
             }
-            own.of_mut(kind).insert(ByName(resource));
+            own.get_mut(kind).insert(ByName(resource));
         }
         let snapshot = Self { base, own: Arc::new(own) };
-        for resource in ResourceType::ALL.into_iter().flat_map(|kind| of_kind(&snapshot.own, kind)) {
+        for resource in ResourceType::ALL.into_iter().flat_map(|kind| snapshot.own.get(kind)) {
             snapshot.check(&resource.0)?;
         }
         Ok(snapshot)
@@ -71,7 +71,7 @@ impl Snapshot {
         if ResourceType::ALL.into_iter().all(|kind| same_names(kind).is_some()) {
             return Ok(Arc::new(Self { base: Arc::clone(base), own: Arc::clone(&self.own) }));
         }
-        let own = ResourceType::ALL.into_iter().flat_map(|kind| of_kind(&self.own, kind)).map(|found| Arc::clone(&found.0));
+        let own = ResourceType::ALL.into_iter().flat_map(|kind| self.own.get(kind)).map(|found| Arc::clone(&found.0));
         Self::with_base(Arc::clone(base), own).map(Arc::new)
     }
 
@@ -87,12 +87,12 @@ impl Snapshot {
 
     #[must_use]
     pub fn get(&self, kind: ResourceType, name: &str) -> Option<&Arc<Resource>> {
-        of_kind(&self.own, kind).get(name).map(|found| &found.0).or_else(|| self.base.get(kind, name))
+        self.own.get(kind).get(name).map(|found| &found.0).or_else(|| self.base.get(kind, name))
     }
 
     /// All of one type, by name.
     pub fn resources(&self, kind: ResourceType) -> impl Iterator<Item = &Arc<Resource>> {
-        let mut own = of_kind(&self.own, kind).iter().peekable();
+        let mut own = self.own.get(kind).iter().peekable();
         let mut shared = self.base.resources(kind).iter().peekable();
         std::iter::from_fn(move || {
             let first = match (own.peek(), shared.peek()) {
@@ -106,7 +106,7 @@ impl Snapshot {
     /// How many there are of one type.
     #[must_use]
     pub fn count(&self, kind: ResourceType) -> usize {
-        of_kind(&self.own, kind).len().saturating_add(self.base.resources(kind).len())
+        self.own.get(kind).len().saturating_add(self.base.resources(kind).len())
     }
 
     /// Names that may differ from an earlier snapshot: all that do, and perhaps some that do not. None when that is not known, and all may.
@@ -117,7 +117,7 @@ impl Snapshot {
             return Some(names);
         }
         let mut names: BTreeSet<Arc<str>> = names.iter().cloned().collect();
-        let (now, then) = (of_kind(&self.own, kind), of_kind(&earlier.own, kind));
+        let (now, then) = (self.own.get(kind), earlier.own.get(kind));
         let differing = |found: &&ByName, other: &BTreeSet<ByName>| other.get(found.0.name()).is_none_or(|other| *other.0 != *found.0);
         names.extend(now.iter().filter(|found| differing(found, then)).map(|found| Arc::clone(found.0.shared_name())));
         names.extend(then.iter().filter(|found| differing(found, now)).map(|found| Arc::clone(found.0.shared_name())));

@@ -6,6 +6,7 @@ pub mod cases;
 pub mod certificates;
 pub mod chaos;
 pub mod edge;
+pub mod key_search;
 pub mod load;
 pub mod pair;
 pub mod secrets;

@@ -3,16 +3,16 @@
 //! control plane that is away for longer than half of a certificate's life.
 #![expect(clippy::print_stdout, reason = "the figures are for who reads the test's output")]
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use meshwright_demo::launcher::{ControlPlane, ControlPlaneSpec};
+use meshwright_e2e::key_search::no_key_is_elsewhere;
 use meshwright_e2e::load::{Account, Load, Target};
 use meshwright_e2e::pair::{self, Pair};
-use meshwright_e2e::stats::{envoy, stat};
+use meshwright_e2e::stats::stat;
 use meshwright_test_support as support;
 use serde_json::Value;
 
@@ -49,41 +49,6 @@ async fn connect(to: std::net::SocketAddr, stop: Arc<AtomicBool>, made: Arc<Atom
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     Ok(failed)
-}
-
-fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            found.extend(files(&path)?);
-        } else if path.is_file() {
-            found.push(path);
-        }
-    }
-    Ok(found)
-}
-
-/// Nothing that is written, logged or answered has a private key in it, but the authority's own files.
-async fn no_key_is_elsewhere(mesh: &Pair) -> anyhow::Result<()> {
-    let folder = &mesh.environment.folder;
-    let mut keys = 0;
-    for path in files(folder)? {
-        let bytes = std::fs::read(&path)?;
-        let holds = String::from_utf8_lossy(&bytes).contains("PRIVATE KEY");
-        let authority = path.parent() == Some(&mesh.environment.data_dir().join("ca")) && path.extension().is_some_and(|e| e == "pem");
-        assert_eq!(holds, authority, "{}", path.display());
-        keys += usize::from(holds);
-    }
-    assert_eq!(keys, 2, "root and intermediate");
-    for name in ["server", "client"] {
-        let dump = envoy(&mesh.environment.state_dir(name), "/config_dump?include_eds").await?;
-        assert!(dump.contains("BEGIN CERTIFICATE") && !dump.contains("PRIVATE KEY"), "{name}");
-    }
-    let admin = format!("http://{}", mesh.control_plane.admin());
-    let status = mesh.environment.command(&["status", "--admin", &admin, "--output", "json"]).await?;
-    assert!(status.contains("rollover") && !status.contains("PRIVATE KEY"));
-    Ok(())
 }
 
 /// What `cert verify` says of a workload: whether a peer would accept it, and the answer.
@@ -182,7 +147,7 @@ async fn rotations_and_a_rollover_fail_no_handshake() -> anyhow::Result<()> {
     }
     let (accepted, text) = verify(&mesh, "server", &["--bundle", &old_bundle.to_string_lossy()]).await?;
     assert!(!accepted && text.contains("no root of the trust bundle signed its chain"), "{text}");
-    no_key_is_elsewhere(&mesh).await?;
+    no_key_is_elsewhere(&mesh, &[]).await?;
     let audit = std::fs::read_to_string(mesh.environment.data_dir().join("audit.log"))?;
     for line in audit.lines() {
         let record: Value = serde_json::from_str(line)?;

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use meshwright_e2e::cases::WHO;
+use meshwright_e2e::key_search::{files, no_key_is_elsewhere};
 use meshwright_e2e::pair::{self, HTTP, Pair, Sidecars, TCP};
 use meshwright_e2e::secrets::{Secret, ec_secret};
 use meshwright_e2e::spiffe_app::{App, endpoint, raw_call};
-use meshwright_e2e::stats::envoy;
 use meshwright_test_support as support;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -119,60 +119,6 @@ async fn connect_itself(app: App, to: SocketAddr, stop: Arc<AtomicBool>) -> anyh
     }
     assert!(failures.is_empty(), "of {made}: {failures:?}");
     Ok((app, made, keys))
-}
-
-fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            found.extend(files(&path)?);
-        } else if path.is_file() {
-            found.push(path);
-        }
-    }
-    Ok(found)
-}
-
-/// Nothing that is written, logged or answered has a private key in it, but the authority's own files. `given`: keys of the workload that
-/// its app was given; they are looked for in every form.
-async fn no_key_is_elsewhere(mesh: &Pair, given: &[Secret]) -> anyhow::Result<()> {
-    let found = |text: &[u8]| given.iter().find_map(|secret| secret.in_text(text));
-    let folder = &mesh.environment.folder;
-    let mut keys = 0;
-    for path in files(folder)? {
-        let bytes = std::fs::read(&path)?;
-        let holds = String::from_utf8_lossy(&bytes).contains("PRIVATE KEY");
-        let authority = path.parent() == Some(&mesh.environment.data_dir().join("ca")) && path.extension().is_some_and(|e| e == "pem");
-        assert_eq!(holds, authority, "{}", path.display());
-        assert_eq!(found(&bytes), None, "{}", path.display());
-        keys += usize::from(holds);
-    }
-    assert_eq!(keys, 2, "root and intermediate");
-    for name in ["server", "client"] {
-        for path in ["/config_dump?include_eds", "/certs", "/clusters", "/server_info", "/stats"] {
-            let dump = envoy(&mesh.environment.state_dir(name), path).await?;
-            assert!(!dump.contains("PRIVATE KEY") && found(dump.as_bytes()).is_none(), "{name} {path}");
-            assert!(dump.contains("BEGIN CERTIFICATE") == path.starts_with("/config_dump"), "{name} {path}");
-        }
-    }
-    let admin = format!("http://{}", mesh.control_plane.admin());
-    let status = mesh.environment.command(&["status", "--admin", &admin, "--output", "json"]).await?;
-    assert!(status.contains("rollover"));
-    let client = reqwest::Client::builder().no_proxy().build()?;
-    for path in ["/v1/status", "/v1/proxies/test/client", "/v1/proxies/test/client/config", "/metrics"] {
-        let text = client.get(format!("{admin}{path}")).send().await?.error_for_status()?.text().await?;
-        assert!(!text.contains("PRIVATE KEY") && found(text.as_bytes()).is_none(), "{path}");
-    }
-    // What any user of the machine may read of processes, and what their children inherit.
-    for process in std::fs::read_dir("/proc")? {
-        let process = process?.path();
-        for file in ["cmdline", "environ"] {
-            let text = std::fs::read(process.join(file)).unwrap_or_default();
-            assert_eq!(found(&text), None, "{file}");
-        }
-    }
-    Ok(())
 }
 
 /// Waits until the app believes the root of now and no other.
