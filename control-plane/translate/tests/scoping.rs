@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use meshwright_config::{MtlsMode, State, Workload, parse_file};
 use meshwright_envoy_config::pb::envoy::config::route::v3 as route;
 use meshwright_identity::SpiffeId;
-use meshwright_policy::{Authentication, Connection, Headers, HttpRequest, Peer, Policy, Request, Verdict, decide, wire};
+use meshwright_policy::{Authentication, Connection, Headers, HttpRequest, Metadata, Peer, Policy, Request, Verdict, decide, wire};
 use meshwright_translate::{MeshInputs, NodeMetadata, Proxy, translate, workload_policy};
 use meshwright_xds::{Resource, ResourceType, Snapshot};
 use proptest::prelude::*;
@@ -126,8 +126,14 @@ fn allows(state: &State, server: &Workload, port: u16, http: bool, peer: &Peer) 
     let policy = Policy::from_json(workload_policy(state, server, protocol).unwrap().as_bytes()).unwrap();
     let address = format!("{}:{port}", server.address()).parse().unwrap();
     let ip = |text: &str| Some(text.parse().unwrap());
-    let connection =
-        |from| Connection { direct_ip: ip(from), remote_ip: ip(from), peer: peer.clone(), sni: None, destination: Some(address) };
+    let connection = |from| Connection {
+        direct_ip: ip(from),
+        remote_ip: ip(from),
+        peer: peer.clone(),
+        sni: None,
+        destination: Some(address),
+        metadata: Metadata::default(),
+    };
     for from in ["10.0.0.1", "192.168.0.1"] {
         let connection = connection(from);
         for (method, path, tenant) in
