@@ -302,8 +302,8 @@ fn report(last: Option<&Loaded>, next: &Loaded) {
         );
     }
     for document in next.documents() {
-        let known = last.is_some_and(|last| last.documents().contains(document));
-        if let (DocumentState::Quarantined { error, last_good }, false) = (document.state(), known) {
+        let DocumentState::Quarantined { error, last_good } = document.state() else { continue };
+        if !last.is_some_and(|last| last.documents().contains(document)) {
             for error in error.errors() {
                 tracing::error!(%error, last_good, "document quarantined");
             }

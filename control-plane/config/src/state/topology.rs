@@ -112,6 +112,14 @@ impl State {
     }
 }
 
+impl ServiceEntry {
+    /// Whether a workload is an instance by its labels.
+    #[must_use]
+    pub fn selects(&self, workload: &Workload) -> bool {
+        self.workload_selector().is_some_and(|selector| selects(self, selector, workload))
+    }
+}
+
 /// Istio: the workload's own number for the port's name, else the service's target port.
 pub(super) fn workload_port(workload: &Workload, port: &ServicePort) -> u16 {
     workload.ports().get(port.name()).copied().unwrap_or(port.target_port())
