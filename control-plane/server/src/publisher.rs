@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use meshwright_config::{DocumentKey, FetchedBundles, KeySets, State};
+use meshwright_config::{DocumentKey, FetchedBundles, KeySets, Kind, State};
 use meshwright_federation::FederatedBundles;
 use meshwright_jwks::Keys;
-use meshwright_sources::{DocumentState, Held, Loaded};
+use meshwright_sources::{DocumentState, Held, Loaded, differences};
 use meshwright_translate::{MeshInputs, Proxy, Translator};
 use meshwright_xds::{Resource, ResourceType, Snapshot};
 use serde_json::{Value, json};
@@ -211,7 +211,10 @@ impl Publisher {
         }
         self.keys.want(loaded.state());
         self.federated.want(loaded.state());
-        self.lineage.advance(&loaded);
+        // Of instances that come and go no state is made.
+        if differences(inner.loaded.in_force(), loaded.in_force()).any(|(key, ..)| key.kind() != Kind::WorkloadEntry) {
+            self.lineage.advance(&loaded);
+        }
         let last = std::mem::replace(&mut inner.loaded, loaded);
         let (revision, now) = (inner.revision.saturating_add(1), SystemTime::now());
         let Inner { ledger, loaded, .. } = &mut *inner;

@@ -143,7 +143,14 @@ impl Translator {
                 let snapshot = Arc::new(Snapshot::with_base(base, resources.iter().cloned())?);
                 // A rebuild that comes to the same must not look like a change.
                 let same = self.last.as_ref().and_then(|(last, _)| last.own.get(proxy.node_id())).filter(|own| own.snapshot == snapshot);
-                Own { proxy: proxy.clone(), shared, is_plain, scope, resources, snapshot: same.map_or(snapshot, |own| Arc::clone(&own.snapshot)) }
+                Own {
+                    proxy: proxy.clone(),
+                    shared,
+                    is_plain,
+                    scope,
+                    resources,
+                    snapshot: same.map_or(snapshot, |own| Arc::clone(&own.snapshot)),
+                }
             }
         };
         let snapshot = Arc::clone(&own.snapshot);

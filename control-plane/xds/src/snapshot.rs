@@ -181,7 +181,8 @@ mod tests {
         let all = || [of(Cluster, "a", b"1"), of(Endpoint, "a", b"1"), of(Endpoint, "b", b"1"), of(Endpoint, "c", b"1")];
         let base = Arc::new(Base::build(all()).unwrap());
         let next = Base::replaced(&base, [of(Endpoint, "c", b"2"), of(Endpoint, "a", b"2"), of(Endpoint, "b", b"1")]).unwrap().unwrap();
-        let anew = Base::after(&base, [of(Cluster, "a", b"1"), of(Endpoint, "a", b"2"), of(Endpoint, "b", b"1"), of(Endpoint, "c", b"2")]).unwrap();
+        let anew = Base::after(&base, [of(Cluster, "a", b"1"), of(Endpoint, "a", b"2"), of(Endpoint, "b", b"1"), of(Endpoint, "c", b"2")])
+            .unwrap();
         for kind in ResourceType::ALL {
             assert!(next.resources(kind).iter().eq(anew.resources(kind)));
             assert_eq!(next.changes_since(&base, kind), anew.changes_since(&base, kind));

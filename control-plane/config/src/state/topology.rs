@@ -60,7 +60,7 @@ impl<'a> InboundPort<'a> {
 impl State {
     #[must_use]
     pub fn workload(&self, namespace: &str, name: &str) -> Option<&Workload> {
-        index::named(&self.workloads, Workload::key, namespace, name)
+        index::named(&self.workloads, |workload| workload.key(), namespace, name)
     }
 
     /// The service of a name: the one that has exactly this host, else the one with the longest wildcard that covers it.

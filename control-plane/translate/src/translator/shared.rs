@@ -58,7 +58,10 @@ impl Shared {
     }
 
     /// The short way where nothing but workloads has changed: only services that select one of those are looked at.
-    fn with_other_instances(callers: &Callers<'_>, (last, old, changes): (&Self, &State, &Changes)) -> Result<Option<Services>, TranslateError> {
+    fn with_other_instances(
+        callers: &Callers<'_>,
+        (last, old, changes): (&Self, &State, &Changes),
+    ) -> Result<Option<Services>, TranslateError> {
         if changes.of_workloads_alone().is_none() {
             return Ok(None);
         }
@@ -99,7 +102,8 @@ impl Shared {
         let mut replaced = Vec::new();
         for host in self.changed.iter().flatten().filter(|host| is_told(host)) {
             let (before, now) = (last.services.get(host)?, self.services.get(host)?);
-            let same_names = before.len() == now.len() && before.iter().zip(now.iter()).all(|(a, b)| (a.kind(), a.name()) == (b.kind(), b.name()));
+            let same_names =
+                before.len() == now.len() && before.iter().zip(now.iter()).all(|(a, b)| (a.kind(), a.name()) == (b.kind(), b.name()));
             replaced.extend(same_names.then_some(now)?.iter().cloned());
         }
         Some(replaced)
@@ -139,7 +143,11 @@ fn differing(old: &Services, new: &Services) -> Vec<Arc<str>> {
 }
 
 /// The resources of one service.
-fn make(callers: &Callers<'_>, service: &Service<'_>, before: Option<&Arc<[Arc<Resource>]>>) -> Result<Arc<[Arc<Resource>]>, TranslateError> {
+fn make(
+    callers: &Callers<'_>,
+    service: &Service<'_>,
+    before: Option<&Arc<[Arc<Resource>]>>,
+) -> Result<Arc<[Arc<Resource>]>, TranslateError> {
     let mut resources = Resources::default();
     clusters::add_service(callers, service, &mut resources)?;
     Ok(resources.finish_shared().into_iter().map(|made| as_before(made, before)).collect())

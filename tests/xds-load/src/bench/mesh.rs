@@ -49,7 +49,8 @@ impl Written {
         let folder = self.folder.path().join("certificates");
         std::fs::create_dir_all(&folder)?;
         let certified = |(index, proxy): (usize, ProxyLine)| -> anyhow::Result<ProxyLine> {
-            let text = |pointer: &str| proxy.metadata.pointer(pointer).and_then(serde_json::Value::as_str).context("a proxy has a workload");
+            let text =
+                |pointer: &str| proxy.metadata.pointer(pointer).and_then(serde_json::Value::as_str).context("a proxy has a workload");
             let (namespace, account) = (text("/meshwright/namespace")?, text("/meshwright/service_account")?);
             let identity = SpiffeId::for_service_account(&domain, namespace, account)?;
             let key = PrivateKey::generate(KeyAlgorithm::default())?;
