@@ -1,3 +1,4 @@
+mod full_state;
 mod suspects;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +34,8 @@ pub(super) struct Subscription {
     suspects: Vec<Vec<Arc<Identity>>>,
     /// State of the world, for the types whose absence deletes: what was sent last, kept while removals have to wait.
     held: BTreeMap<String, Arc<Resource>>,
+    /// The client refused that: of what it had before, all may be left.
+    refused_held: bool,
     in_flight: Option<InFlight>,
     last_nonce: String,
     /// The client waits for an answer, even when there is nothing to say: Envoy does so with its wildcards.
@@ -72,6 +75,7 @@ impl Subscription {
             refused: BTreeMap::new(),
             suspects: Vec::new(),
             held: BTreeMap::new(),
+            refused_held: false,
             in_flight: None,
             last_nonce: String::new(),
             owes_answer: false,
@@ -108,6 +112,7 @@ impl Subscription {
             return Some(Action::Acked { kind: self.kind, versions: pairs(&versions), removed });
         };
         let names: Vec<String> = versions.iter().map(|sent| sent.name.to_string()).collect();
+        self.refused_held = self.is_full_state() && !names.is_empty();
         // Which part of it the client took cannot be known. What it may hold is to be removed once it goes, and a removal is tried again.
         // Not one that was refused on its own, nor one by absence from the full state: the client could have both repeated for ever.
         let tries_removal_again = !names.is_empty() && !self.is_full_state();
@@ -190,7 +195,7 @@ impl Subscription {
     /// State of the world: a stale request is not obeyed, but a name that is not in it is not held, also when it comes back before the server
     /// has seen it missing.
     pub(super) fn forget_unnamed(&mut self, names: &[String]) {
-        if !self.interest.is_wildcard() {
+        if !self.interest.is_wildcard_also_with(names) {
             self.known.retain(|name| names.iter().any(|named| **named == **name));
             self.open = Open::All;
             if let Some(sent) = &mut self.in_flight {
@@ -288,7 +293,7 @@ impl Subscription {
     /// Whether [`Subscription::take`] may do anything.
     pub(super) fn has_work(&self) -> bool {
         let may_send = self.interest.is_requested() && self.in_flight.is_none();
-        !self.refused.is_empty() || (may_send && (!self.open.is_empty() || self.owes_answer || !self.suspects.is_empty()))
+        !self.refused.is_empty() || (may_send && (!self.open.is_empty() || self.owes_answer || self.refused_held || !self.suspects.is_empty()))
     }
 
     /// Something that the client does not hold yet is on its way, or should be.
@@ -304,6 +309,7 @@ impl Subscription {
         }
         let refuses = |name: &Arc<str>| self.interest.contains(name) && snapshot.get(self.kind, name).is_some_and(|it| self.is_refused(it));
         (self.open.is_empty() || (self.due(snapshot).next().is_none() && self.gone(snapshot).next().is_none()))
+            && !self.refused_another(snapshot, true)
             && !self.refused.keys().any(refuses)
     }
 
@@ -318,6 +324,7 @@ impl Subscription {
         if changed.is_empty() {
             changed = self.next_suspects(snapshot);
         }
+        self.owes_answer |= self.refused_another(snapshot, may_remove);
         let gone: Vec<Arc<str>> = self.gone(snapshot).cloned().collect();
         let removed = if may_remove { self.forget(&gone) } else { Vec::new() };
         // Whatever was due is sent: open is what may not be removed yet.
@@ -349,7 +356,7 @@ impl Subscription {
             group.retain(|suspect| resources.iter().all(|resource| resource.name() != &*suspect.name));
         }
         if self.is_full_state() {
-            self.held = resources.iter().map(|resource| (resource.name().to_owned(), Arc::clone(resource))).collect();
+            self.hold(&resources);
         }
         let versions = resources.iter().map(|resource| Arc::clone(resource.identity())).collect();
         (self.owes_answer, self.answered) = (false, true);
@@ -390,14 +397,5 @@ impl Subscription {
         let known = &self.known;
         let missing = asked.into_iter().filter(|name| snapshot.get(self.kind, name).is_none() && !known.contains(name));
         gone.into_iter().chain(missing.map(|name| name.to_string())).collect::<BTreeSet<_>>().into_iter().collect()
-    }
-
-    /// All of it as soon as one differs, since absence deletes; what is gone stays in it while removals have to wait. What the client refused
-    /// is in it too, as nothing else keeps the last good version there.
-    fn state(&self, snapshot: &Snapshot, may_remove: bool) -> Vec<Arc<Resource>> {
-        let interest = &self.interest;
-        let current = snapshot.resources(self.kind).filter(|resource| interest.contains(resource.name())).cloned();
-        let leaving = self.held.values().filter(|held| !may_remove && snapshot.get(self.kind, held.name()).is_none());
-        current.chain(leaving.filter(|held| interest.contains(held.name())).cloned()).collect()
     }
 }
