@@ -48,7 +48,7 @@ impl Policy {
     /// # Errors
     /// When the bytes are not JSON of the wire format, or [`Policy::compile`] refuses what they say.
     pub fn from_json(bytes: &[u8]) -> Result<Self, InvalidPolicy> {
-        let config = serde_json::from_slice(bytes).map_err(|error| {
+        let config = AuthzConfig::from_json(bytes).map_err(|error| {
             let message = format!("not a policy of version {}: {error}", wire::VERSION);
             InvalidPolicy { errors: vec![Invalid { path: "configuration".to_owned(), message }] }
         })?;

@@ -65,7 +65,7 @@ impl PolicySet {
                 "config": {
                     "name": "meshwright.authz", "root_id": "authz", "failure_policy": "FAIL_CLOSED",
                     "vm_config": {
-                        "vm_id": "meshwright-authz", "runtime": "envoy.wasm.runtime.v8", "code": {"local": {"filename": module}},
+                        "vm_id": "meshwright", "runtime": "envoy.wasm.runtime.v8", "code": {"local": {"filename": module}},
                     },
                     "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": configuration.to_string()},
                 },

@@ -8,6 +8,9 @@ use meshwright_policy::{
 };
 
 pub(crate) fn run(bytes: &[u8]) {
+    if let Ok(config) = wire::AuthzConfig::from_json(bytes) {
+        assert_eq!(serde_json::from_slice::<wire::AuthzConfig>(bytes).unwrap(), config, "serde takes all that is taken, as the same");
+    }
     let policy = match Policy::from_json(bytes) {
         Ok(policy) => policy,
         Err(refusal) => {
