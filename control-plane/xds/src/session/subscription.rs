@@ -293,7 +293,8 @@ impl Subscription {
     /// Whether [`Subscription::take`] may do anything.
     pub(super) fn has_work(&self) -> bool {
         let may_send = self.interest.is_requested() && self.in_flight.is_none();
-        !self.refused.is_empty() || (may_send && (!self.open.is_empty() || self.owes_answer || self.refused_held || !self.suspects.is_empty()))
+        !self.refused.is_empty()
+            || (may_send && (!self.open.is_empty() || self.owes_answer || self.refused_held || !self.suspects.is_empty()))
     }
 
     /// Something that the client does not hold yet is on its way, or should be.
