@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use meshwright_policy::{
-    AuditRecord, Authentication, Connection, Crypto, Decision, Evaluation, HeaderChange, Headers, HttpRequest, Peer, Policy, Reason, Request,
-    TokenCache, Verdict, evaluate,
+    AuditRecord, Authentication, Connection, Crypto, Decision, Evaluation, HeaderChange, Headers, HttpRequest, Metadata, Peer, Policy,
+    Reason, Request, TokenCache, Verdict, evaluate,
 };
 
 use crate::connection::UnknownPeer;
@@ -159,7 +159,7 @@ impl<C: Crypto> Engine<C> {
     /// The record of a refusal that is not this policy's, or comes late: the peer is denied by the newest list.
     pub(crate) fn refused_peer(&self, reason: Reason, peer: Peer) -> Rc<[u8]> {
         self.tally.borrow_mut().refusal(reason.as_str());
-        let connection = Connection { direct_ip: None, remote_ip: None, peer, sni: None, destination: None };
+        let connection = Connection { direct_ip: None, remote_ip: None, peer, sni: None, destination: None, metadata: Metadata::default() };
         let record = AuditRecord::refused_peer(self.policy.version(), reason, &connection);
         self.records.borrow_mut().json(&record)
     }
@@ -253,7 +253,7 @@ mod tests {
     fn connection(account: &str) -> Connection {
         let uri_sans = vec![format!("spiffe://mesh.local/ns/shop/sa/{account}")];
         let peer = Peer::Authenticated { uri_sans, dns_sans: Vec::new(), subject: None, serial: None };
-        Connection { direct_ip: None, remote_ip: None, peer, sni: None, destination: None }
+        Connection { direct_ip: None, remote_ip: None, peer, sni: None, destination: None, metadata: Metadata::default() }
     }
 
     fn headers<'a>(headers: &[(&'a str, &'a str)]) -> Headers<'a> {

@@ -115,8 +115,7 @@ impl Usual {
 mod tests {
     use super::*;
 
-    const ALLOW: Decision<'_> =
-        Decision { verdict: Verdict::Allow, policy: Some("n/p"), rule: Some(0), reason: Reason::AllowRule };
+    const ALLOW: Decision<'_> = Decision { verdict: Verdict::Allow, policy: Some("n/p"), rule: Some(0), reason: Reason::AllowRule };
 
     fn plain(subject: &'static str, rule: u32) -> Plain<'static> {
         Plain { decision: Decision { rule: Some(rule), ..ALLOW }, principal: None, issuer: Some("i"), subject: Some(subject) }
