@@ -12,6 +12,7 @@ use crate::invalid::{Errors, Invalid, InvalidPolicy};
 use crate::jwt::rule::{JwtRule, KeyOrigin};
 use crate::layer::{Entry, Layer, Origin};
 use crate::matcher::identity::LocalDomains;
+use crate::metadata::MetadataKey;
 use crate::request::Peer;
 use crate::rule::{self, Rule, Scope};
 use crate::wire::{self, Action, AuthzConfig, Protocol};
@@ -123,6 +124,11 @@ impl Policy {
     #[must_use]
     pub fn needs(&self, fact: Fact) -> bool {
         self.facts.contains(fact)
+    }
+
+    /// What rules ask of other filters' metadata.
+    pub fn metadata(&self) -> impl Iterator<Item = &MetadataKey> {
+        self.facts.metadata().iter()
     }
 
     /// Why a peer is refused before any policy is asked; none: it is not.

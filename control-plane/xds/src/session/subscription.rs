@@ -1,3 +1,4 @@
+mod full_state;
 mod suspects;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +34,8 @@ pub(super) struct Subscription {
     suspects: Vec<Vec<Arc<Identity>>>,
     /// State of the world, for the types whose absence deletes: what was sent last, kept while removals have to wait.
     held: BTreeMap<String, Arc<Resource>>,
+    /// The client refused that: of what it had before, all may be left.
+    refused_held: bool,
     in_flight: Option<InFlight>,
     last_nonce: String,
     /// The client waits for an answer, even when there is nothing to say: Envoy does so with its wildcards.
@@ -55,8 +58,8 @@ struct InFlight {
 /// What [`Subscription::take`] gives.
 pub(super) struct Taken {
     pub(super) response: Response,
-    /// What of it is more than a repetition of what the client holds.
-    pub(super) changed: Vec<Arc<Resource>>,
+    /// What of it is more than a repetition of what the client holds; none when all of it is.
+    pub(super) changed: Option<Vec<Arc<Resource>>>,
 }
 
 impl Subscription {
@@ -72,6 +75,7 @@ impl Subscription {
             refused: BTreeMap::new(),
             suspects: Vec::new(),
             held: BTreeMap::new(),
+            refused_held: false,
             in_flight: None,
             last_nonce: String::new(),
             owes_answer: false,
@@ -108,6 +112,7 @@ impl Subscription {
             return Some(Action::Acked { kind: self.kind, versions: pairs(&versions), removed });
         };
         let names: Vec<String> = versions.iter().map(|sent| sent.name.to_string()).collect();
+        self.refused_held = self.is_full_state() && !names.is_empty();
         // Which part of it the client took cannot be known. What it may hold is to be removed once it goes, and a removal is tried again.
         // Not one that was refused on its own, nor one by absence from the full state: the client could have both repeated for ever.
         let tries_removal_again = !names.is_empty() && !self.is_full_state();
@@ -190,7 +195,7 @@ impl Subscription {
     /// State of the world: a stale request is not obeyed, but a name that is not in it is not held, also when it comes back before the server
     /// has seen it missing.
     pub(super) fn forget_unnamed(&mut self, names: &[String]) {
-        if !self.interest.is_wildcard() {
+        if !self.interest.is_wildcard_also_with(names) {
             self.known.retain(|name| names.iter().any(|named| **named == **name));
             self.open = Open::All;
             if let Some(sent) = &mut self.in_flight {
@@ -267,31 +272,45 @@ impl Subscription {
         all.into_iter().flatten().chain(named.into_iter().flatten()).filter(move |resource| {
             let held = known.get(resource.shared_name());
             let differs = held.is_none_or(|held| !Arc::ptr_eq(held, resource.identity()) && *held.version != *resource.version());
-            wants(resource.shared_name()) && !self.is_refused(resource) && (differs || self.again.contains(resource.name()))
+            // Of what is not wanted nothing is known.
+            (held.is_some() || wants(resource.shared_name()))
+                && !self.is_refused(resource)
+                && (differs || self.again.contains(resource.name()))
         })
     }
 
     fn gone<'a>(&'a self, snapshot: &'a Snapshot) -> impl Iterator<Item = &'a Arc<str>> {
         let (all, named) = match &self.open {
             Open::All => (Some(self.known.keys()), None),
-            Open::Names(names) => (None, Some(names.iter().filter(|name| self.known.contains(name)))),
+            Open::Names(names) => (None, Some(names.iter())),
         };
-        let candidates = all.into_iter().flatten().chain(named.into_iter().flatten());
-        candidates.filter(|name| self.tells_removals() && snapshot.get(self.kind, name).is_none())
+        // The snapshot first: all streams look there, and so it is at hand.
+        let is_gone = |name: &&Arc<str>| self.tells_removals() && snapshot.get(self.kind, name).is_none();
+        let named = named.into_iter().flatten().filter(is_gone).filter(|name| self.known.contains(name));
+        all.into_iter().flatten().filter(is_gone).chain(named)
+    }
+
+    /// Whether [`Subscription::take`] may do anything.
+    pub(super) fn has_work(&self) -> bool {
+        let may_send = self.interest.is_requested() && self.in_flight.is_none();
+        !self.refused.is_empty()
+            || (may_send && (!self.open.is_empty() || self.owes_answer || self.refused_held || !self.suspects.is_empty()))
     }
 
     /// Something that the client does not hold yet is on its way, or should be.
     pub(super) fn brings_new(&self, snapshot: &Snapshot) -> bool {
         let sent = self.in_flight.as_ref().is_some_and(|sent| sent.brings_new);
-        sent || !self.suspects.is_empty() || self.due(snapshot).any(|resource| self.is_new(resource))
+        sent || !self.suspects.is_empty() || (!self.open.is_empty() && self.due(snapshot).any(|resource| self.is_new(resource)))
     }
 
     /// The client holds what the snapshot has, and nothing else. Not so where it refused something: it goes on with an older version.
     pub(super) fn is_settled(&self, snapshot: &Snapshot) -> bool {
+        if self.in_flight.is_some() {
+            return false;
+        }
         let refuses = |name: &Arc<str>| self.interest.contains(name) && snapshot.get(self.kind, name).is_some_and(|it| self.is_refused(it));
-        self.in_flight.is_none()
-            && self.due(snapshot).next().is_none()
-            && self.gone(snapshot).next().is_none()
+        (self.open.is_empty() || (self.due(snapshot).next().is_none() && self.gone(snapshot).next().is_none()))
+            && !self.refused_another(snapshot, true)
             && !self.refused.keys().any(refuses)
     }
 
@@ -306,25 +325,29 @@ impl Subscription {
         if changed.is_empty() {
             changed = self.next_suspects(snapshot);
         }
-        let removed = if may_remove { self.take_gone(snapshot) } else { Vec::new() };
-        let (resources, removed) = match self.protocol {
-            Protocol::Delta => (changed.clone(), self.told_removed(removed, snapshot)),
+        self.owes_answer |= self.refused_another(snapshot, may_remove);
+        let gone: Vec<Arc<str>> = self.gone(snapshot).cloned().collect();
+        let removed = if may_remove { self.forget(&gone) } else { Vec::new() };
+        // Whatever was due is sent: open is what may not be removed yet.
+        let still_open = if may_remove { BTreeSet::new() } else { gone.into_iter().collect() };
+        let (resources, changed, removed) = match self.protocol {
+            Protocol::Delta => (changed, None, self.told_removed(removed, snapshot)),
             Protocol::StateOfTheWorld if self.kind.is_full_state() => {
                 let differs = !changed.is_empty() || !removed.is_empty() || self.owes_answer;
-                (if differs { self.state(snapshot, may_remove) } else { Vec::new() }, removed)
+                (if differs { self.state(snapshot, may_remove) } else { Vec::new() }, Some(changed), removed)
             }
             // Absence says nothing here, and there is no other way to say that something is gone.
-            Protocol::StateOfTheWorld => (changed.clone(), Vec::new()),
+            Protocol::StateOfTheWorld => (changed, None, Vec::new()),
         };
         let response =
             (!resources.is_empty() || !removed.is_empty() || self.owes_answer).then(|| self.sent(resources, removed, nonce.to_string()));
-        // Whatever was due is sent: open is what may not be removed yet.
-        self.open = Open::Names(self.gone(snapshot).cloned().collect());
+        self.open = Open::Names(still_open);
         Some(Taken { response: response?, changed })
     }
 
     fn sent(&mut self, resources: Vec<Arc<Resource>>, removed: Vec<String>, nonce: String) -> Response {
-        let brings_new = resources.iter().any(|resource| self.is_new(resource));
+        // Nothing waits for new ones of another type.
+        let brings_new = self.kind == ResourceType::Cluster && resources.iter().any(|resource| self.is_new(resource));
         for resource in &resources {
             self.again.remove(resource.name());
             self.asked.remove(resource.name());
@@ -334,7 +357,7 @@ impl Subscription {
             group.retain(|suspect| resources.iter().all(|resource| resource.name() != &*suspect.name));
         }
         if self.is_full_state() {
-            self.held = resources.iter().map(|resource| (resource.name().to_owned(), Arc::clone(resource))).collect();
+            self.hold(&resources);
         }
         let versions = resources.iter().map(|resource| Arc::clone(resource.identity())).collect();
         (self.owes_answer, self.answered) = (false, true);
@@ -355,10 +378,9 @@ impl Subscription {
         }
     }
 
-    /// What the client holds and the snapshot has no more; forgotten here.
-    fn take_gone(&mut self, snapshot: &Snapshot) -> Vec<String> {
-        let gone: Vec<Arc<str>> = self.gone(snapshot).cloned().collect();
-        for name in &gone {
+    /// What the client holds and the snapshot has no more.
+    fn forget(&mut self, gone: &[Arc<str>]) -> Vec<String> {
+        for name in gone {
             self.known.remove(name);
         }
         gone.iter().map(ToString::to_string).collect()
@@ -366,6 +388,9 @@ impl Subscription {
 
     /// Delta: what is gone, and once each what was asked for and does not exist.
     fn told_removed(&mut self, gone: Vec<String>, snapshot: &Snapshot) -> Vec<String> {
+        if gone.is_empty() && self.asked.is_empty() {
+            return gone;
+        }
         let mut asked = std::mem::take(&mut self.asked);
         if !self.kind.tells_missing() {
             asked.clear();
@@ -373,14 +398,5 @@ impl Subscription {
         let known = &self.known;
         let missing = asked.into_iter().filter(|name| snapshot.get(self.kind, name).is_none() && !known.contains(name));
         gone.into_iter().chain(missing.map(|name| name.to_string())).collect::<BTreeSet<_>>().into_iter().collect()
-    }
-
-    /// All of it as soon as one differs, since absence deletes; what is gone stays in it while removals have to wait. What the client refused
-    /// is in it too, as nothing else keeps the last good version there.
-    fn state(&self, snapshot: &Snapshot, may_remove: bool) -> Vec<Arc<Resource>> {
-        let interest = &self.interest;
-        let current = snapshot.resources(self.kind).filter(|resource| interest.contains(resource.name())).cloned();
-        let leaving = self.held.values().filter(|held| !may_remove && snapshot.get(self.kind, held.name()).is_none());
-        current.chain(leaving.filter(|held| interest.contains(held.name())).cloned()).collect()
     }
 }
