@@ -1,9 +1,11 @@
-//! Takes from the filter module what no role of it needs: callbacks that none implements, and most of the names of its functions.
+//! Takes from the filter module what no role of it needs: callbacks that none implements, and most of the names of its functions. Then sees
+//! to it that V8 makes no more code of it than it has to ([`inlining`]).
 //!
 //! proxy-wasm's SDK exports every callback there is, and Envoy calls each that is exported: for a request that is answered at once, five calls
 //! into the module of which each does nothing. Without the exports it makes none, and their code is gone. The module works the same with
 //! and without this step.
 
+mod inlining;
 mod order;
 
 use std::path::PathBuf;
@@ -58,6 +60,7 @@ fn main() -> anyhow::Result<()> {
     let module = order::reorder(&module.emit_wasm(), rank, kept)?;
     // As a whole or not at all: Envoy may be reading the old one.
     let unfinished = to.with_extension("wasm.unfinished");
+    let module = inlining::prevented(&module)?;
     std::fs::write(&unfinished, module).with_context(|| format!("{} cannot be written", unfinished.display()))?;
     std::fs::rename(&unfinished, &to).with_context(|| format!("{} cannot be written", to.display()))
 }
