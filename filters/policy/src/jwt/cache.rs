@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
-use rustc_hash::FxHasher;
-
 use super::claims::Claims;
 
 /// What a cache may hold, in bytes of tokens and claims.
@@ -30,16 +28,20 @@ pub struct TokenCache {
 /// Hashes the end of a token, which is its signature: nothing in it repeats, and only who has a key could make two alike. Tokens are compared
 /// as a whole all the same.
 #[derive(Default)]
-struct OfTheEnd(FxHasher);
+struct OfTheEnd(u64);
 
 impl Hasher for OfTheEnd {
     fn write(&mut self, bytes: &[u8]) {
-        const END: usize = 32;
-        self.0.write(bytes.last_chunk::<END>().map_or(bytes, <[u8; END]>::as_slice));
+        let end = match bytes.last_chunk() {
+            Some(end) => u64::from_le_bytes(*end),
+            None => bytes.iter().fold(0, |end, byte| end << 8 | u64::from(*byte)),
+        };
+        // That of rustc-hash.
+        self.0 = self.0.wrapping_add(end).wrapping_mul(0xf135_7aea_2e62_a9c5);
     }
 
     fn finish(&self) -> u64 {
-        self.0.finish()
+        self.0.rotate_left(26)
     }
 }
 
