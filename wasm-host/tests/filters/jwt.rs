@@ -2,13 +2,20 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use meshwright_wasm_host::{Outcome, Plugin};
+use meshwright_wasm_host::{Host, Outcome, Plugin};
 use serde_json::{Value, json};
 
 use crate::support::*;
 
 fn admins_only() -> Plugin {
     authz(policy("ALLOW", json!([{"when": [{"key": "request.auth.claims[groups]", "values": ["admin"]}]}])))
+}
+
+/// The same of tokens that go on to the app.
+fn forwarding(host: &Host) -> Plugin {
+    let keep = json!({"issuer": ISSUER, "jwks": jwks(), "forwardOriginalToken": true});
+    let rules = policy("ALLOW", json!([{"when": [{"key": "request.auth.claims[groups]", "values": ["admin"]}]}]));
+    host.plugin("authz", config_of("http", keep, rules).to_string().as_bytes()).name("authz")
 }
 
 fn with_token(plugin: &Plugin, token: &str) -> Outcome {
@@ -108,9 +115,7 @@ fn a_verified_token_is_remembered_until_it_expires() {
 fn a_known_token_costs_three_host_calls() {
     let mut worker = admins_only().start().unwrap();
     let token = es256(&claims(json!({"groups": ["admin"]})));
-    let keep = json!({"issuer": ISSUER, "jwks": jwks(), "forwardOriginalToken": true});
-    let rules = policy("ALLOW", json!([{"when": [{"key": "request.auth.claims[groups]", "values": ["admin"]}]}]));
-    let mut forwarding = authz_of("http", keep, rules).start().unwrap();
+    let mut forwarding = forwarding(&HOST).start().unwrap();
     for (worker, more) in [(&mut forwarding, 0), (&mut worker, 3)] {
         worker.request(bearer(from_cart("/"), &token));
         let warm = worker.request(bearer(from_cart("/"), &token)).report;
@@ -122,4 +127,18 @@ fn a_known_token_costs_three_host_calls() {
             warm.hostcalls.iter().filter(|(name, _)| !changes.contains(name)).map(|(name, count)| (*name, *count)).collect();
         assert_eq!(others, expected);
     }
+}
+
+const PAGE: u64 = 64 * 1024;
+
+/// About one instruction for each of the fuel: the same on every machine. What a request costs grows only on purpose.
+#[test]
+fn a_known_token_costs_few_instructions() {
+    let mut worker = forwarding(&METERED).start().unwrap();
+    let token = es256(&claims(json!({"groups": ["admin"]})));
+    worker.request(bearer(from_cart("/"), &token));
+    let warm = worker.request(bearer(from_cart("/"), &token)).report.cost;
+    assert!(warm.fuel.unwrap() < 10_000, "{warm:?}");
+    assert_eq!(warm.allocations, 1, "for the headers");
+    assert!(warm.memory < 20 * PAGE, "{warm:?}");
 }

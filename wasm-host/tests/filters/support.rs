@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use meshwright_wasm_host::{Host, Outcome, Plugin, Report, Request, Tcp};
+use meshwright_wasm_host::{Engine, Host, Outcome, Plugin, Report, Request, Tcp};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
@@ -14,7 +14,9 @@ pub(crate) const ISSUER: &str = "https://issuer.test/a";
 /// When every run starts: 2026-01-01, as the host's default has it.
 pub(crate) const NOW: u64 = 1_767_225_600;
 
-static HOST: LazyLock<Host> = LazyLock::new(|| Host::load(&module()).unwrap());
+pub(crate) static HOST: LazyLock<Host> = LazyLock::new(|| Host::load(&module()).unwrap());
+/// One that counts instructions.
+pub(crate) static METERED: LazyLock<Host> = LazyLock::new(|| Host::load_on(&Engine::metered().unwrap(), &module()).unwrap());
 static RANDOM: LazyLock<SystemRandom> = LazyLock::new(SystemRandom::new);
 pub(crate) static P256: LazyLock<EcdsaKeyPair> = LazyLock::new(|| {
     let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &*RANDOM).unwrap();
@@ -41,12 +43,15 @@ pub(crate) fn authz(authorization: Value) -> Plugin {
 }
 
 pub(crate) fn authz_of(protocol: &str, jwt_rule: Value, authorization: Value) -> Plugin {
-    let config = json!({
+    plugin("authz", config_of(protocol, jwt_rule, authorization).to_string().as_bytes())
+}
+
+pub(crate) fn config_of(protocol: &str, jwt_rule: Value, authorization: Value) -> Value {
+    json!({
         "version": 1, "protocol": protocol, "trust_domain": "mesh.test",
         "request_authentication": [{"namespace": "shop", "name": "tokens", "jwt_rules": [jwt_rule]}],
         "authorization": authorization,
-    });
-    plugin("authz", config.to_string().as_bytes())
+    })
 }
 
 pub(crate) fn policy(action: &str, rules: Value) -> Value {
