@@ -54,8 +54,8 @@ fn from_directory(directory: &str) -> Result<State, String> {
 /// The workload that a case asks about, whether or not there is a document of it, and the address that the document has.
 pub(crate) fn workload(state: &State, asked: &Asked) -> Result<(Workload, Option<IpAddr>), String> {
     let known = state.workload(&asked.namespace, &asked.name);
-    let labels = asked.labels.as_ref().or(known.map(Workload::labels));
-    let service_account = asked.service_account.as_deref().or(known.map(Workload::service_account));
+    let labels = asked.labels.as_ref().or(known.map(|known| known.labels()));
+    let service_account = asked.service_account.as_deref().or(known.map(|known| known.service_account()));
     // Read as a document is, so that nothing holds for it that would not hold for a document.
     let document = json!({
         "apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry", "metadata": {"namespace": asked.namespace, "name": asked.name},

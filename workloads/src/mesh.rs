@@ -36,6 +36,9 @@ pub struct Service {
 }
 
 impl Mesh {
+    pub const TRUST_DOMAIN: &str = "cluster.local";
+    pub const ROOT_NAMESPACE: &str = "istio-system";
+
     #[must_use]
     pub fn new(shape: Shape, seed: u64) -> Self {
         let mut random = Random::new(seed);

@@ -2,13 +2,15 @@
 
 use std::fmt::Write as _;
 
-use crate::mesh::{Service, address};
+use crate::mesh::{Mesh, Service, address};
 
 /// Which Istio takes from its `meshConfig` instead.
 pub(crate) fn mesh() -> String {
-    "apiVersion: meshwright.dev/v1alpha1\nkind: Mesh\nmetadata: {name: mesh}\nspec: {trustDomain: cluster.local, rootNamespace: istio-system}\n\
-     ---\napiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: default, namespace: istio-system}\nspec: {mtls: {mode: STRICT}}\n"
-        .to_owned()
+    let (domain, root) = (Mesh::TRUST_DOMAIN, Mesh::ROOT_NAMESPACE);
+    format!(
+        "apiVersion: meshwright.dev/v1alpha1\nkind: Mesh\nmetadata: {{name: mesh}}\nspec: {{trustDomain: {domain}, rootNamespace: {root}}}\n\
+         ---\napiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {{name: default, namespace: {root}}}\nspec: {{mtls: {{mode: STRICT}}}}\n"
+    )
 }
 
 /// One policy for each namespace: its own workloads and one other's.

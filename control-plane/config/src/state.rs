@@ -16,11 +16,14 @@ use crate::service::ServiceEntry;
 use crate::sidecar::Sidecar;
 use crate::virtual_service::VirtualService;
 use crate::workload::Workload;
+use list::List;
 
 mod checks;
 mod denied;
 mod enforcement;
 mod index;
+mod instances;
+mod list;
 mod policies;
 mod replace;
 mod report;
@@ -39,17 +42,17 @@ pub use topology::{Endpoint, InboundPort};
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct State {
     mesh: Option<Mesh>,
-    deny_lists: Vec<IdentityDenyList>,
-    services: Vec<ServiceEntry>,
-    workloads: Vec<Workload>,
-    authorization_policies: Vec<AuthorizationPolicy>,
-    request_authentications: Vec<RequestAuthentication>,
-    peer_authentications: Vec<PeerAuthentication>,
-    destination_rules: Vec<DestinationRule>,
-    virtual_services: Vec<VirtualService>,
-    gateways: Vec<Gateway>,
-    sidecars: Vec<Sidecar>,
-    credentials: Vec<Credential>,
+    deny_lists: List<IdentityDenyList>,
+    services: List<ServiceEntry>,
+    workloads: List<Workload>,
+    authorization_policies: List<AuthorizationPolicy>,
+    request_authentications: List<RequestAuthentication>,
+    peer_authentications: List<PeerAuthentication>,
+    destination_rules: List<DestinationRule>,
+    virtual_services: List<VirtualService>,
+    gateways: List<Gateway>,
+    sidecars: List<Sidecar>,
+    credentials: List<Credential>,
     index: index::Lazy,
 }
 

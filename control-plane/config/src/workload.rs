@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use crate::host::Host;
 use crate::key::DocumentKey;
@@ -39,10 +41,23 @@ record! {
     }
 }
 
+/// One instance of a service: a WorkloadEntry, or an endpoint that a ServiceEntry lists itself. There are many, and each edit makes a new list
+/// of them: a copy shares what it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workload(Arc<WorkloadFields>);
+
+impl Deref for Workload {
+    type Target = WorkloadFields;
+
+    fn deref(&self) -> &WorkloadFields {
+        &self.0
+    }
+}
+
 record! {
-    /// One instance of a service: a WorkloadEntry, or an endpoint that a ServiceEntry lists itself.
+    /// What is known of a [`Workload`].
     #[derive(Eq)]
-    Workload {
+    WorkloadFields {
         /// The WorkloadEntry, or the ServiceEntry that lists it.
         plain key: DocumentKey,
         plain address: Address,
@@ -92,7 +107,7 @@ impl Workload {
         // Istio: a workload's labels are those of its spec over those of its metadata.
         let mut all = labels.clone();
         all.extend(spec.get("labels").labels());
-        Some(Self {
+        Some(Self(Arc::new(WorkloadFields {
             key,
             address: address?,
             ports,
@@ -100,7 +115,15 @@ impl Workload {
             service_account,
             locality: read_locality(&spec.get("locality")),
             weight: spec.get("weight").integer(1..=i64::from(u32::MAX)).unwrap_or(1),
-        })
+        })))
+    }
+
+    /// Whether it differs from another only in its name, where it is and what share of the load it takes.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        self.namespace() == other.namespace()
+            && self.labels == other.labels
+            && self.ports == other.ports
+            && self.service_account == other.service_account
     }
 }
 

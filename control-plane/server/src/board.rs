@@ -4,7 +4,8 @@
 mod held;
 mod status;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -37,10 +38,17 @@ pub(crate) struct Holdings {
 #[derive(Debug, Default)]
 struct Inner {
     revision: u64,
-    proxies: BTreeMap<String, Entry>,
-    /// Which node a stream belongs to.
-    streams: BTreeMap<StreamId, String>,
+    /// By node.
+    places: BTreeMap<String, Place>,
+    /// Nothing is ever taken out.
+    entries: Vec<Entry>,
+    /// To which proxy a stream belongs.
+    streams: HashMap<StreamId, Place>,
 }
+
+/// Where the board has a proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place(usize);
 
 #[derive(Debug, Default)]
 struct Entry {
@@ -69,11 +77,13 @@ pub(crate) struct Board {
     inner: Mutex<Inner>,
     changed: watch::Sender<()>,
     metrics: Metrics,
+    /// How many proxies refuse something: nearly always none, and then nobody need be asked.
+    refusing: AtomicUsize,
 }
 
 impl Board {
     pub(crate) fn new(metrics: Metrics) -> Self {
-        Self { inner: Mutex::default(), changed: watch::Sender::new(()), metrics }
+        Self { inner: Mutex::default(), changed: watch::Sender::new(()), metrics, refusing: AtomicUsize::new(0) }
     }
 
     pub(crate) fn revision(&self) -> u64 {
@@ -82,13 +92,18 @@ impl Board {
 
     pub(crate) fn set_revision(&self, revision: u64) {
         self.lock().revision = revision;
-        self.changed.send_replace(());
+        self.tell();
+    }
+
+    /// Where a proxy is, from now on if it was nowhere.
+    pub(crate) fn place(&self, node: &str) -> Place {
+        self.lock().place(node)
     }
 
     /// What a proxy should hold from now on; `saved`: when the change was, if it was one of a file.
-    pub(crate) fn set_target(&self, node: &str, revision: u64, saved: Option<Instant>, snapshot: Arc<Snapshot>) {
+    pub(crate) fn set_target(&self, place: Place, revision: u64, saved: Option<Instant>, snapshot: Arc<Snapshot>) {
         let mut inner = self.lock();
-        let entry = inner.proxies.entry(node.to_owned()).or_default();
+        let Some(entry) = inner.entries.get_mut(place.0) else { return };
         entry.revision = revision;
         if let Some(old) = entry.target.replace(Arc::clone(&snapshot)).filter(|old| **old != *snapshot) {
             entry.held.retarget(&old, &snapshot);
@@ -97,43 +112,49 @@ impl Board {
         }
         entry.error = None;
         drop(inner);
-        self.changed.send_replace(());
+        self.tell();
     }
 
-    pub(crate) fn set_error(&self, node: &str, error: String) {
-        self.lock().proxies.entry(node.to_owned()).or_default().error = Some(error);
-        self.changed.send_replace(());
+    pub(crate) fn set_error(&self, place: Place, error: String) {
+        if let Some(entry) = self.lock().entries.get_mut(place.0) {
+            entry.error = Some(error);
+        }
+        self.tell();
     }
 
     /// The documents that a proxy does not take; none when all that was refused has been settled.
     pub(crate) fn set_refused(&self, node: &str, refused: Option<Vec<Refused>>) {
         let mut inner = self.lock();
-        let entry = inner.proxies.entry(node.to_owned()).or_default();
+        let Some(entry) = inner.entry_of(node) else { return };
         entry.refuses = refused.is_some();
         entry.refused = refused.unwrap_or_default();
+        self.refusing.store(inner.entries.iter().filter(|entry| entry.refuses).count(), Ordering::SeqCst);
         drop(inner);
-        self.changed.send_replace(());
+        self.tell();
     }
 
     /// Whether what the proxy holds of a resource is older than `revision`; not so when it holds nothing.
     pub(crate) fn changed_since_held(&self, node: &str, (kind, name): &ResourceKey, revision: u64) -> bool {
         let inner = self.lock();
-        let held = inner.proxies.get(node).and_then(|entry| Some((entry, entry.version_of(*kind, name)?)));
+        let held = inner.get(node).and_then(|entry| Some((entry, entry.version_of(*kind, name)?)));
         held.is_some_and(|(entry, held)| !entry.propagation.was_target_since(revision, *kind, name, Some(held)))
     }
 
     /// The proxy of a stream, if it refuses something.
     pub(crate) fn refusing(&self, stream: StreamId) -> Option<String> {
+        if self.refusing.load(Ordering::SeqCst) == 0 {
+            return None;
+        }
         let inner = self.lock();
-        let node = inner.streams.get(&stream)?;
-        inner.proxies.get(node).filter(|entry| entry.refuses)?;
-        Some(node.clone())
+        let place = inner.streams.get(&stream)?;
+        inner.entries.get(place.0).filter(|entry| entry.refuses)?;
+        inner.places.iter().find(|(_, of)| *of == place).map(|(node, _)| node.clone())
     }
 
     /// Who a proxy has shown to be.
     pub(crate) fn set_peer(&self, node: &str, identity: String, certificate_expires: Option<String>) {
         let mut inner = self.lock();
-        let entry = inner.proxies.entry(node.to_owned()).or_default();
+        let Some(entry) = inner.entry_of(node) else { return };
         entry.identity = identity;
         entry.certificate_expires = certificate_expires;
     }
@@ -142,16 +163,23 @@ impl Board {
         self.metrics.count(&event);
         let took = self.lock().observe(event);
         took.into_iter().for_each(|latency| self.metrics.converged(latency));
-        self.changed.send_replace(());
+        self.tell();
+    }
+
+    /// Wakes those who wait for something. Whoever comes to wait looks for himself first, so that nobody is missed.
+    fn tell(&self) {
+        if self.changed.receiver_count() > 0 {
+            self.changed.send_replace(());
+        }
     }
 
     pub(crate) fn proxies(&self) -> Vec<ProxyStatus> {
-        self.lock().proxies.iter().map(|(node, entry)| entry.status(node)).collect()
+        self.lock().all().map(|(node, entry)| entry.status(node)).collect()
     }
 
     /// Which proxies have acknowledged the trust bundle that they should hold now.
     pub(crate) fn bundle_holders(&self) -> Vec<ObservedProxy> {
-        self.lock().proxies.iter().map(|(node, entry)| entry.observed(node)).collect()
+        self.lock().all().map(|(node, entry)| entry.observed(node)).collect()
     }
 
     /// Waits until at least `proxies` are connected and every connected one has acknowledged all of `revision`, or of a later one. False
@@ -170,7 +198,7 @@ impl Board {
     /// What a proxy should hold, held before, and has acknowledged.
     pub(crate) fn holdings(&self, node: &str) -> Option<Holdings> {
         let inner = self.lock();
-        let entry = inner.proxies.get(node)?;
+        let entry = inner.get(node)?;
         let target = Arc::clone(entry.target.as_ref()?);
         let previous = entry.previous.clone().unwrap_or_else(|| Arc::clone(&target));
         Some(Holdings { revision: entry.revision, target, previous, acknowledged: entry.held.versions(entry.target.as_deref()) })
@@ -180,9 +208,9 @@ impl Board {
     pub(crate) fn receipt(&self, question: &Question) -> Receipt {
         let inner = self.lock();
         let document = &question.found.document;
-        let refusing = inner.proxies.iter().filter_map(|(node, entry)| entry.refuses(node, document));
-        let others = question.footprints.iter().filter(|(node, _)| inner.proxies.get(*node).is_none_or(|entry| !entry.keeps(document)));
-        let proxies = others.map(|(node, footprint)| match inner.proxies.get(node) {
+        let refusing = inner.all().filter_map(|(node, entry)| entry.refuses(node, document));
+        let others = question.footprints.iter().filter(|(node, _)| inner.get(node).is_none_or(|entry| !entry.keeps(document)));
+        let proxies = others.map(|(node, footprint)| match inner.get(node) {
             Some(entry) => entry.enforces(node, question.found.revision, footprint),
             None => OnProxy::Waiting(Waiting {
                 node: node.clone(),
@@ -222,11 +250,38 @@ impl Board {
 }
 
 impl Inner {
+    fn place(&mut self, node: &str) -> Place {
+        if let Some(place) = self.places.get(node) {
+            return *place;
+        }
+        let place = Place(self.entries.len());
+        self.entries.push(Entry::default());
+        self.places.insert(node.to_owned(), place);
+        place
+    }
+
+    fn get(&self, node: &str) -> Option<&Entry> {
+        self.entries.get(self.places.get(node)?.0)
+    }
+
+    /// Of a proxy that is there from now on.
+    fn entry_of(&mut self, node: &str) -> Option<&mut Entry> {
+        let place = self.place(node);
+        self.entries.get_mut(place.0)
+    }
+
+    /// In the order of nodes.
+    fn all(&self) -> impl Iterator<Item = (&String, &Entry)> {
+        self.places.iter().filter_map(|(node, place)| Some((node, self.entries.get(place.0)?)))
+    }
+
     /// Returns how long each revision took that the proxy has now acknowledged all of.
     fn observe(&mut self, event: StreamEvent) -> Vec<Duration> {
         match event {
             StreamEvent::Connected { stream, node, only } => {
-                let entry = self.proxies.entry(node.id().to_owned()).or_default();
+                let place = self.place(node.id());
+                self.streams.insert(stream, place);
+                let Some(entry) = self.entries.get_mut(place.0) else { return Vec::new() };
                 // What another stream of an earlier process acknowledged says nothing of this one. Where each type has a stream of its own,
                 // they are of one process as long as there is one.
                 if only.is_none() || entry.streams == 0 {
@@ -237,13 +292,13 @@ impl Inner {
                 entry.streams = entry.streams.saturating_add(1);
                 entry.away_since = None;
                 entry.envoy = node.user_agent_version().to_owned();
-                self.streams.insert(stream, node.id().to_owned());
             }
             StreamEvent::Sent { .. } => {}
             StreamEvent::Acked { stream, resource_type, versions, removed } => {
                 let Some(entry) = self.entry(stream) else { return Vec::new() };
-                let nacks = entry.nacks.entry(resource_type).or_default();
-                nacks.retain(|nack| !nack.resources.iter().any(|name| versions.iter().any(|(acked, _)| **acked == **name)));
+                if let Some(nacks) = entry.nacks.get_mut(&resource_type) {
+                    nacks.retain(|nack| !nack.resources.iter().any(|name| versions.iter().any(|(acked, _)| **acked == **name)));
+                }
                 entry.held.acknowledge(entry.target.as_deref(), resource_type, versions, removed);
                 return entry.acknowledged(resource_type);
             }
@@ -254,8 +309,8 @@ impl Inner {
                 nacks.push(Nack { resources: names, message });
             }
             StreamEvent::Disconnected { stream } => {
-                if let Some(node) = self.streams.remove(&stream)
-                    && let Some(entry) = self.proxies.get_mut(&node)
+                if let Some(place) = self.streams.remove(&stream)
+                    && let Some(entry) = self.entries.get_mut(place.0)
                 {
                     entry.streams = entry.streams.saturating_sub(1);
                     entry.away_since = (entry.streams == 0).then(SystemTime::now);
@@ -266,11 +321,11 @@ impl Inner {
     }
 
     fn entry(&mut self, stream: StreamId) -> Option<&mut Entry> {
-        self.proxies.get_mut(self.streams.get(&stream)?)
+        self.entries.get_mut(self.streams.get(&stream)?.0)
     }
 
     fn enforced(&self, revision: u64, proxies: usize) -> bool {
-        let connected: Vec<&Entry> = self.proxies.values().filter(|entry| entry.streams > 0).collect();
+        let connected: Vec<&Entry> = self.entries.iter().filter(|entry| entry.streams > 0).collect();
         self.revision >= revision
             && connected.len() >= proxies
             && connected.iter().all(|entry| entry.revision >= revision && entry.in_sync())

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use meshwright_config::{Address, Content, DocumentKey};
-use meshwright_sources::InForce;
+use meshwright_sources::{InForce, differences};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -50,13 +50,9 @@ pub(crate) async fn follow<T: Clone>(mut news: watch::Receiver<T>, is_urgent: im
 
 /// Whether an instance of a service is no longer where it was.
 pub(crate) fn loses_endpoints(old: &BTreeMap<DocumentKey, InForce>, new: &BTreeMap<DocumentKey, InForce>) -> bool {
-    old.iter().any(|(key, before)| {
-        let now = new.get(key);
-        if now.is_some_and(|now| now.version() == before.version()) {
-            return false;
-        }
+    differences(old, new).any(|(_, before, now)| {
         let now = now.map(addresses).unwrap_or_default();
-        addresses(before).iter().any(|address| !now.contains(address))
+        before.is_some_and(|before| addresses(before).iter().any(|address| !now.contains(address)))
     })
 }
 

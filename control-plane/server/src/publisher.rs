@@ -8,16 +8,16 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use meshwright_config::{DocumentKey, FetchedBundles, KeySets, State};
+use meshwright_config::{DocumentKey, FetchedBundles, KeySets, Kind, State};
 use meshwright_federation::FederatedBundles;
 use meshwright_jwks::Keys;
-use meshwright_sources::{DocumentState, Held, Loaded};
+use meshwright_sources::{DocumentState, Held, Loaded, differences};
 use meshwright_translate::{MeshInputs, Proxy, Translator};
 use meshwright_xds::{Resource, ResourceType, Snapshot};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::board::{Board, ProxyStatus};
+use crate::board::{Board, Place, ProxyStatus};
 use crate::foreign_bundles;
 use crate::key_sources;
 use crate::lineage::Lineage;
@@ -84,6 +84,7 @@ struct Inner {
 /// One proxy and what it is to hold. Streams of the same node share it.
 struct Target {
     proxy: Proxy,
+    place: Place,
     snapshot: watch::Sender<Arc<Snapshot>>,
     /// Since when it has no stream.
     gone: Option<Instant>,
@@ -178,7 +179,8 @@ impl Publisher {
         let node = proxy.node_id().to_owned();
         let inner = &mut *inner;
         let snapshot = refused::snapshot(&mut inner.translator, &inner.refusals, &inner.loaded, &node, &proxy)?;
-        self.board.set_target(&node, inner.revision, None, Arc::clone(&snapshot));
+        let place = self.board.place(&node);
+        self.board.set_target(place, inner.revision, None, Arc::clone(&snapshot));
         match inner.targets.get_mut(&node) {
             Some(target) => {
                 target.proxy = proxy;
@@ -187,7 +189,7 @@ impl Publisher {
             }
             None => {
                 let (sender, receiver) = watch::channel(snapshot);
-                inner.targets.insert(node, Target { proxy, snapshot: sender, gone: None });
+                inner.targets.insert(node, Target { proxy, place, snapshot: sender, gone: None });
                 Ok(receiver)
             }
         }
@@ -209,7 +211,10 @@ impl Publisher {
         }
         self.keys.want(loaded.state());
         self.federated.want(loaded.state());
-        self.lineage.advance(&loaded);
+        // Of instances that come and go no state is made.
+        if differences(inner.loaded.in_force(), loaded.in_force()).any(|(key, ..)| key.kind() != Kind::WorkloadEntry) {
+            self.lineage.advance(&loaded);
+        }
         let last = std::mem::replace(&mut inner.loaded, loaded);
         let (revision, now) = (inner.revision.saturating_add(1), SystemTime::now());
         let Inner { ledger, loaded, .. } = &mut *inner;
@@ -283,13 +288,13 @@ impl Publisher {
         for (node, target) in inner.targets.iter().filter(|(_, target)| target.gone.is_none()) {
             match refused::snapshot(&mut inner.translator, &inner.refusals, &inner.loaded, node, &target.proxy) {
                 Ok(snapshot) => {
-                    self.board.set_target(node, revision, saved, Arc::clone(&snapshot));
+                    self.board.set_target(target.place, revision, saved, Arc::clone(&snapshot));
                     target.send(snapshot);
                 }
                 Err(error) => {
                     let error = error.to_string();
                     tracing::error!(node, error, "the proxy keeps its last configuration");
-                    self.board.set_error(node, error);
+                    self.board.set_error(target.place, error);
                 }
             }
         }

@@ -74,7 +74,9 @@ impl SnapshotSource for Snapshots {
                     self.publisher.taken(&node, kind, versions.iter().map(|(name, _)| &**name));
                 }
             }
-            StreamEvent::Connected { .. } | StreamEvent::Sent { .. } | StreamEvent::Disconnected { .. } => self.board.observe(event),
+            // Nobody asks what was sent, but what was taken.
+            StreamEvent::Sent { .. } => {}
+            StreamEvent::Connected { .. } | StreamEvent::Disconnected { .. } => self.board.observe(event),
         }
     }
 

@@ -76,7 +76,7 @@ impl DirectorySource {
     fn load(dir: PathBuf, mut store: Store, last_good: LastGood) -> Result<Self, SourceError> {
         let began = SystemTime::now();
         let (fingerprint, files) = first_reading(&dir)?;
-        let saved = Saved::new(&dir, &fingerprint, SystemTime::UNIX_EPOCH, began);
+        let saved = Saved::new(&fingerprint, SystemTime::UNIX_EPOCH, began);
         let files = Arc::new(files);
         let loaded = store.update(&files, &saved).map_err(|because| SourceError::NoMesh { dir: dir.clone(), because })?;
         report(None, &loaded);
@@ -163,7 +163,7 @@ impl DirectorySource {
         }
         let loaded = match read {
             Ok((fingerprint, files)) => {
-                let saved = Saved::new(&self.dir, &fingerprint, self.began, SystemTime::now());
+                let saved = Saved::new(&fingerprint, self.began, SystemTime::now());
                 (self.fingerprint, self.began) = (Some(fingerprint), began);
                 let loaded = self.store.update(&files, &saved);
                 self.unkept = Some(files);
@@ -215,8 +215,7 @@ impl DirectorySource {
 
     async fn read(&mut self) -> Result<(Fingerprint, Arc<Files>), SourceError> {
         let (dir, last) = (self.dir.clone(), Arc::clone(&self.files));
-        // The fingerprint first: what changes in between is seen as a change by the next poll.
-        let (fingerprint, files) = blocking(&self.dir, move || Ok((scan::fingerprint(&dir)?, scan::read(&dir, &last)?))).await?;
+        let (fingerprint, files) = blocking(&self.dir, move || scan::read(&dir, &last)).await?;
         self.files = Arc::new(files);
         Ok((fingerprint, Arc::clone(&self.files)))
     }
@@ -239,8 +238,7 @@ fn refuse_wrong(dir: &Path, loaded: &Loaded) -> Result<(), SourceError> {
 fn first_reading(dir: &Path) -> Result<(Fingerprint, Files), SourceError> {
     let deadline = std::time::Instant::now() + LONGEST_FILLING;
     loop {
-        let before = scan::fingerprint(dir)?;
-        let files = scan::read(dir, &Files::new())?;
+        let (before, files) = scan::read(dir, &Files::new())?;
         let newest = before.values().flatten().map(|(_, time)| *time).max();
         let is_young = newest.is_some_and(|time| time.elapsed().is_ok_and(|age| age < CONFIRM));
         if std::time::Instant::now() > deadline || (!is_young && scan::fingerprint(dir)? == before) {
@@ -302,8 +300,8 @@ fn report(last: Option<&Loaded>, next: &Loaded) {
         );
     }
     for document in next.documents() {
-        let known = last.is_some_and(|last| last.documents().contains(document));
-        if let (DocumentState::Quarantined { error, last_good }, false) = (document.state(), known) {
+        let DocumentState::Quarantined { error, last_good } = document.state() else { continue };
+        if !last.is_some_and(|last| last.documents().contains(document)) {
             for error in error.errors() {
                 tracing::error!(%error, last_good, "document quarantined");
             }
@@ -317,7 +315,7 @@ fn report(last: Option<&Loaded>, next: &Loaded) {
 /// [`SourceError`], when the directory as a whole cannot be used.
 pub fn load_once(dir: impl AsRef<Path>) -> Result<Checked, SourceError> {
     let dir = dir.as_ref();
-    let files = scan::read(dir, &Files::new())?;
+    let (_, files) = scan::read(dir, &Files::new())?;
     Ok(with_mesh(store::check(&files, SystemTime::now()), dir))
 }
 

@@ -142,12 +142,12 @@ impl LastGood {
     fn in_force(&self, key: &DocumentKey, good: &InForce, texts: &mut Texts<'_>) -> Option<Record> {
         let origin = good.document.origin();
         let name = key.to_string();
-        let is_known = |(version, file): &(String, String)| *version == good.version && file == origin.file();
+        let is_known = |(version, file): &(String, String)| **version == *good.version && file == origin.file();
         if key.kind() == Kind::Secret || self.known.get(&name).is_some_and(is_known) {
             return None;
         }
         let text = texts.find(origin, &good.version)?;
-        let (file, version) = (origin.file().to_owned(), good.version.clone());
+        let (file, version) = (origin.file().to_owned(), good.version.to_string());
         Some(Record::InForce(Kept { key: name, version, file, index: origin.index(), line: origin.line(), text }))
     }
 
@@ -255,7 +255,7 @@ impl<'a> Texts<'a> {
         let (file, text) = self.files.get_key_value(origin.file())?;
         let bytes = text.as_ref().ok()?.bytes();
         let documents = self.cut.entry(file).or_insert_with(|| split_file(bytes).iter().map(|raw| (raw.line(), raw.bytes())).collect());
-        let text = documents.get(&origin.line()).filter(|text| version(text) == wanted)?;
+        let text = documents.get(&origin.line()).filter(|text| *version(text) == *wanted)?;
         String::from_utf8(text.to_vec()).ok()
     }
 }

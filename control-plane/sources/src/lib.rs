@@ -13,6 +13,6 @@ mod store;
 pub use directory::{DirectorySource, load_once, load_paths};
 pub use guard::{Class, Guard, Held};
 pub use last_good::LastGoodError;
-pub use loaded::{Checked, DocumentState, DocumentStatus, InForce, Loaded};
+pub use loaded::{Checked, DocumentState, DocumentStatus, InForce, Loaded, differences};
 pub use request::SourceHandle;
 pub use scan::SourceError;

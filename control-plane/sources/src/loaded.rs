@@ -1,5 +1,6 @@
 //! What a source hands on: the state in force, and what is known of each document.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -12,14 +13,50 @@ use crate::store;
 /// The documents in force.
 pub(crate) type Documents = BTreeMap<DocumentKey, InForce>;
 
+/// What differs between two such, in the order of keys: as it was, and as it is. Documents that moved within their files are the same.
+pub fn differences<'a>(
+    old: &'a BTreeMap<DocumentKey, InForce>,
+    new: &'a BTreeMap<DocumentKey, InForce>,
+) -> impl Iterator<Item = (&'a DocumentKey, Option<&'a InForce>, Option<&'a InForce>)> {
+    let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
+    std::iter::from_fn(move || {
+        loop {
+            let order = match (old.peek(), new.peek()) {
+                (None, None) => return None,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some((_, before)), Some((_, now))) if Arc::ptr_eq(&before.document, &now.document) => Ordering::Equal,
+                (Some((before, _)), Some((now, _))) => before.cmp(now),
+            };
+            let before = if order == Ordering::Greater { None } else { old.next() };
+            let now = if order == Ordering::Less { None } else { new.next() };
+            let same = before.zip(now).is_some_and(|((_, before), (_, now))| before.version == now.version);
+            if let (false, Some((key, _))) = (same, now.or(before)) {
+                return Some((key, before.map(|(_, before)| before), now.map(|(_, now)| now)));
+            }
+        }
+    })
+}
+
 /// The state in force and how it came about.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Loaded {
     pub(crate) state: Arc<State>,
     pub(crate) in_force: Arc<Documents>,
     pub(crate) documents: Vec<DocumentStatus>,
     pub(crate) held: Option<Held>,
     pub(crate) source_error: Option<String>,
+}
+
+impl PartialEq for Loaded {
+    /// What is quick to tell first.
+    fn eq(&self, other: &Self) -> bool {
+        self.source_error == other.source_error
+            && self.held == other.held
+            && self.in_force == other.in_force
+            && self.documents == other.documents
+            && (Arc::ptr_eq(&self.state, &other.state) || self.state == other.state)
+    }
 }
 
 impl Loaded {
@@ -63,7 +100,7 @@ impl Loaded {
 #[derive(Debug, Clone)]
 pub struct InForce {
     pub(crate) document: Arc<Document>,
-    pub(crate) version: String,
+    pub(crate) version: Arc<str>,
     pub(crate) saved: SystemTime,
 }
 
@@ -99,7 +136,7 @@ pub struct DocumentStatus {
     pub(crate) key: Option<DocumentKey>,
     pub(crate) file: Arc<str>,
     pub(crate) line: usize,
-    pub(crate) version: String,
+    pub(crate) version: Arc<str>,
     pub(crate) state: DocumentState,
 }
 

@@ -18,7 +18,7 @@ const WORTH_SHARING: usize = 64;
 pub(crate) struct Found {
     pub(crate) file: Arc<str>,
     pub(crate) line: usize,
-    pub(crate) version: String,
+    pub(crate) version: Arc<str>,
     pub(crate) saved: SystemTime,
     pub(crate) parsed: Result<Arc<Document>, Rejected>,
     /// It stands for a file without documents, which is only wrong if there were some in it.
@@ -39,30 +39,59 @@ impl Found {
 pub(crate) struct Parsed(BTreeMap<String, (Hash, Vec<Found>)>);
 
 impl Parsed {
-    /// Everything in the files, in their order; `saved`: when each file was.
-    pub(crate) fn find(&mut self, files: &Files, saved: &Saved) -> Vec<Found> {
-        let mut before = std::mem::take(&mut self.0);
+    /// Reads what is new in the files. Returns which they are, each with what was found in it before; files that have gone with nothing in them
+    /// now.
+    pub(crate) fn update(&mut self, files: &Files) -> BTreeMap<String, Vec<Found>> {
         let mut changed = Vec::new();
+        let mut before: BTreeMap<String, Vec<Found>> = self.0.extract_if(.., |file, _| !files.contains_key(file)).map(found_in).collect();
         for (file, text) in files {
+            let known = self.0.get(file).map(|(hash, _)| *hash);
             match text {
-                Ok(text) => {
-                    let hash = text.hash();
-                    match before.remove(file).filter(|(known, _)| *known == hash) {
-                        Some(known) => _ = self.0.insert(file.clone(), known),
-                        None => changed.push((file, hash, text.bytes())),
-                    }
-                }
+                Ok(text) if known == Some(text.hash()) => {}
+                Ok(text) => changed.push((file, text.hash(), text.bytes())),
                 // Whatever keeps it from being read may pass without the file being changed.
-                Err(error) => _ = self.0.insert(file.clone(), (Hash::default(), vec![broken(&file.as_str().into(), error, false)])),
+                Err(error) => {
+                    let broken = (Hash::default(), vec![broken(&file.as_str().into(), error, false)]);
+                    let last = self.0.insert(file.clone(), broken);
+                    before.insert(file.clone(), last.map(|(_, found)| found).unwrap_or_default());
+                }
             }
         }
-        self.0.extend(parse_all(&changed));
+        for (file, parsed) in parse_all(&changed) {
+            let last = self.0.insert(file.clone(), parsed);
+            before.insert(file, last.map(|(_, found)| found).unwrap_or_default());
+        }
+        before
+    }
+
+    /// What is in one file.
+    pub(crate) fn of(&self, file: &str) -> &[Found] {
+        self.0.get(file).map_or(&[], |(_, found)| found)
+    }
+
+    /// Everything, in the order of files.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Found> {
+        self.0.values().flat_map(|(_, found)| found)
+    }
+
+    /// Everything in the files, in their order; `saved`: when each file was.
+    pub(crate) fn find(&mut self, files: &Files, saved: &Saved) -> Vec<Found> {
+        self.update(files);
+        self.saved(saved)
+    }
+
+    /// Everything, in the order of files; `saved`: when each file was.
+    pub(crate) fn saved(&self, saved: &Saved) -> Vec<Found> {
         let of_file = |(file, (_, found)): (&String, &(Hash, Vec<Found>))| {
             let saved = saved.of(file);
             found.iter().map(|found| Found { saved, ..found.clone() }).collect::<Vec<_>>()
         };
         self.0.iter().flat_map(of_file).collect()
     }
+}
+
+fn found_in((file, (_, found)): (String, (Hash, Vec<Found>))) -> (String, Vec<Found>) {
+    (file, found)
 }
 
 type Changed<'a> = (&'a String, Hash, &'a [u8]);
@@ -103,5 +132,5 @@ fn parse(file: &Arc<str>, bytes: &[u8]) -> Vec<Found> {
 
 fn broken(file: &Arc<str>, message: &str, empty: bool) -> Found {
     let parsed = Err(Rejected::of_file(file, message));
-    Found { empty, file: Arc::clone(file), line: 1, version: String::new(), saved: SystemTime::UNIX_EPOCH, parsed }
+    Found { empty, file: Arc::clone(file), line: 1, version: Arc::from(""), saved: SystemTime::UNIX_EPOCH, parsed }
 }

@@ -113,7 +113,7 @@ impl Text {
 }
 
 /// Enough of each file to tell that it has changed.
-pub(crate) type Fingerprint = BTreeMap<PathBuf, Option<(u64, SystemTime)>>;
+pub(crate) type Fingerprint = BTreeMap<String, Option<(u64, SystemTime)>>;
 
 /// When the files of a directory were written.
 #[derive(Debug, Clone)]
@@ -132,9 +132,10 @@ impl Default for Saved {
 impl Saved {
     /// A file's own time counts where it lies between the last look at the directory and this one: files that are moved, copied with their
     /// times or swapped by a link say when they were first written, which is not when this directory got them.
-    pub(crate) fn new(dir: &Path, fingerprint: &Fingerprint, last_look: SystemTime, seen: SystemTime) -> Self {
-        let times = fingerprint.iter().filter_map(|(path, facts)| Some((relative(dir, path), facts.as_ref()?.1)));
-        Self { files: times.filter(|(_, time)| (last_look..=seen).contains(time)).collect(), seen }
+    pub(crate) fn new(fingerprint: &Fingerprint, last_look: SystemTime, seen: SystemTime) -> Self {
+        let times = fingerprint.iter().filter_map(|(file, facts)| Some((file, facts.as_ref()?.1)));
+        let new = times.filter(|(_, time)| (last_look..=seen).contains(time));
+        Self { files: new.map(|(file, time)| (file.clone(), time)).collect(), seen }
     }
 
     /// When the directory was looked at.
@@ -147,18 +148,24 @@ impl Saved {
     }
 }
 
-/// Reads everything that has changed since `last`, and takes the rest from there.
-pub(crate) fn read(dir: &Path, last: &Files) -> Result<Files, SourceError> {
+/// Reads everything that has changed since `last`, and takes the rest from there. Each file is looked at before it is read: what changes in
+/// between is seen as a change by whoever looks next.
+pub(crate) fn read(dir: &Path, last: &Files) -> Result<(Fingerprint, Files), SourceError> {
     let found = list(dir)?;
     if found.is_empty() {
         return Err(SourceError::Empty { dir: dir.to_owned() });
     }
-    let read = found.into_iter().map(|path| {
+    let (mut fingerprint, mut files) = (Vec::with_capacity(found.len()), Vec::with_capacity(found.len()));
+    for path in found {
         let name = relative(dir, &path);
-        let text = read_file(&path, last.get(&name).and_then(|last| last.as_ref().ok()));
-        (name, text)
-    });
-    Ok(read.filter(|(name, bytes)| !is_test(name, bytes)).collect())
+        let metadata = fs::metadata(&path);
+        fingerprint.push((name.clone(), metadata.as_ref().ok().and_then(facts)));
+        let text = read_file(&path, metadata, last.get(&name).and_then(|last| last.as_ref().ok()));
+        if !is_test(&name, &text) {
+            files.push((name, text));
+        }
+    }
+    Ok((fingerprint.into_iter().collect(), files.into_iter().collect()))
 }
 
 /// Reads everything below folders, and files whatever they are called, by their paths.
@@ -166,9 +173,10 @@ pub(crate) fn read_all(paths: &[PathBuf]) -> Result<Files, SourceError> {
     let mut files = Files::new();
     for path in paths {
         if fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
-            files.insert(path.to_string_lossy().into_owned(), read_file(path, None));
+            files.insert(path.to_string_lossy().into_owned(), read_file(path, fs::metadata(path), None));
         } else {
-            let below = list(path)?.into_iter().map(|path| (path.to_string_lossy().into_owned(), read_file(&path, None)));
+            let below =
+                list(path)?.into_iter().map(|path| (path.to_string_lossy().into_owned(), read_file(&path, fs::metadata(&path), None)));
             files.extend(below.filter(|(name, bytes)| !is_test(name, bytes)));
         }
     }
@@ -183,24 +191,28 @@ fn is_test(name: &str, text: &Result<Text, String>) -> bool {
 
 /// Looks at everything without reading it.
 pub(crate) fn fingerprint(dir: &Path) -> Result<Fingerprint, SourceError> {
-    let facts = |path: &PathBuf| fs::metadata(path).ok().and_then(|metadata| Some((metadata.len(), metadata.modified().ok()?)));
-    Ok(list(dir)?.into_iter().map(|path| (path.clone(), facts(&path))).collect())
+    Ok(list(dir)?.into_iter().map(|path| (relative(dir, &path), fs::metadata(&path).ok().as_ref().and_then(facts))).collect())
 }
 
-fn list(dir: &Path) -> Result<BTreeSet<PathBuf>, SourceError> {
+fn facts(metadata: &fs::Metadata) -> Option<(u64, SystemTime)> {
+    Some((metadata.len(), metadata.modified().ok()?))
+}
+
+/// In no order.
+fn list(dir: &Path) -> Result<Vec<PathBuf>, SourceError> {
     match fs::metadata(dir) {
         Ok(metadata) if metadata.is_dir() => {}
         Ok(_) => return Err(SourceError::NotDirectory { dir: dir.to_owned() }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(SourceError::Missing { dir: dir.to_owned() }),
         Err(error) => return Err(SourceError::Unreadable { dir: dir.to_owned(), error }),
     }
-    let mut walk = Walk { files: BTreeSet::new(), entered: BTreeSet::new() };
+    let mut walk = Walk { files: Vec::new(), entered: BTreeSet::new() };
     walk.enter(dir, 0)?;
     Ok(walk.files)
 }
 
 struct Walk {
-    files: BTreeSet<PathBuf>,
+    files: Vec<PathBuf>,
     /// Real paths, against symbolic links that lead in circles.
     entered: BTreeSet<PathBuf>,
 }
@@ -220,7 +232,7 @@ impl Walk {
             if is_folder(&entry, &path) {
                 self.enter(&path, depth.saturating_add(1))?;
             } else if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
-                self.files.insert(path);
+                self.files.push(path);
             }
             if self.files.len() > MOST_FILES {
                 return Err(SourceError::TooMany { dir: dir.to_owned() });
@@ -243,9 +255,9 @@ fn is_hidden(name: &OsStr) -> bool {
 }
 
 /// `last`: what it held when it was read last.
-fn read_file(path: &Path, last: Option<&Text>) -> Result<Text, String> {
+fn read_file(path: &Path, metadata: io::Result<fs::Metadata>, last: Option<&Text>) -> Result<Text, String> {
     let cannot = |error: io::Error| format!("the file cannot be read: {error}");
-    let metadata = fs::metadata(path).map_err(cannot)?;
+    let metadata = metadata.map_err(cannot)?;
     if !metadata.is_file() {
         return Err("the file is not a regular file".to_owned());
     }
@@ -287,7 +299,7 @@ mod tests {
         let path = folder.path().join("a.yaml");
         fs::write(&path, "new").unwrap();
         let facts = Facts::of(&fs::metadata(&path).unwrap());
-        let read = |last: &Text| String::from_utf8(read_file(&path, Some(last)).unwrap().bytes().to_vec()).unwrap();
+        let read = |last: &Text| String::from_utf8(read_file(&path, fs::metadata(&path), Some(last)).unwrap().bytes().to_vec()).unwrap();
         assert_eq!(read(&Text { facts: Some(facts.clone()), ..of("old") }), "old");
         assert_eq!(read(&Text { facts: None, ..of("old") }), "new");
         let (seconds, nanoseconds) = facts.changed;

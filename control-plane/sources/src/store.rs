@@ -1,5 +1,9 @@
 //! The documents in force. Given what a directory holds now, decides document by document what is in force next. No I/O.
 
+mod edit;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -27,6 +31,10 @@ type Good = InForce;
 #[derive(Debug, Default)]
 pub(crate) struct Store {
     parsed: Parsed,
+    /// Files that are others than at the last update, with what was found in them then.
+    changed: BTreeMap<String, Vec<Found>>,
+    /// At the last update all that was found was in force, and nothing else.
+    is_clean: bool,
     good: Arc<Documents>,
     state: Arc<State>,
     guard: Guard,
@@ -66,10 +74,18 @@ impl Store {
             let raw = split_file(kept.text.as_bytes()).first().copied()?.moved(kept.index, kept.line);
             // One that was right for another version of this program and is not for this one is as good as lost, which `settle` shows.
             let document = raw.parse(&kept.file.as_str().into()).ok()?;
-            let good = Good { document: Arc::new(document), version: kept.version.clone(), saved: SystemTime::UNIX_EPOCH };
+            let good = Good { document: Arc::new(document), version: kept.version.as_str().into(), saved: SystemTime::UNIX_EPOCH };
             Some((good.document.key().clone(), good))
         });
         self.good = Arc::new(good.collect());
+    }
+
+    /// Reads what is new.
+    fn look(&mut self, files: &Files) {
+        for (file, before) in self.parsed.update(files) {
+            // What was there at the last update counts, however often it is looked.
+            self.changed.entry(file).or_insert(before);
+        }
     }
 
     /// Lets a removal pass at the next update. False when it is not the one that is held.
@@ -83,7 +99,11 @@ impl Store {
 
     /// Whether what the directory holds now would take a document out of force.
     pub(crate) fn removes(&mut self, files: &Files) -> bool {
-        let found = self.parsed.find(files, &Saved::default());
+        self.look(files);
+        if self.is_clean && self.changed.iter().all(|(file, before)| edit::keeps_all(before, self.parsed.of(file))) {
+            return false;
+        }
+        let found = self.parsed.saved(&Saved::default());
         let candidates = self.choose(&found, SystemTime::UNIX_EPOCH);
         let chosen: BTreeSet<&DocumentKey> = candidates.chosen.iter().map(|chosen| chosen.good.document.key()).collect();
         self.good.keys().any(|key| !chosen.contains(key))
@@ -95,7 +115,12 @@ impl Store {
     /// No `Mesh` document would be in force, and so nothing was changed: what is wrong with the one that there is, as `SourceError::NoMesh` says
     /// it.
     pub(crate) fn update(&mut self, files: &Files, saved: &Saved) -> Result<Loaded, String> {
-        let mut found = self.parsed.find(files, saved);
+        self.look(files);
+        if let Some(loaded) = self.take_instances(saved) {
+            return Ok(loaded);
+        }
+        let mut found = self.parsed.saved(saved);
+        let has_empty = found.iter().any(|found| found.empty);
         found.retain(|found| !found.empty || self.good.values().any(|good| good.document.origin().file() == &*found.file));
         let mut candidates = self.choose(&found, saved.seen());
         let held = self.hold(&mut candidates);
@@ -109,6 +134,8 @@ impl Store {
         if *self.state != state {
             self.state = Arc::new(state);
         }
+        self.changed.clear();
+        self.is_clean = !has_empty && held.is_none() && candidates.refused.is_empty();
         let documents = found.iter().enumerate().map(|(index, found)| status(found, candidates.refused.get(&index))).collect();
         Ok(Loaded { state: Arc::clone(&self.state), in_force: Arc::clone(&self.good), documents, held, source_error: None })
     }
@@ -270,8 +297,8 @@ fn leave_out(candidates: &mut Candidates, errors: Vec<DocumentError>) {
 }
 
 /// Of a document's text.
-pub(crate) fn version(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().take(VERSION_BYTES).map(|byte| format!("{byte:02x}")).collect()
+pub(crate) fn version(bytes: &[u8]) -> Arc<str> {
+    Sha256::digest(bytes).iter().take(VERSION_BYTES).map(|byte| format!("{byte:02x}")).collect::<String>().into()
 }
 
 fn status(found: &Found, refusal: Option<&Refusal>) -> DocumentStatus {

@@ -23,9 +23,14 @@ pub(crate) struct Service<'a> {
 
 impl<'a> Catalog<'a> {
     pub(crate) fn new(callers: &Callers<'a>) -> Self {
+        Self::of(callers, |_| true)
+    }
+
+    /// Of the hosts that are asked for.
+    pub(crate) fn of(callers: &Callers<'a>, is_wanted: impl Fn(&Host) -> bool) -> Self {
         let mut services = BTreeMap::new();
         for entry in callers.state.services() {
-            for host in entry.hosts() {
+            for host in entry.hosts().iter().filter(|host| is_wanted(host)) {
                 // One host in two entries: the first by name, whatever the order in which they were read.
                 services.entry(host.as_str()).or_insert_with(|| Service {
                     host,

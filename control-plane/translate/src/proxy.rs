@@ -8,22 +8,31 @@ use meshwright_identity::{SpiffeId, TrustDomain};
 
 use crate::TranslateError;
 
-/// A proxy that has connected.
+/// A proxy that has connected. A copy shares what it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proxy {
-    node_id: String,
-    metadata: NodeMetadata,
+    node_id: Arc<str>,
+    metadata: Arc<NodeMetadata>,
 }
 
 impl Proxy {
     #[must_use]
     pub fn new(node_id: String, metadata: NodeMetadata) -> Self {
-        Self { node_id, metadata }
+        Self { node_id: node_id.into(), metadata: Arc::new(metadata) }
     }
 
     #[must_use]
     pub fn node_id(&self) -> &str {
         &self.node_id
+    }
+
+    pub(crate) fn shared_node_id(&self) -> &Arc<str> {
+        &self.node_id
+    }
+
+    /// Whether it is a copy of the same.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.metadata, &other.metadata) && Arc::ptr_eq(&self.node_id, &other.node_id)
     }
 
     #[must_use]

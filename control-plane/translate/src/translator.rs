@@ -44,7 +44,7 @@ struct Generation {
     shared: BTreeMap<Option<String>, Shared>,
     routes: HashMap<RoutesKey, Arc<Resource>>,
     policies: Policies,
-    own: HashMap<String, Own>,
+    own: HashMap<Arc<str>, Own>,
 }
 
 /// Namespace, scope, whether unknown hosts are called too, and the listener's address.
@@ -54,6 +54,10 @@ type RoutesKey = (String, ScopeId, bool, SocketAddr);
 #[derive(Debug, Clone)]
 struct Own {
     proxy: Proxy,
+    /// Under which its base is, see [`Generation::shared`].
+    shared: Option<String>,
+    /// Nothing of its own is made of other workloads than its own, nor is its scope.
+    is_plain: bool,
     scope: (ScopeId, Arc<Scope>),
     resources: Vec<Arc<Resource>>,
     snapshot: Arc<Snapshot>,
@@ -86,6 +90,10 @@ impl Translator {
     pub fn change(&mut self, state: Arc<State>, inputs: MeshInputs) {
         let last = std::mem::replace(&mut self.now, Generation::new(state, inputs));
         let changes = Changes::between(&last.state, &last.inputs, &self.now.state, &self.now.inputs);
+        self.now.own.reserve(last.own.len());
+        if !changes.concern_routes() {
+            self.now.routes.clone_from(&last.routes);
+        }
         self.last = Some((last, changes));
     }
 
@@ -94,6 +102,7 @@ impl Translator {
         self.last = None;
         let used: BTreeSet<ScopeId> = self.now.own.values().map(|own| own.scope.0).collect();
         self.scopes.retain(|id| used.contains(&id));
+        self.now.routes.retain(|(_, id, ..), _| used.contains(id));
     }
 
     /// What `proxy` should hold; the same `Arc` as before where that did not change.
@@ -103,6 +112,9 @@ impl Translator {
     pub fn snapshot(&mut self, proxy: &Proxy) -> Result<Arc<Snapshot>, TranslateError> {
         if let Some(own) = self.now.own.get(proxy.node_id()).filter(|own| own.proxy == *proxy) {
             return Ok(Arc::clone(&own.snapshot));
+        }
+        if let Some(snapshot) = self.with_other_instances(proxy)? {
+            return Ok(snapshot);
         }
         let state = Arc::clone(&self.now.state);
         let view = View::new(&state, proxy)?;
@@ -116,8 +128,10 @@ impl Translator {
         let has_routes = |own: &&Own| routes.iter().all(|routes| own.resources.iter().any(|found| Arc::ptr_eq(found, routes)));
         // Where a TCP service is not told of, the proxy has a cluster of its own in its place.
         let fits = |own: &&Own| view.metadata.tcp.is_empty() || own.scope.0 == scope.0;
+        let shared = shared::has_own_rules(&view.callers()).then(|| view.namespace().to_owned());
+        let is_plain = !is_scoped(&view) && state.gateways_for(view.workload).is_empty();
         let own = match before.filter(has_routes).filter(fits) {
-            Some(own) => Own { snapshot: Snapshot::rebased(&own.snapshot, &base)?, scope, ..own.clone() },
+            Some(own) => Own { snapshot: Snapshot::rebased(&own.snapshot, &base)?, shared, is_plain, scope, ..own.clone() },
             None => {
                 let mut resources = Resources::beside(Arc::clone(&base), routes);
                 let plugins = Plugins::shared(&view, &self.now.inputs.key_sets, &mut self.now.policies)?;
@@ -129,12 +143,36 @@ impl Translator {
                 let snapshot = Arc::new(Snapshot::with_base(base, resources.iter().cloned())?);
                 // A rebuild that comes to the same must not look like a change.
                 let same = self.last.as_ref().and_then(|(last, _)| last.own.get(proxy.node_id())).filter(|own| own.snapshot == snapshot);
-                Own { proxy: proxy.clone(), scope, resources, snapshot: same.map_or(snapshot, |own| Arc::clone(&own.snapshot)) }
+                Own {
+                    proxy: proxy.clone(),
+                    shared,
+                    is_plain,
+                    scope,
+                    resources,
+                    snapshot: same.map_or(snapshot, |own| Arc::clone(&own.snapshot)),
+                }
             }
         };
         let snapshot = Arc::clone(&own.snapshot);
-        self.now.own.insert(proxy.node_id().to_owned(), own);
+        self.now.own.insert(Arc::clone(proxy.shared_node_id()), own);
         Ok(snapshot)
+    }
+
+    /// The short way for nearly all proxies where nearly all edits are: instances of services came and went, none of which is the proxy's own
+    /// workload. None where that is not so, or where the base is not made yet.
+    fn with_other_instances(&mut self, proxy: &Proxy) -> Result<Option<Arc<Snapshot>>, TranslateError> {
+        let Some((last, changes)) = &mut self.last else { return Ok(None) };
+        let Some(is_changed) = changes.of_workloads_alone() else { return Ok(None) };
+        let metadata = proxy.metadata();
+        let Some(own) = last.own.get(proxy.node_id()).filter(|own| own.is_plain && own.proxy.is(proxy)) else { return Ok(None) };
+        let shared = self.now.shared.get(&own.shared);
+        let base = shared.and_then(|shared| shared.made(own.scope.0)).filter(|_| !is_changed(&metadata.namespace, &metadata.workload));
+        let Some(base) = base else { return Ok(None) };
+        let snapshot = Snapshot::rebased(&own.snapshot, base)?;
+        if let Some((node, own)) = last.own.remove_entry(proxy.node_id()) {
+            self.now.own.insert(node, Own { snapshot: Arc::clone(&snapshot), ..own });
+        }
+        Ok(Some(snapshot))
     }
 
     /// What the proxy is told of.
@@ -144,7 +182,7 @@ impl Translator {
         }
         let before = self.last.as_ref().filter(|(last, changes)| !changes.concern_scope(&last.state, view));
         let node = meshwright_envoy_config::names::node_id(view.namespace(), view.workload.name());
-        match before.and_then(|(last, _)| last.own.get(&node)) {
+        match before.and_then(|(last, _)| last.own.get(node.as_str())) {
             Some(own) => Ok(own.scope.clone()),
             None => Ok(self.scopes.intern(Scope::new(view, &self.now.reach)?)),
         }

@@ -35,8 +35,8 @@ impl PartialOrd for ByName {
     }
 }
 
-/// Resources by type; within a type no name is there twice.
-pub(crate) type OfKind = ByType<BTreeSet<ByName>>;
+/// Resources by type; within a type no name is there twice. A copy shares all that is not changed in it.
+pub(crate) type OfKind = ByType<Arc<BTreeSet<ByName>>>;
 
 /// Resources that many proxies hold alike. They may only refer to each other.
 #[derive(Debug, Default)]
@@ -55,26 +55,51 @@ impl Base {
     /// # Errors
     /// [`Inconsistent`], naming the first resource that is wrong.
     pub fn build(resources: impl IntoIterator<Item = Arc<Resource>>) -> Result<Self, Inconsistent> {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
         let mut all = OfKind::default();
         for resource in resources {
             let (kind, name) = (resource.kind(), resource.shared_name().to_string());
             if name.is_empty() {
                 return Err(Inconsistent::Nameless(kind));
             }
-            if !all.get_mut(kind).insert(ByName(resource)) {
+            if !Arc::make_mut(all.get_mut(kind)).insert(ByName(resource)) {
                 return Err(Inconsistent::Duplicate { kind, name });
             }
         }
-        for ByName(resource) in ResourceType::ALL.into_iter().flat_map(|kind| all.get(kind)) {
-            for (missing_kind, missing) in resource.dependencies() {
-                if !all.get(*missing_kind).contains(missing.as_str()) {
-                    let (kind, name) = (resource.kind(), resource.name().to_owned());
-                    return Err(Inconsistent::Dangling { kind, name, missing_kind: *missing_kind, missing: missing.clone() });
-                }
+        for ByName(resource) in ResourceType::ALL.into_iter().flat_map(|kind| all.get(kind).iter()) {
+            refers_within(resource, &all)?;
+        }
+        Ok(Self { id: next_id(), resources: all, before: VecDeque::new() })
+    }
+
+    /// What takes the place of `last` when only these differ, each from the one of its type and name that is there. As [`Base::after`] without a
+    /// look at all the others; none where a name is new.
+    ///
+    /// # Errors
+    /// As [`Base::build`].
+    pub fn replaced(last: &Arc<Self>, resources: impl IntoIterator<Item = Arc<Resource>>) -> Result<Option<Arc<Self>>, Inconsistent> {
+        let mut all = last.resources.clone();
+        let mut changes = Changes::default();
+        for resource in resources {
+            let kind = resource.kind();
+            match last.get(kind, resource.name()) {
+                None => return Ok(None),
+                Some(known) if *known == resource => continue,
+                Some(known) => changes.get_mut(kind).push(Arc::clone(known.shared_name())),
+            }
+            Arc::make_mut(all.get_mut(kind)).replace(ByName(resource));
+        }
+        if changes.iter().all(Vec::is_empty) {
+            return Ok(Some(Arc::clone(last)));
+        }
+        for kind in ResourceType::ALL {
+            let names = changes.get_mut(kind);
+            names.sort();
+            names.dedup();
+            for resource in names.iter().filter_map(|name| all.get(kind).get(&**name)) {
+                refers_within(&resource.0, &all)?;
             }
         }
-        Ok(Self { id: NEXT.fetch_add(1, Memory::Relaxed), resources: all, before: VecDeque::new() })
+        Ok(Some(Arc::new(Self { id: next_id(), resources: all, before: last.followed_by(changes) })))
     }
 
     /// As [`Base::build`], for what takes the place of `last`: streams that have `last` look at the differences alone. Where there are none
@@ -92,9 +117,13 @@ impl Base {
         if changes.iter().all(Vec::is_empty) {
             return Ok(Arc::clone(last));
         }
-        next.before.push_back((last.id, Arc::new(changes)));
-        next.before.extend(last.before.iter().take(REMEMBERED).cloned());
+        next.before = last.followed_by(changes);
         Ok(Arc::new(next))
+    }
+
+    /// What was before, for the base after this one.
+    fn followed_by(&self, changes: Changes) -> VecDeque<(u64, Arc<Changes>)> {
+        std::iter::once((self.id, Arc::new(changes))).chain(self.before.iter().take(REMEMBERED).cloned()).collect()
     }
 
     #[must_use]
@@ -126,6 +155,18 @@ impl Base {
         all.extend(last);
         Some(all.into_iter().cloned().collect())
     }
+}
+
+fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Memory::Relaxed)
+}
+
+fn refers_within(resource: &Resource, all: &OfKind) -> Result<(), Inconsistent> {
+    let missing = resource.dependencies().iter().find(|(kind, name)| !all.get(*kind).contains(name.as_str()));
+    let Some((missing_kind, missing)) = missing else { return Ok(()) };
+    let (kind, name) = (resource.kind(), resource.name().to_owned());
+    Err(Inconsistent::Dangling { kind, name, missing_kind: *missing_kind, missing: missing.clone() })
 }
 
 /// Both are in the order of names.

@@ -26,6 +26,7 @@ const VERSION_BYTES: usize = 16;
 
 /// Before each gRPC message: whether it is compressed, and its length.
 const PREFIX: usize = 5;
+const HEAD: usize = 160;
 /// Bytes that make a piece: two HTTP/2 frames, or two TLS records, of the usual size. Smaller ones cost time, larger ones memory.
 const PIECE: usize = 32 * 1024;
 /// What is as large as a frame is not copied into a piece, but is one: all streams send the same bytes.
@@ -49,29 +50,29 @@ impl Outgoing {
     /// # Errors
     /// For a response that is longer than gRPC allows a message to be.
     pub(crate) fn pieces(self) -> Result<Pieces, Status> {
-        let head = self.head();
-        let length = self.response.resources().iter().fold(head.len(), |sum, resource| sum.saturating_add(self.field(resource).length()));
+        let left = self.response.resources().iter().fold(0_usize, |sum, resource| sum.saturating_add(self.field(resource).length()));
+        // What is before the resources, with the nonce and the names of types, is shorter than this, but for names of removed ones.
+        let mut gathered = BytesMut::with_capacity(left.saturating_add(HEAD).min(PIECE));
+        gathered.put_bytes(0, PREFIX);
+        self.head(&mut gathered);
+        let length = gathered.len().saturating_sub(PREFIX).saturating_add(left);
         let prefix =
             u32::try_from(length).map_err(|_| Status::resource_exhausted(format!("a response of {length} bytes cannot be sent")))?;
-        let mut gathered = BytesMut::with_capacity(length.saturating_add(PREFIX).min(PIECE));
-        gathered.put_u8(0);
-        gathered.put_u32(prefix);
-        gathered.extend_from_slice(&head);
-        let left = length.saturating_sub(head.len());
+        if let Some(place) = gathered.get_mut(1..PREFIX) {
+            place.copy_from_slice(&prefix.to_be_bytes());
+        }
         Ok(Pieces { outgoing: self, gathered, next: 0, left, shared: None })
     }
 
     /// All but the resources.
-    fn head(&self) -> Vec<u8> {
+    fn head(&self, sink: &mut BytesMut) {
         let response = &self.response;
-        let mut head = Vec::with_capacity(128);
-        text_field(TYPE_URL, response.kind().type_url(), &mut head);
-        text_field(NONCE, response.nonce(), &mut head);
+        text_field(TYPE_URL, response.kind().type_url(), sink);
+        text_field(NONCE, response.nonce(), sink);
         match self.protocol {
-            Protocol::Delta => response.removed().iter().for_each(|name| text_field(REMOVED_RESOURCES, name, &mut head)),
-            Protocol::StateOfTheWorld => text_field(VERSION_INFO, &version_info(response), &mut head),
+            Protocol::Delta => response.removed().iter().for_each(|name| text_field(REMOVED_RESOURCES, name, sink)),
+            Protocol::StateOfTheWorld => text_field(VERSION_INFO, &version_info(response), sink),
         }
-        head
     }
 
     fn field<'a>(&'a self, resource: &'a Resource) -> Field<'a> {

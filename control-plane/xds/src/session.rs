@@ -50,7 +50,9 @@ impl Session {
         let last = self.snapshot.replace(Arc::clone(snapshot));
         for kind in ResourceType::ALL {
             let changes = last.as_ref().and_then(|last| snapshot.changes_since(last, kind));
-            self.subscription(kind).snapshot_changed(changes.as_deref());
+            if changes.as_ref().is_none_or(|changes| !changes.is_empty()) {
+                self.subscription(kind).snapshot_changed(changes.as_deref());
+            }
         }
         self.flush()
     }
@@ -102,7 +104,8 @@ impl Session {
         let Some(snapshot) = self.snapshot.clone() else { return Vec::new() };
         let mut actions = Vec::new();
         for kind in PUSH_ORDER {
-            if !self.may_send(kind, &snapshot) {
+            // Nearly always there is something of one type alone.
+            if !self.of(kind).has_work() || !self.may_send(kind, &snapshot) {
                 continue;
             }
             let may_remove = self.may_remove(kind, &snapshot);
@@ -110,6 +113,7 @@ impl Session {
             let nonce = self.nonces.saturating_add(1);
             let Some(Taken { response, changed }) = self.subscription(kind).take(&snapshot, may_remove, nonce) else { continue };
             self.nonces = nonce;
+            let changed = changed.as_deref().unwrap_or_else(|| response.resources());
             for (dependent, name) in changed.iter().flat_map(|resource| resource.dependencies()) {
                 if let (true, Some(awaited)) = (dependent.is_awaited_by_dependents(), snapshot.get(*dependent, name)) {
                     self.subscription(*dependent).send_again(awaited.shared_name());

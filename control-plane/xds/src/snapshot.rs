@@ -46,10 +46,10 @@ impl Snapshot {
             if base.get(kind, name).is_some() || own.get(kind).contains(name) {
                 return Err(Inconsistent::Duplicate { kind, name: name.to_owned() });
             }
-            own.get_mut(kind).insert(ByName(resource));
+            Arc::make_mut(own.get_mut(kind)).insert(ByName(resource));
         }
         let snapshot = Self { base, own: Arc::new(own) };
-        for resource in ResourceType::ALL.into_iter().flat_map(|kind| snapshot.own.get(kind)) {
+        for resource in ResourceType::ALL.into_iter().flat_map(|kind| snapshot.own.get(kind).iter()) {
             snapshot.check(&resource.0)?;
         }
         Ok(snapshot)
@@ -71,7 +71,7 @@ impl Snapshot {
         if ResourceType::ALL.into_iter().all(|kind| same_names(kind).is_some()) {
             return Ok(Arc::new(Self { base: Arc::clone(base), own: Arc::clone(&self.own) }));
         }
-        let own = ResourceType::ALL.into_iter().flat_map(|kind| self.own.get(kind)).map(|found| Arc::clone(&found.0));
+        let own = ResourceType::ALL.into_iter().flat_map(|kind| self.own.get(kind).iter()).map(|found| Arc::clone(&found.0));
         Self::with_base(Arc::clone(base), own).map(Arc::new)
     }
 
@@ -127,6 +127,9 @@ impl Snapshot {
 
 impl PartialEq for Snapshot {
     fn eq(&self, other: &Self) -> bool {
+        if Arc::ptr_eq(&self.base, &other.base) && Arc::ptr_eq(&self.own, &other.own) {
+            return true;
+        }
         ResourceType::ALL.into_iter().all(|kind| match self.changes_since(other, kind).or_else(|| other.changes_since(self, kind)) {
             Some(names) => names.iter().all(|name| self.get(kind, name) == other.get(kind, name)),
             None => self.resources(kind).eq(other.resources(kind)),
@@ -169,6 +172,29 @@ mod tests {
         assert_eq!((mixed.count(Cluster), mixed.count(Endpoint)), (5, 0));
         let twice = Snapshot::with_base(shared(&["a"]), own(&["a"])).unwrap_err();
         assert_eq!(twice.to_string(), "CDS resource `a` is there twice");
+    }
+
+    #[test]
+    fn what_is_replaced_is_what_would_be_built_anew() {
+        use ResourceType::{Cluster, Endpoint};
+        let of = |kind, name: &str, body: &'static [u8]| Arc::new(Resource::new(kind, name, bytes::Bytes::from_static(body), Vec::new()));
+        let all = || [of(Cluster, "a", b"1"), of(Endpoint, "a", b"1"), of(Endpoint, "b", b"1"), of(Endpoint, "c", b"1")];
+        let base = Arc::new(Base::build(all()).unwrap());
+        let next = Base::replaced(&base, [of(Endpoint, "c", b"2"), of(Endpoint, "a", b"2"), of(Endpoint, "b", b"1")]).unwrap().unwrap();
+        let anew = Base::after(&base, [of(Cluster, "a", b"1"), of(Endpoint, "a", b"2"), of(Endpoint, "b", b"1"), of(Endpoint, "c", b"2")])
+            .unwrap();
+        for kind in ResourceType::ALL {
+            assert!(next.resources(kind).iter().eq(anew.resources(kind)));
+            assert_eq!(next.changes_since(&base, kind), anew.changes_since(&base, kind));
+        }
+        assert_eq!(next.changes_since(&base, Endpoint).unwrap().iter().map(|name| &**name).collect::<Vec<_>>(), ["a", "c"]);
+        assert!(Arc::ptr_eq(&Base::replaced(&base, all()).unwrap().unwrap(), &base), "nothing differs");
+        assert!(Base::replaced(&base, [of(Endpoint, "d", b"1")]).unwrap().is_none(), "a new name");
+        let dangling = Arc::new(resource(Cluster, "a", &[(Endpoint, "e")]));
+        assert_eq!(
+            Base::replaced(&base, [dangling]).unwrap_err().to_string(),
+            "CDS resource `a` refers to EDS resource `e`, which is not there"
+        );
     }
 
     #[test]

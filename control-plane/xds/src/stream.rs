@@ -3,20 +3,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::{Extensions, Status};
 
-use crate::body::Answer;
+use crate::body::{Answer, Pending};
 use crate::codec::Outgoing;
 use crate::rate::Rate;
 use crate::requests::Requests;
 use crate::service::SnapshotSource;
 use crate::session::{Action, DeltaRequest, Limits, Protocol, Refused, Session, SotwRequest};
 use crate::{Node, ResourceType, Snapshot, StreamEvent, StreamId, lineage};
-
-/// One response per type can be on its way, so nothing ever waits for a place.
-const PLACES: usize = 2 * ResourceType::ALL.len();
 
 /// Bytes that are kept of a client's words. Envoy's are a line for each resource; no client decides how much is remembered of it.
 const LONGEST_MESSAGE: usize = 4 * 1024;
@@ -118,15 +115,15 @@ pub(crate) struct Serving<S> {
 
 /// A stream, which runs until either side ends it.
 pub(crate) fn start<S: SnapshotSource, M: Incoming>(serving: Serving<S>, peer: Extensions, requests: Requests<M>) -> Answer {
-    let (sender, responses) = mpsc::channel(PLACES);
-    Answer::new(run(serving, peer, requests, sender), responses)
+    let responses = Pending::default();
+    Answer::new(run(serving, peer, requests, responses.clone()), responses)
 }
 
 async fn run<S: SnapshotSource, M: Incoming>(
     serving: Serving<S>,
     peer: Extensions,
     mut requests: Requests<M>,
-    responses: mpsc::Sender<Outgoing>,
+    responses: Pending,
 ) -> Result<(), Status> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let Serving { source, only, limits } = serving;
@@ -142,7 +139,7 @@ async fn run<S: SnapshotSource, M: Incoming>(
     let (began, mut rate) = (Instant::now(), Rate::new(&limits));
     let mut session = Session::new(M::PROTOCOL, limits);
     let snapshot = Arc::clone(&snapshots.borrow_and_update());
-    connected.act(session.on_snapshot(&snapshot)).await?;
+    connected.act(session.on_snapshot(&snapshot));
     let mut next = Some(first);
     let mut half_closed = false;
     loop {
@@ -152,10 +149,10 @@ async fn run<S: SnapshotSource, M: Incoming>(
                 tokio::time::sleep(wait).await;
             }
             if let Some(snapshot) = caught_up(&request, source.as_ref(), &node, &mut snapshots).await? {
-                connected.act(session.on_snapshot(&snapshot)).await?;
+                connected.act(session.on_snapshot(&snapshot));
             }
             let actions = request.hand_to(&mut session).map_err(|refused| Status::resource_exhausted(refused.to_string()))?;
-            connected.act(actions).await?;
+            connected.act(actions);
         }
         tokio::select! {
             request = requests.message(), if !half_closed => {
@@ -166,7 +163,7 @@ async fn run<S: SnapshotSource, M: Incoming>(
             changed = snapshots.changed() => {
                 changed.map_err(|_| Status::unavailable("the server is shutting down"))?;
                 let snapshot = Arc::clone(&snapshots.borrow_and_update());
-                connected.act(session.on_snapshot(&snapshot)).await?;
+                connected.act(session.on_snapshot(&snapshot));
             }
             status = revoked.as_mut() => return Err(status),
         }
@@ -214,11 +211,11 @@ struct Connected<'a, S: SnapshotSource> {
     stream: StreamId,
     node_id: String,
     protocol: Protocol,
-    responses: mpsc::Sender<Outgoing>,
+    responses: Pending,
 }
 
 impl<S: SnapshotSource> Connected<'_, S> {
-    async fn act(&self, actions: Vec<Action>) -> Result<(), Status> {
+    fn act(&self, actions: Vec<Action>) {
         let stream = self.stream;
         for action in actions {
             match action {
@@ -227,7 +224,7 @@ impl<S: SnapshotSource> Connected<'_, S> {
                     let state = self.source.state().filter(|_| lineage::is_marked(resource_type));
                     let outgoing = Outgoing { protocol: self.protocol, state, response };
                     self.source.observe(StreamEvent::Sent { stream, resource_type, resources, bytes: outgoing.size() });
-                    self.responses.send(outgoing).await.map_err(|_| Status::cancelled("the client is gone"))?;
+                    self.responses.push(outgoing);
                 }
                 Action::Acked { kind, versions, removed } => {
                     self.source.observe(StreamEvent::Acked { stream, resource_type: kind, versions, removed });
@@ -238,7 +235,6 @@ impl<S: SnapshotSource> Connected<'_, S> {
                 }
             }
         }
-        Ok(())
     }
 }
 

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 
 use meshwright_policy::{
-    AuditRecord, Authentication, Connection, Crypto, Decision, HeaderChange, HttpRequest, Peer, Policy, Reason, Request, TokenCache,
-    Verdict, evaluate,
+    AuditRecord, Authentication, Connection, Crypto, Decision, HeaderChange, HttpRequest, Metadata, Peer, Policy, Reason, Request,
+    TokenCache, Verdict, evaluate,
 };
 
 use crate::connection::UnknownPeer;
@@ -135,7 +135,7 @@ impl<C: Crypto> Engine<C> {
     /// The record of a refusal that is not this policy's, or comes late: the peer is denied by the newest list.
     pub(crate) fn refused_peer(&self, reason: Reason, peer: Peer) -> Vec<u8> {
         self.tally.borrow_mut().refusal(reason.as_str());
-        let connection = Connection { direct_ip: None, remote_ip: None, peer, sni: None, destination: None };
+        let connection = Connection { direct_ip: None, remote_ip: None, peer, sni: None, destination: None, metadata: Metadata::default() };
         let record = AuditRecord::refused_peer(self.policy.version(), reason, &connection);
         self.records.borrow_mut().json(&record)
     }
@@ -228,7 +228,7 @@ mod tests {
     fn connection(account: &str) -> Connection {
         let uri_sans = vec![format!("spiffe://mesh.local/ns/shop/sa/{account}")];
         let peer = Peer::Authenticated { uri_sans, dns_sans: Vec::new(), subject: None, serial: None };
-        Connection { direct_ip: None, remote_ip: None, peer, sni: None, destination: None }
+        Connection { direct_ip: None, remote_ip: None, peer, sni: None, destination: None, metadata: Metadata::default() }
     }
 
     fn received(headers: &[(&str, &str)], owned: &[String]) -> Received {

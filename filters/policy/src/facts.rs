@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::check::Test;
+use crate::metadata::MetadataKey;
 
 /// One thing that is known of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,19 +22,33 @@ pub enum Fact {
 
 /// A set of facts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Facts(BTreeSet<Fact>);
+pub(crate) struct Facts {
+    facts: BTreeSet<Fact>,
+    metadata: BTreeSet<MetadataKey>,
+}
 
 impl Facts {
     pub(crate) fn of<'a>(tests: impl Iterator<Item = &'a Test>) -> Self {
-        Self(tests.filter_map(fact).collect())
+        let mut facts = Self::default();
+        for test in tests {
+            facts.facts.extend(fact(test));
+            if let Test::Metadata(key, _) = test {
+                facts.metadata.insert(key.clone());
+            }
+        }
+        facts
     }
 
     pub(crate) fn add(&mut self, fact: Fact) {
-        self.0.insert(fact);
+        self.facts.insert(fact);
     }
 
     pub(crate) fn contains(&self, fact: Fact) -> bool {
-        self.0.contains(&fact)
+        self.facts.contains(&fact)
+    }
+
+    pub(crate) fn metadata(&self) -> &BTreeSet<MetadataKey> {
+        &self.metadata
     }
 }
 
@@ -44,6 +59,12 @@ fn fact(test: &Test) -> Option<Fact> {
         Test::RemoteIp(_) => Some(Fact::RemoteIp),
         Test::DestinationIp(_) | Test::DestinationPort(_) => Some(Fact::Destination),
         Test::Sni(_) => Some(Fact::Sni),
-        Test::RequestPrincipals(_) | Test::Hosts(_) | Test::Methods(_) | Test::Paths(_) | Test::Header(..) | Test::Claim(..) => None,
+        Test::RequestPrincipals(_)
+        | Test::Hosts(_)
+        | Test::Methods(_)
+        | Test::Paths(_)
+        | Test::Header(..)
+        | Test::Claim(..)
+        | Test::Metadata(..) => None,
     }
 }

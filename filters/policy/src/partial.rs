@@ -10,6 +10,7 @@ use crate::evaluation::{CustomCheck, RuleRef};
 use crate::index;
 use crate::jwt::Authentication;
 use crate::layer::{Entry, Layer};
+use crate::metadata::MetadataKey;
 use crate::policy::{Layers, Policy};
 use crate::request::{Peer, Request};
 use crate::rule::Rule;
@@ -42,6 +43,8 @@ pub enum Attribute<'p> {
     Method,
     /// The path, without query.
     Path,
+    /// What another filter says, by its key.
+    Metadata(&'p MetadataKey),
     /// A header, by its name as the policy writes it.
     Header(&'p str),
     /// A claim of the verified token, by its path.
@@ -57,6 +60,7 @@ impl<'p> Attribute<'p> {
             Test::DestinationIp(_) => Self::DestinationIp,
             Test::DestinationPort(_) => Self::DestinationPort,
             Test::Sni(_) => Self::Sni,
+            Test::Metadata(key, _) => Self::Metadata(key),
             Test::RequestPrincipals(_) => Self::RequestPrincipal,
             Test::Hosts(_) => Self::Host,
             Test::Methods(_) => Self::Method,
@@ -95,6 +99,7 @@ impl<'p> Attribute<'p> {
             | Self::DestinationIp
             | Self::DestinationPort
             | Self::Sni
+            | Self::Metadata(_)
             | Self::Host
             | Self::Method
             | Self::Path => false,
@@ -119,6 +124,7 @@ impl fmt::Display for Attribute<'_> {
             Self::Method => "request.method",
             Self::Path => "request.path",
             Self::Header(name) => return write!(f, "request.headers[{name}]"),
+            Self::Metadata(key) => return write!(f, "{key}"),
             Self::Claim(path) => return write!(f, "request.auth.claims[{}]", path.join("][")),
         })
     }

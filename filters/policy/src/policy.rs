@@ -13,6 +13,7 @@ use crate::invalid::{Errors, Invalid, InvalidPolicy};
 use crate::jwt::rule::{JwtRule, KeyOrigin};
 use crate::layer::{Entry, Layer, Origin};
 use crate::matcher::identity::LocalDomains;
+use crate::metadata::MetadataKey;
 use crate::request::{Connection, Peer};
 use crate::rule::{self, Rule, Scope};
 use crate::wire::{self, Action, AuthzConfig, MutualTls, Protocol};
@@ -49,7 +50,7 @@ impl Policy {
     /// # Errors
     /// When the bytes are not JSON of the wire format, or [`Policy::compile`] refuses what they say.
     pub fn from_json(bytes: &[u8]) -> Result<Self, InvalidPolicy> {
-        let config = serde_json::from_slice(bytes).map_err(|error| {
+        let config = AuthzConfig::from_json(bytes).map_err(|error| {
             let message = format!("not a policy of version {}: {error}", wire::VERSION);
             InvalidPolicy { errors: vec![Invalid { path: "configuration".to_owned(), message }] }
         })?;
@@ -130,6 +131,11 @@ impl Policy {
     #[must_use]
     pub fn needs(&self, fact: Fact) -> bool {
         self.facts.contains(fact)
+    }
+
+    /// What rules ask of other filters' metadata.
+    pub fn metadata(&self) -> impl Iterator<Item = &MetadataKey> {
+        self.facts.metadata().iter()
     }
 
     /// Why a peer is refused before any policy is asked; none: it is not.

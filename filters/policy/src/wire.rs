@@ -1,6 +1,10 @@
 //! The wire format: what the control plane emits as the module's plugin configuration, as JSON. Inside rules and JWT rules the names are
 //! those of Istio's own YAML, so that documents are read straight into these types. Unknown fields are refused; absent and empty differ.
 
+pub(crate) mod json;
+mod read;
+
+pub use json::InvalidJson;
 use serde::{Deserialize, Serialize};
 
 /// The only version there is.

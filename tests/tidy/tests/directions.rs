@@ -40,7 +40,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("meshwright-e2e", &["*"]),
     ("meshwright-bench", &["*"]),
     ("meshwright-workloads", &[]),
-    ("meshwright-xds-load", &["workloads"]),
+    ("meshwright-xds-load", &["ca", "identity", "workloads"]),
     ("meshwright-fuzz", &["*"]),
     ("meshwright-test-filters", &[]),
     ("meshwright-strip", &[]),

@@ -20,6 +20,8 @@ pub struct Setting {
     pub module: PathBuf,
     /// Small meshes and short times, to see that everything runs.
     pub quick: bool,
+    /// Proxies with certificates over mutual TLS, as sidecars; plaintext without.
+    pub tls: bool,
 }
 
 impl Setting {

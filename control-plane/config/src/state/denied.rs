@@ -35,7 +35,7 @@ impl State {
             return None;
         }
         let mut state = self.clone();
-        for list in &mut state.deny_lists {
+        for list in state.deny_lists.iter_mut() {
             list.entries.retain(|entry| entry.holds_at(now));
         }
         Some(state)

@@ -3,8 +3,10 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{Hash as _, Hasher as _};
 use std::sync::OnceLock;
+
+use rustc_hash::{FxHashMap, FxHasher};
 
 use super::State;
 use super::denied::key_of;
@@ -35,7 +37,7 @@ impl fmt::Debug for Lazy {
 }
 
 /// Places in the state's lists, in ascending order.
-type Places = HashMap<u64, Vec<usize>>;
+type Places = FxHashMap<u64, Vec<usize>>;
 
 #[derive(Default)]
 pub(super) struct Index {
@@ -151,7 +153,7 @@ fn add(places: &mut Places, key: &[&str], place: usize) {
 
 /// Two that collide are candidates for each other's questions, which costs time and nothing else.
 fn hash(key: &[&str]) -> u64 {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = FxHasher::default();
     key.hash(&mut hasher);
     hasher.finish()
 }

@@ -152,10 +152,10 @@ impl State {
         let hosts = self.services.iter().flat_map(|service| service.hosts().iter());
         let known: BTreeSet<Host> = hosts.filter(|host| !host.as_str().contains('.')).cloned().collect();
         let registered = |host: &Host| known.contains(host);
-        for rule in &mut self.destination_rules {
+        for rule in self.destination_rules.iter_mut() {
             rule.host = rule.host.qualified(rule.key.namespace(), registered);
         }
-        for rule in &mut self.virtual_services {
+        for rule in self.virtual_services.iter_mut() {
             let namespace = rule.key.namespace().to_owned();
             for host in &mut rule.hosts {
                 *host = host.qualified(&namespace, registered);

@@ -60,7 +60,7 @@ impl<'a> InboundPort<'a> {
 impl State {
     #[must_use]
     pub fn workload(&self, namespace: &str, name: &str) -> Option<&Workload> {
-        index::named(&self.workloads, Workload::key, namespace, name)
+        index::named(&self.workloads, |workload| workload.key(), namespace, name)
     }
 
     /// The service of a name: the one that has exactly this host, else the one with the longest wildcard that covers it.
@@ -109,6 +109,14 @@ impl State {
             (a.number, a.service.key(), a.service_port.number()).cmp(&(b.number, b.service.key(), b.service_port.number()))
         });
         ports
+    }
+}
+
+impl ServiceEntry {
+    /// Whether a workload is an instance by its labels.
+    #[must_use]
+    pub fn selects(&self, workload: &Workload) -> bool {
+        self.workload_selector().is_some_and(|selector| selects(self, selector, workload))
     }
 }
 

@@ -56,10 +56,10 @@ impl Publisher {
         let Some(target) = inner.targets.get(node) else { return };
         match snapshot(&mut inner.translator, &inner.refusals, &inner.loaded, node, &target.proxy) {
             Ok(snapshot) => {
-                self.board.set_target(node, inner.revision, None, Arc::clone(&snapshot));
+                self.board.set_target(target.place, inner.revision, None, Arc::clone(&snapshot));
                 target.send(snapshot);
             }
-            Err(error) => self.board.set_error(node, error),
+            Err(error) => self.board.set_error(target.place, error),
         }
     }
 }

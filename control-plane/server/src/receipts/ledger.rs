@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use meshwright_config::{Document, DocumentKey};
-use meshwright_sources::InForce;
+use meshwright_sources::{InForce, differences};
 
 /// Removed documents that are remembered.
 const MOST_REMOVED: usize = 1_000;
@@ -40,20 +40,19 @@ impl Ledger {
         now: SystemTime,
     ) -> Option<SystemTime> {
         let mut saved = Vec::new();
-        for (key, in_force) in new {
-            let before = old.get(key);
-            if before.is_none_or(|before| before.version() != in_force.version()) {
-                let before = before.map(|before| Arc::clone(before.document()));
-                self.entries.insert(key.clone(), Entry { revision, before });
-                self.removed.retain(|removed| removed != key);
-                saved.push(in_force.saved());
-            }
-        }
-        for (key, before) in old.iter().filter(|(key, _)| !new.contains_key(*key)) {
-            let before = Some(Arc::clone(before.document()));
+        for (key, before, in_force) in differences(old, new) {
+            let before = before.map(|before| Arc::clone(before.document()));
             self.entries.insert(key.clone(), Entry { revision, before });
-            self.removed.push_back(key.clone());
-            saved.push(now);
+            match in_force {
+                Some(in_force) => {
+                    self.removed.retain(|removed| removed != key);
+                    saved.push(in_force.saved());
+                }
+                None => {
+                    self.removed.push_back(key.clone());
+                    saved.push(now);
+                }
+            }
         }
         while self.removed.len() > MOST_REMOVED {
             if let Some(oldest) = self.removed.pop_front() {

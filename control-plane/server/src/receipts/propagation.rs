@@ -87,21 +87,30 @@ impl Propagation {
     /// Something of type `kind` has been acknowledged. Returns how long each revision took that is done with it.
     pub(crate) fn acknowledged(&mut self, kind: ResourceType, held: Held<'_>, now: Instant) -> Vec<Duration> {
         // Newest first: what came after a version stands for it too.
-        let mut later: BTreeSet<(String, Option<String>)> = BTreeSet::new();
+        let mut later: BTreeSet<(Arc<str>, Option<Arc<str>>)> = BTreeSet::new();
+        let mut left = self.pending.len();
         for pending in self.pending.iter_mut().rev() {
+            left = left.saturating_sub(1);
             pending.waiting.retain(|change| {
                 let (of, name) = change.key();
                 if of != kind {
                     return true;
                 }
-                let version = change.after.as_ref().map(|after| after.version());
+                let version = change.after.as_ref().map(|after| after.shared_version());
                 let found = held(of, name);
-                let is_held = found == version || later.contains(&(name.to_owned(), found.map(str::to_owned)));
-                later.insert((name.to_owned(), version.map(str::to_owned)));
+                let stands_for = || later.contains(&(Arc::clone(change.of.shared_name()), found.map(Arc::from)));
+                let is_held = found == version.map(|version| &**version) || (!later.is_empty() && stands_for());
+                // Nothing came before the oldest.
+                if left > 0 {
+                    later.insert((Arc::clone(change.of.shared_name()), version.cloned()));
+                }
                 !is_held
             });
         }
         let mut took = Vec::new();
+        if self.pending.iter().all(|pending| !pending.waiting.is_empty()) {
+            return took;
+        }
         for done in self.pending.extract_if(.., |pending| pending.waiting.is_empty()) {
             let Some(saved) = done.saved else { continue };
             let latency = now.saturating_duration_since(saved);

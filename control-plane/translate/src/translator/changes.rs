@@ -1,22 +1,32 @@
 //! What differs between two states, and what that concerns.
 
-use meshwright_config::{ProxyScope, State};
+use std::cmp::Ordering;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use meshwright_config::{ProxyScope, State, Workload};
 
 use crate::proxy::{MeshInputs, View};
 
+/// By namespace, their names.
+type Workloads = HashMap<String, HashSet<String>>;
+
 /// Which parts of a state, or of what goes with it, are not what they were.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Changes {
     mesh: bool,
     inputs: bool,
     services: bool,
-    workloads: bool,
+    /// Those that came, went or are others.
+    workloads: Arc<Workloads>,
     authorization: bool,
     tokens: bool,
     peer: bool,
+    rules: bool,
     routes: bool,
     gateways: bool,
     sidecars: bool,
+    credentials: bool,
     denied: bool,
 }
 
@@ -26,15 +36,35 @@ impl Changes {
             mesh: old.mesh() != new.mesh(),
             inputs: old_inputs != new_inputs,
             services: old.services() != new.services(),
-            workloads: old.workloads() != new.workloads(),
+            workloads: Arc::new(differing(old.workloads(), new.workloads())),
             authorization: old.authorization_policies() != new.authorization_policies(),
             tokens: old.request_authentications() != new.request_authentications(),
             peer: old.peer_authentications() != new.peer_authentications(),
+            rules: old.destination_rules() != new.destination_rules(),
             routes: old.virtual_services() != new.virtual_services(),
             gateways: old.gateways() != new.gateways(),
             sidecars: old.sidecars() != new.sidecars(),
+            credentials: old.credentials() != new.credentials(),
             denied: old.deny_lists() != new.deny_lists(),
         }
+    }
+
+    /// Where nothing but workloads has changed, as instances come and go: the question whether this one has.
+    pub(super) fn of_workloads_alone(&self) -> Option<impl Fn(&str, &str) -> bool + use<>> {
+        let Self { mesh, inputs, services, workloads, authorization, tokens, peer, rules, routes, gateways, sidecars, credentials, denied } =
+            self;
+        let others = [mesh, inputs, services, authorization, tokens, peer, rules, routes, gateways, sidecars, credentials, denied];
+        if others.into_iter().any(|changed| *changed) {
+            return None;
+        }
+        let workloads = Arc::clone(workloads);
+        Some(move |namespace: &str, name: &str| workloads.get(namespace).is_some_and(|names| names.contains(name)))
+    }
+
+    /// The workloads that differ, as they were and as they are.
+    pub(super) fn workloads<'a>(&self, old: &'a State, new: &'a State) -> Vec<&'a Workload> {
+        let names = self.workloads.iter().flat_map(|(namespace, names)| names.iter().map(move |name| (namespace, name)));
+        names.flat_map(|(namespace, name)| [old.workload(namespace, name), new.workload(namespace, name)]).flatten().collect()
     }
 
     /// Whether a proxy's own resources may be others: its listeners, its policy and its app's clusters. They are made of its workload, the
@@ -47,7 +77,7 @@ impl Changes {
         let Some(before) = old.workload(workload.namespace(), workload.name()) else { return true };
         // What a gateway serves is made of routes, rules and credentials too.
         let serves = || !new.gateways_for(workload).is_empty() || !old.gateways_for(before).is_empty();
-        (self.workloads && before != workload)
+        (!self.workloads.is_empty() && before != workload)
             || (self.services && (!view.metadata.tcp.is_empty() || old.inbound_ports(before) != new.inbound_ports(workload)))
             || (self.authorization && old.authorization_for(before) != new.authorization_for(workload))
             || (self.tokens && old.request_authentication_for(before) != new.request_authentication_for(workload))
@@ -57,7 +87,7 @@ impl Changes {
     /// Whether what a proxy is told of may be other: that is made of its labels, the `Sidecar` documents, the mesh, and the hosts and routes of
     /// all services; and, where only what policy allows is told, of all that decides.
     pub(super) fn concern_scope(&self, old: &State, view: &View<'_>) -> bool {
-        let decides = self.workloads || self.authorization || self.tokens || self.peer || self.inputs || self.denied;
+        let decides = !self.workloads.is_empty() || self.authorization || self.tokens || self.peer || self.inputs || self.denied;
         let before = old.workload(view.workload.namespace(), view.workload.name());
         self.mesh
             || self.services
@@ -77,5 +107,24 @@ impl Changes {
     /// denied.
     pub(super) fn concern_all_clusters(&self) -> bool {
         self.mesh || self.peer || self.denied
+    }
+}
+
+/// Both are in the order of keys.
+fn differing(old: &[Workload], new: &[Workload]) -> Workloads {
+    let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
+    let mut differing = Workloads::new();
+    loop {
+        let order = match (old.peek(), new.peek()) {
+            (None, None) => return differing,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(old), Some(new)) => old.key().cmp(new.key()),
+        };
+        let before = if order == Ordering::Greater { None } else { old.next() };
+        let after = if order == Ordering::Less { None } else { new.next() };
+        if let (true, Some(workload)) = (before != after, after.or(before)) {
+            differing.entry(workload.namespace().to_owned()).or_default().insert(workload.name().to_owned());
+        }
     }
 }

@@ -17,6 +17,10 @@ pub(super) enum Open {
 }
 
 impl Open {
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self, Self::Names(names) if names.is_empty())
+    }
+
     pub(super) fn add(&mut self, name: &Arc<str>) {
         if let Self::Names(names) = self
             && !names.contains(name)

@@ -58,8 +58,8 @@ struct InFlight {
 /// What [`Subscription::take`] gives.
 pub(super) struct Taken {
     pub(super) response: Response,
-    /// What of it is more than a repetition of what the client holds.
-    pub(super) changed: Vec<Arc<Resource>>,
+    /// What of it is more than a repetition of what the client holds; none when all of it is.
+    pub(super) changed: Option<Vec<Arc<Resource>>>,
 }
 
 impl Subscription {
@@ -272,32 +272,45 @@ impl Subscription {
         all.into_iter().flatten().chain(named.into_iter().flatten()).filter(move |resource| {
             let held = known.get(resource.shared_name());
             let differs = held.is_none_or(|held| !Arc::ptr_eq(held, resource.identity()) && *held.version != *resource.version());
-            wants(resource.shared_name()) && !self.is_refused(resource) && (differs || self.again.contains(resource.name()))
+            // Of what is not wanted nothing is known.
+            (held.is_some() || wants(resource.shared_name()))
+                && !self.is_refused(resource)
+                && (differs || self.again.contains(resource.name()))
         })
     }
 
     fn gone<'a>(&'a self, snapshot: &'a Snapshot) -> impl Iterator<Item = &'a Arc<str>> {
         let (all, named) = match &self.open {
             Open::All => (Some(self.known.keys()), None),
-            Open::Names(names) => (None, Some(names.iter().filter(|name| self.known.contains(name)))),
+            Open::Names(names) => (None, Some(names.iter())),
         };
-        let candidates = all.into_iter().flatten().chain(named.into_iter().flatten());
-        candidates.filter(|name| self.tells_removals() && snapshot.get(self.kind, name).is_none())
+        // The snapshot first: all streams look there, and so it is at hand.
+        let is_gone = |name: &&Arc<str>| self.tells_removals() && snapshot.get(self.kind, name).is_none();
+        let named = named.into_iter().flatten().filter(is_gone).filter(|name| self.known.contains(name));
+        all.into_iter().flatten().filter(is_gone).chain(named)
+    }
+
+    /// Whether [`Subscription::take`] may do anything.
+    pub(super) fn has_work(&self) -> bool {
+        let may_send = self.interest.is_requested() && self.in_flight.is_none();
+        !self.refused.is_empty()
+            || (may_send && (!self.open.is_empty() || self.owes_answer || self.refused_held || !self.suspects.is_empty()))
     }
 
     /// Something that the client does not hold yet is on its way, or should be.
     pub(super) fn brings_new(&self, snapshot: &Snapshot) -> bool {
         let sent = self.in_flight.as_ref().is_some_and(|sent| sent.brings_new);
-        sent || !self.suspects.is_empty() || self.due(snapshot).any(|resource| self.is_new(resource))
+        sent || !self.suspects.is_empty() || (!self.open.is_empty() && self.due(snapshot).any(|resource| self.is_new(resource)))
     }
 
     /// The client holds what the snapshot has, and nothing else. Not so where it refused something: it goes on with an older version.
     pub(super) fn is_settled(&self, snapshot: &Snapshot) -> bool {
+        if self.in_flight.is_some() {
+            return false;
+        }
         let refuses = |name: &Arc<str>| self.interest.contains(name) && snapshot.get(self.kind, name).is_some_and(|it| self.is_refused(it));
-        self.in_flight.is_none()
+        (self.open.is_empty() || (self.due(snapshot).next().is_none() && self.gone(snapshot).next().is_none()))
             && !self.refused_another(snapshot, true)
-            && self.due(snapshot).next().is_none()
-            && self.gone(snapshot).next().is_none()
             && !self.refused.keys().any(refuses)
     }
 
@@ -313,25 +326,28 @@ impl Subscription {
             changed = self.next_suspects(snapshot);
         }
         self.owes_answer |= self.refused_another(snapshot, may_remove);
-        let removed = if may_remove { self.take_gone(snapshot) } else { Vec::new() };
-        let (resources, removed) = match self.protocol {
-            Protocol::Delta => (changed.clone(), self.told_removed(removed, snapshot)),
+        let gone: Vec<Arc<str>> = self.gone(snapshot).cloned().collect();
+        let removed = if may_remove { self.forget(&gone) } else { Vec::new() };
+        // Whatever was due is sent: open is what may not be removed yet.
+        let still_open = if may_remove { BTreeSet::new() } else { gone.into_iter().collect() };
+        let (resources, changed, removed) = match self.protocol {
+            Protocol::Delta => (changed, None, self.told_removed(removed, snapshot)),
             Protocol::StateOfTheWorld if self.kind.is_full_state() => {
                 let differs = !changed.is_empty() || !removed.is_empty() || self.owes_answer;
-                (if differs { self.state(snapshot, may_remove) } else { Vec::new() }, removed)
+                (if differs { self.state(snapshot, may_remove) } else { Vec::new() }, Some(changed), removed)
             }
             // Absence says nothing here, and there is no other way to say that something is gone.
-            Protocol::StateOfTheWorld => (changed.clone(), Vec::new()),
+            Protocol::StateOfTheWorld => (changed, None, Vec::new()),
         };
         let response =
             (!resources.is_empty() || !removed.is_empty() || self.owes_answer).then(|| self.sent(resources, removed, nonce.to_string()));
-        // Whatever was due is sent: open is what may not be removed yet.
-        self.open = Open::Names(self.gone(snapshot).cloned().collect());
+        self.open = Open::Names(still_open);
         Some(Taken { response: response?, changed })
     }
 
     fn sent(&mut self, resources: Vec<Arc<Resource>>, removed: Vec<String>, nonce: String) -> Response {
-        let brings_new = resources.iter().any(|resource| self.is_new(resource));
+        // Nothing waits for new ones of another type.
+        let brings_new = self.kind == ResourceType::Cluster && resources.iter().any(|resource| self.is_new(resource));
         for resource in &resources {
             self.again.remove(resource.name());
             self.asked.remove(resource.name());
@@ -362,10 +378,9 @@ impl Subscription {
         }
     }
 
-    /// What the client holds and the snapshot has no more; forgotten here.
-    fn take_gone(&mut self, snapshot: &Snapshot) -> Vec<String> {
-        let gone: Vec<Arc<str>> = self.gone(snapshot).cloned().collect();
-        for name in &gone {
+    /// What the client holds and the snapshot has no more.
+    fn forget(&mut self, gone: &[Arc<str>]) -> Vec<String> {
+        for name in gone {
             self.known.remove(name);
         }
         gone.iter().map(ToString::to_string).collect()
@@ -373,6 +388,9 @@ impl Subscription {
 
     /// Delta: what is gone, and once each what was asked for and does not exist.
     fn told_removed(&mut self, gone: Vec<String>, snapshot: &Snapshot) -> Vec<String> {
+        if gone.is_empty() && self.asked.is_empty() {
+            return gone;
+        }
         let mut asked = std::mem::take(&mut self.asked);
         if !self.kind.tells_missing() {
             asked.clear();

@@ -21,6 +21,8 @@ pub(crate) const MEGABYTE: f64 = 1_000_000.0;
 pub enum Case {
     W1,
     W2,
+    /// W2 with proxies that come over mutual TLS, each with a certificate of its own.
+    W2Tls,
     W3,
     W4,
     W5,
@@ -41,6 +43,10 @@ impl Case {
         match self {
             Self::W1 => flips(setting, Workload::W1, &[(Edit::Flip, 1)], 10, Duration::from_secs(1)).await,
             Self::W2 => flips(setting, Workload::W2, &[(Edit::Flip, 1)], 100, Duration::from_millis(100)).await,
+            Self::W2Tls => {
+                let setting = Setting { tls: true, ..setting.clone() };
+                flips(&setting, Workload::W2, &[(Edit::Flip, 1)], 100, Duration::from_millis(100)).await
+            }
             Self::W3 => flips(setting, Workload::W3, &[(Edit::Flip, 1), (Edit::Route, 3)], 10, Duration::from_secs(2)).await,
             Self::W4 => failover(setting).await,
             Self::W5 => flips(setting, Workload::W5, &[(Edit::Roll(5), 1)], 20, Duration::from_millis(500)).await,
@@ -69,9 +75,10 @@ impl Connected {
     pub(crate) async fn new(setting: &Setting, name: &str, shape: Shape) -> anyhow::Result<Self> {
         progress(&format!("{name}: {} services of {} endpoints, {} proxies", shape.services, shape.endpoints, shape.proxies));
         let written = Written::new(shape)?;
+        let proxies = written.proxies(setting)?;
         let server = Server::start(setting, &written)?;
         let idle = server.usage()?;
-        let swarm = Swarm::new(server.target(), written.mesh.proxies(), Pace::default());
+        let swarm = Swarm::new(server.target()?, proxies, Pace::default());
         swarm.connect();
         let times = swarm.synced(LONGEST).await;
         anyhow::ensure!(times.len() == swarm.size(), "{} of {} clients in sync; {:?}", times.len(), swarm.size(), swarm.last_error());
@@ -119,7 +126,7 @@ async fn flips(
     edits: usize,
     interval: Duration,
 ) -> anyhow::Result<Section> {
-    let name = workload.name();
+    let name = &format!("{}{}", workload.name(), if setting.tls { "-tls" } else { "" });
     let connected = Connected::new(setting, name, shape(setting, workload)).await?;
     let mut rows = connected.rows(name);
     let edits = setting.fewer(edits, 5).max(3);
@@ -128,7 +135,8 @@ async fn flips(
     // A flip adds the service's third endpoint first; only later ones replace it. Both are one endpoint resource.
     let convergence = editor.run(kinds, edits, interval).await?;
     rows.extend(edit_rows(&format!("{name}-endpoint-flip"), &convergence, (name == "w2").then_some((250.0, 15.0))));
-    Ok(Section { title: title(workload), text: described(&connected, &convergence), rows })
+    let over = if setting.tls { ", over mutual TLS" } else { "" };
+    Ok(Section { title: format!("{}{over}", title(workload)), text: described(&connected, &convergence), rows })
 }
 
 async fn failover(setting: &Setting) -> anyhow::Result<Section> {

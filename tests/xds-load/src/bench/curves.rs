@@ -58,8 +58,9 @@ pub(crate) async fn large(setting: &Setting) -> anyhow::Result<Section> {
     let shape = Shape::new(services, 10, 1);
     progress(&format!("large: {services} services of 10 endpoints"));
     let written = Written::new(shape)?;
+    let proxies = written.proxies(setting)?;
     let server = Server::start_on(setting, &written, &[0, 1])?;
-    let swarm = Swarm::new(server.target(), written.mesh.proxies(), Pace::default());
+    let swarm = Swarm::new(server.target()?, proxies, Pace::default());
     swarm.connect();
     let times = swarm.synced(LONGEST).await;
     let complete = server.started.elapsed();

@@ -2,10 +2,13 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use meshwright_ca::CONTROL_PLANE_SERVICE_ACCOUNT;
+use meshwright_workloads::Mesh;
 
 use super::Setting;
 use super::mesh::Written;
@@ -20,6 +23,8 @@ pub(crate) struct Server {
     child: Child,
     output: BufReader<ChildStdout>,
     pub(crate) address: SocketAddr,
+    /// What its certificate is verified with.
+    roots: Option<PathBuf>,
     /// From its start until it serves.
     pub(crate) startup: Duration,
     pub(crate) started: Instant,
@@ -46,9 +51,15 @@ impl Server {
         let started = Instant::now();
         // A process inherits the cores of the one that starts it, from its first thread on.
         pin_to(cores)?;
-        let child = Command::new(&setting.binary)
-            .args(["--log", "warn", "control-plane", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-            .args(["--insecure-plaintext-xds", &address.to_string()])
+        let mut command = Command::new(&setting.binary);
+        command.args(["--log", "warn", "control-plane", "--admin", "127.0.0.1:0"]);
+        let address_text = address.to_string();
+        if setting.tls {
+            command.args(["--listen", &address_text]);
+        } else {
+            command.args(["--listen", "127.0.0.1:0", "--insecure-plaintext-xds", &address_text]);
+        }
+        let child = command
             .arg("--config-dir")
             .arg(written.documents())
             .arg("--data-dir")
@@ -61,7 +72,8 @@ impl Server {
         pin_to(&[CLIENTS])?;
         let mut child = child.with_context(|| format!("`{}` cannot be run", setting.binary.display()))?;
         let output = BufReader::new(child.stdout.take().context("its output is piped")?);
-        let mut server = Self { child, output, address, startup: Duration::ZERO, started };
+        let roots = setting.tls.then(|| written.roots());
+        let mut server = Self { child, output, address, roots, startup: Duration::ZERO, started };
         let mut line = String::new();
         while !line.contains("control plane ready") {
             line.clear();
@@ -71,8 +83,9 @@ impl Server {
         Ok(server)
     }
 
-    pub(crate) fn target(&self) -> Target {
-        Target { address: self.address, tls: None }
+    pub(crate) fn target(&self) -> anyhow::Result<Target> {
+        let name = format!("spiffe://{}/ns/{}/sa/{CONTROL_PLANE_SERVICE_ACCOUNT}", Mesh::TRUST_DOMAIN, Mesh::ROOT_NAMESPACE);
+        Target::new(self.address, &name, self.roots.as_deref())
     }
 
     pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
