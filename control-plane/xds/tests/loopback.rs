@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::Code;
 
 use support::client::{Ads, Stream, deep_node, delta, error, node, raw, sotw};
-use support::serving::{BANNED, PATIENCE, Serving};
+use support::serving::{ANY, BANNED, PATIENCE, Serving};
 
 fn resource(kind: ResourceType, name: &str, content: &str) -> Resource {
     Resource::new(kind, name, content.to_owned().into(), Vec::new())
@@ -142,7 +142,7 @@ async fn a_client_that_asks_for_too_much_is_closed_and_no_other() {
 #[tokio::test]
 async fn the_streams_of_a_client_count_together_over_connections_and_services() {
     let limits = Limits { client_streams: 2, client_names: 3, ..Limits::default() };
-    let mut serving = Serving::start_with(limits, vec![resource(Cluster, "a", "1")]).await;
+    let mut serving = Serving::limited(ANY, limits, vec![resource(Cluster, "a", "1")]).await;
     let request = |client: &str| DeltaDiscoveryRequest { node: Some(node(client)), ..delta(Cluster) };
     let (first, second) = (Ads::connect(serving.address).await, Ads::connect(serving.address).await);
     let mut aggregated = first.delta(request("one")).await;

@@ -14,6 +14,9 @@ use tonic::{Extensions, Status};
 /// The longest that anything here may take; nothing waits for it to pass.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Any port of this machine.
+pub(crate) const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
 /// The node that is served nothing.
 pub(crate) const BANNED: &str = "banned";
 
@@ -43,11 +46,7 @@ pub(crate) struct Serving {
 
 impl Serving {
     pub(crate) async fn start(resources: Vec<Resource>) -> Self {
-        Self::start_with(Limits::default(), resources).await
-    }
-
-    pub(crate) async fn start_with(limits: Limits, resources: Vec<Resource>) -> Self {
-        Self::limited(SocketAddr::from(([127, 0, 0, 1], 0)), limits, resources).await
+        Self::at(ANY, resources).await
     }
 
     /// At an address, which the one before may have left a moment ago.
@@ -55,7 +54,7 @@ impl Serving {
         Self::limited(address, Limits::default(), resources).await
     }
 
-    async fn limited(address: SocketAddr, limits: Limits, resources: Vec<Resource>) -> Self {
+    pub(crate) async fn limited(address: SocketAddr, limits: Limits, resources: Vec<Resource>) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let snapshots = watch::Sender::new(Arc::new(Snapshot::build(resources).unwrap()));
         let source = Arc::new(Source { snapshots, events: sender });
