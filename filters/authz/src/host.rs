@@ -7,6 +7,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::types::LogLevel;
 
 use crate::properties::Properties;
+use crate::raw;
 
 /// Filter state `wasm.meshwright.decision`, from which the access log reads what was decided.
 const DECISION: &str = "meshwright.decision";
@@ -29,7 +30,7 @@ impl Properties for Host {
 
 /// Leaves what was decided to the access log. Only in a callback of a stream (elsewhere there is no state to write), and once.
 pub(crate) fn record(record: &[u8]) {
-    let _ = hostcalls::set_property(vec![DECISION], Some(record));
+    let _ = raw::set_property(DECISION, record);
 }
 
 /// The external authorizers of the chain that this stream is in, as the control plane wrote them there; `None`: it has none.
@@ -39,7 +40,7 @@ pub(crate) fn providers() -> Option<String> {
 
 /// Tells the proxy which external authorizers must agree too. Where, and how often, is as for [`record`]; it cannot fail there.
 pub(crate) fn ask(providers: &str) {
-    let _ = hostcalls::set_property(vec![CUSTOM], Some(providers.as_bytes()));
+    let _ = raw::set_property(CUSTOM, providers.as_bytes());
 }
 
 /// Seconds since the epoch. Zero if the host's clock is before it: every token is then not yet valid.

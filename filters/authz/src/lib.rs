@@ -12,6 +12,7 @@ mod http;
 mod open;
 mod peer;
 mod properties;
+mod raw;
 mod records;
 mod root;
 mod tally;
