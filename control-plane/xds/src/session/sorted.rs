@@ -59,6 +59,30 @@ impl<T: Named> Sorted<T> {
         }
     }
 
+    /// As [`Sorted::insert`] for what `place` may be the place of. Returns where it is.
+    pub(super) fn insert_near(&mut self, place: usize, entry: T) -> usize {
+        match self.0.get_mut(place).filter(|known| known.name() == entry.name()) {
+            Some(known) => {
+                *known = entry;
+                place
+            }
+            None => {
+                let name = Arc::clone(entry.name());
+                self.insert(entry);
+                self.find(&name).unwrap_or_else(|place| place)
+            }
+        }
+    }
+
+    /// As [`Sorted::get`] for what `place` may be the place of.
+    pub(super) fn get_near(&self, place: usize, name: &str) -> Option<(usize, &T)> {
+        if let Some(found) = self.0.get(place).filter(|found| &**found.name() == name) {
+            return Some((place, found));
+        }
+        let place = self.find(name).ok()?;
+        Some((place, self.0.get(place)?))
+    }
+
     /// Many at once, in any order; of one name the last counts.
     pub(super) fn extend(&mut self, entries: impl IntoIterator<Item = T>) {
         self.0.extend(entries);
@@ -128,7 +152,7 @@ mod tests {
     use super::*;
 
     fn entry(name: &str, version: i32) -> Arc<Identity> {
-        Arc::new(Identity { name: name.into(), version: version.to_string().into() })
+        Arc::new(Identity::new(name, version.to_string()))
     }
 
     #[test]
