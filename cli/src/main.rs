@@ -8,10 +8,6 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-/// The control plane makes and drops small things for each proxy and each edit, in an order that leaves the system's allocator with holes.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let arguments = commands::Arguments::parse();
     output::start_logging(arguments.log_level());

@@ -131,9 +131,11 @@ async fn run<S: SnapshotSource, M: Incoming>(
     // Only the first message of a stream is sure to have it; later ones are ignored.
     let node: Node = first.node().ok_or_else(|| Status::invalid_argument("the first request of a stream names its node"))?.into();
     let mut snapshots = source.subscribe(node.clone(), peer.clone()).await?;
-    let mut revoked = std::pin::pin!(source.revoked(&node, &peer));
     let stream = StreamId(NEXT.fetch_add(1, Ordering::Relaxed));
-    source.observe(StreamEvent::Connected { stream, node: node.clone(), only });
+    let brief = node.brief();
+    source.observe(StreamEvent::Connected { stream, node, only });
+    let node = brief;
+    let mut revoked = std::pin::pin!(source.revoked(&node, &peer));
     let connected = Connected { source: source.as_ref(), stream, node_id: node.id().to_owned(), protocol: M::PROTOCOL, responses };
 
     let (began, mut rate) = (Instant::now(), Rate::new(&limits));

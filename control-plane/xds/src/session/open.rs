@@ -40,9 +40,9 @@ pub(super) fn shared(kind: ResourceType, (name, version): (String, String), snap
 }
 
 /// What a client names, as the snapshot has it.
-pub(super) fn shared_name(kind: ResourceType, name: &str, snapshot: Option<&Snapshot>) -> Arc<str> {
+pub(super) fn shared_name(kind: ResourceType, name: &str, snapshot: Option<&Snapshot>) -> Arc<Identity> {
     let resource = snapshot.and_then(|snapshot| snapshot.get(kind, name));
-    resource.map_or_else(|| name.into(), |resource| Arc::clone(resource.shared_name()))
+    resource.map_or_else(|| uncertain(&name.into()), |resource| Arc::clone(resource.identity()))
 }
 
 /// What may or may not be held.

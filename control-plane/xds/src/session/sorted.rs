@@ -7,12 +7,6 @@ pub(super) trait Named {
     fn name(&self) -> &Arc<str>;
 }
 
-impl Named for Arc<str> {
-    fn name(&self) -> &Arc<str> {
-        self
-    }
-}
-
 impl Named for Arc<Identity> {
     fn name(&self) -> &Arc<str> {
         &self.name

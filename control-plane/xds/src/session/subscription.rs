@@ -138,13 +138,13 @@ impl Subscription {
             self.open = Open::All;
         }
         let names = subscribe.iter().map(|name| shared_name(self.kind, name, snapshot)).collect();
-        for name in self.interest.subscribe(names) {
-            self.open.add(&name);
+        for named in self.interest.subscribe(names) {
+            self.open.add(&named.name);
             // Subscribing to what is subscribed already means that the client has lost it.
             if !first {
-                self.again.insert(Arc::clone(&name));
+                self.again.insert(Arc::clone(&named.name));
             }
-            self.asked.insert(name);
+            self.asked.insert(Arc::clone(&named.name));
         }
         self.after_change(wildcard, first);
         // What it holds from an earlier stream it need not acknowledge again.
