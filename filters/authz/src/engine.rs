@@ -81,7 +81,7 @@ impl<C: Crypto> Engine<C> {
         };
         let http = HttpRequest::new(headers);
         // Of a peer that is denied no token is looked at.
-        let verifies = self.policy.verifies_tokens() && self.policy.denies(&connection.peer).is_none();
+        let verifies = self.policy.verifies_tokens() && self.policy.refuses(&connection).is_none();
         let (authentication, unknown_key) = if verifies { self.authenticate(&http, now()) } else { (Authentication::Anonymous, None) };
         Outcome { unknown_key, ..self.decide(&connection, Some(&http), authentication) }
     }
@@ -204,6 +204,7 @@ fn denial(decision: &Decision<'_>, http: Option<&HttpRequest<'_>>) -> Denial {
             | Reason::PeerIdentityDenied
             | Reason::PeerSerialDenied
             | Reason::PeerSerialUnknown
+            | Reason::MtlsRequired
             | Reason::DenyRule
             | Reason::AllowRule
             | Reason::NoAllowPolicy

@@ -68,7 +68,7 @@ impl Evaluation<'_> {
 /// Decides as [`decide`] does, and says all that goes with it.
 #[must_use]
 pub fn evaluate<'p>(policy: &'p Policy, request: &Request<'_>) -> Evaluation<'p> {
-    let denied = policy.denies(&request.connection.peer).is_some();
+    let denied = policy.refuses(request.connection).is_some();
     if denied || matches!(request.authentication, Authentication::Refused(_)) {
         return Evaluation { decision: decide(policy, request), audit: None, shadow: None, custom: Vec::new(), nearest: None };
     }
