@@ -60,7 +60,7 @@ fn names(mask: u8) -> Vec<String> {
 fn settle(caller: &mut Caller) {
     for _ in 0..200 {
         let answers = ResourceType::ALL.map(|kind| caller.answer(kind, false, false));
-        if answers.iter().all(|answered| !answered) {
+        if answers.iter().all(|answered| !answered) && caller.is_idle() {
             return;
         }
     }

@@ -75,7 +75,7 @@ impl Judge {
             self.tokens = TokenCache::default();
         }
         self.now = now;
-        let http = http.filter(|_| self.policy.denies(&connection.peer).is_none());
+        let http = http.filter(|_| self.policy.refuses(connection).is_none());
         http.map_or(Authentication::Anonymous, |http| self.policy.authenticate(http, now, &SoftwareCrypto, &mut self.tokens))
     }
 }

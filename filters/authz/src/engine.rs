@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use meshwright_policy::{
-    AuditRecord, Authentication, Connection, Crypto, Decision, HeaderChange, Headers, HttpRequest, Metadata, Peer, Policy, Reason, Request,
-    TokenCache, Verdict, evaluate,
+    AuditRecord, Authentication, Connection, Crypto, Decision, Evaluation, HeaderChange, Headers, HttpRequest, Metadata, Peer, Policy,
+    Reason, Request, TokenCache, Verdict, evaluate,
 };
 
 use crate::connection::UnknownPeer;
@@ -13,6 +13,7 @@ use crate::crypto::HostCrypto;
 use crate::records::Records;
 use crate::tally::Tally;
 use crate::unknown_keys::UnknownKeys;
+use crate::usual::{Plain, Usual};
 
 const FORBIDDEN: u16 = 403;
 const UNAUTHORIZED: u16 = 401;
@@ -27,6 +28,7 @@ pub(crate) struct Engine<C = HostCrypto> {
     tokens: RefCell<TokenCache>,
     tally: RefCell<Tally>,
     records: RefCell<Records>,
+    usual: RefCell<Usual>,
     unknown_keys: RefCell<UnknownKeys>,
     crypto: C,
 }
@@ -62,8 +64,9 @@ impl Denial {
 
 impl<C: Crypto> Engine<C> {
     pub(crate) fn new(policy: Policy, crypto: C) -> Self {
-        let (tokens, tally, records, unknown_keys) = (RefCell::default(), RefCell::default(), RefCell::default(), RefCell::default());
-        Self { policy, tokens, tally, records, unknown_keys, crypto }
+        let (tokens, tally, unknown_keys) = (RefCell::default(), RefCell::default(), RefCell::default());
+        let (records, usual) = (RefCell::default(), RefCell::default());
+        Self { policy, tokens, tally, records, usual, unknown_keys, crypto }
     }
 
     pub(crate) fn policy(&self) -> &Policy {
@@ -78,7 +81,7 @@ impl<C: Crypto> Engine<C> {
         };
         let http = HttpRequest::new(headers);
         // Of a peer that is denied no token is looked at.
-        let verifies = self.policy.verifies_tokens() && self.policy.denies(&connection.peer).is_none();
+        let verifies = self.policy.verifies_tokens() && self.policy.refuses(&connection).is_none();
         let (authentication, unknown_key) = if verifies { self.authenticate(&http, now()) } else { (Authentication::Anonymous, None) };
         Outcome { unknown_key, ..self.decide(&connection, Some(&http), authentication) }
     }
@@ -109,16 +112,37 @@ impl<C: Crypto> Engine<C> {
     #[inline(never)]
     fn decide(&self, connection: &Connection, http: Option<&HttpRequest<'_>>, authentication: Authentication) -> Outcome {
         let evaluation = evaluate(&self.policy, &Request { connection, http, authentication: &authentication });
-        self.tally.borrow_mut().evaluation(&evaluation);
         let denial = match evaluation.decision.verdict {
             Verdict::Allow => None,
             Verdict::Deny => Some(denial(&evaluation.decision, http)),
         };
+        let is_plain = evaluation.is_plain() && !self.policy.denies_serials();
+        let plain = is_plain.then(|| Plain::new(evaluation.decision, connection, &authentication));
+        let (custom, record) = match plain.as_ref().and_then(|plain| self.usual.borrow_mut().count(plain)) {
+            Some(record) => (Vec::new(), record),
+            None => self.record(evaluation, plain.as_ref(), connection, &authentication),
+        };
+        Outcome { denial, custom, changes: authentication.into_changes(), record, unknown_key: None }
+    }
+
+    /// Counts it, and says whom to ask.
+    #[inline(never)]
+    fn record(
+        &self,
+        evaluation: Evaluation<'_>,
+        plain: Option<&Plain<'_>>,
+        connection: &Connection,
+        authentication: &Authentication,
+    ) -> (Vec<String>, Rc<[u8]>) {
+        self.tally.borrow_mut().evaluation(&evaluation);
         let custom = evaluation.custom.iter().map(|check| check.provider.to_owned()).collect();
-        let record = AuditRecord::new(self.policy.version(), evaluation, connection, &authentication);
+        let record = AuditRecord::new(self.policy.version(), evaluation, connection, authentication);
         let record = if self.policy.denies_serials() { record.with_serial(connection) } else { record };
         let record = self.records.borrow_mut().json(&record);
-        Outcome { denial, custom, changes: authentication.into_changes(), record, unknown_key: None }
+        if let Some(plain) = plain {
+            self.usual.borrow_mut().remember(plain, &record, &mut self.tally.borrow_mut());
+        }
+        (custom, record)
     }
 
     fn unknown_peer(&self, error: UnknownPeer) -> Outcome {
@@ -154,7 +178,9 @@ impl<C: Crypto> Engine<C> {
     /// Gives the host what was counted since the last time.
     pub(crate) fn flush(&self) {
         let counts = self.tokens.borrow_mut().take_counts();
-        self.tally.borrow_mut().flush(counts);
+        let mut tally = self.tally.borrow_mut();
+        self.usual.borrow_mut().settle(&mut tally);
+        tally.flush(counts);
     }
 }
 
@@ -178,6 +204,7 @@ fn denial(decision: &Decision<'_>, http: Option<&HttpRequest<'_>>) -> Denial {
             | Reason::PeerIdentityDenied
             | Reason::PeerSerialDenied
             | Reason::PeerSerialUnknown
+            | Reason::MtlsRequired
             | Reason::DenyRule
             | Reason::AllowRule
             | Reason::NoAllowPolicy
@@ -244,6 +271,17 @@ mod tests {
         assert_eq!(outcome.denial, None);
         let record = record(&outcome);
         assert_eq!((&*record.verdict, record.policy.as_deref()), ("ALLOW", Some("shop/callers")));
+    }
+
+    #[test]
+    fn the_same_decision_again_leaves_the_same_record() {
+        let engine = engine();
+        for _ in 0..3 {
+            for account in ["orders", "catalog"] {
+                let decide = |engine: &Engine<_>| engine.request(Ok(connection(account)), Headers::default(), || 0);
+                assert_eq!(decide(&engine).record, decide(&self::engine()).record, "{account}");
+            }
+        }
     }
 
     #[test]

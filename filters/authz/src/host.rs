@@ -1,8 +1,6 @@
 //! The host's calls that more than one kind of stream needs, none of which can panic: the SDK does on statuses that these calls cannot
 //! have where they are made, and each says why.
 
-use std::time::UNIX_EPOCH;
-
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::LogLevel;
 
@@ -43,11 +41,11 @@ pub(crate) fn ask(providers: &str) {
     let _ = raw::set_property(CUSTOM, providers.as_bytes());
 }
 
-/// Seconds since the epoch. Zero if the host's clock is before it: every token is then not yet valid.
+/// Seconds since the epoch.
 pub(crate) fn now() -> u64 {
-    // Never an error: a host always has the time.
-    let time = hostcalls::get_current_time().unwrap_or(UNIX_EPOCH);
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    const NANOSECONDS: u64 = 1_000_000_000;
+    // A host always has the time. Should one not, it is past the end of every token.
+    raw::now().map_or(u64::MAX, |time| time / NANOSECONDS)
 }
 
 /// One line in the host's log, of what the sidecar listens for. Bounded by whoever calls: requests cause it.

@@ -18,5 +18,6 @@ mod root;
 mod tally;
 mod tcp;
 mod unknown_keys;
+mod usual;
 
 pub use root::Authz;

@@ -1,4 +1,4 @@
-//! The two host calls that every request makes, and comparing bytes: what proxy-wasm's SDK and libc do slowly.
+//! The host calls that every request makes, and comparing bytes: what proxy-wasm's SDK and libc do slowly.
 //!
 //! The SDK copies each header's name and value into memory of its own, and builds a property's path anew each time; with that a request took
 //! forty allocations. libc compares byte by byte.
@@ -13,6 +13,7 @@ const REQUEST_HEADERS: u32 = 0;
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
     fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
     fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> u32;
 }
 
@@ -30,6 +31,14 @@ pub(crate) fn request_headers() -> Option<Vec<u8>> {
     // SAFETY: the host has filled `size` bytes that it got from the SDK's `proxy_on_memory_allocate`, which leaks a boxed slice of that size
     // from this allocator, and it gives them away for good.
     Some(unsafe { Vec::from_raw_parts(data, size, size) })
+}
+
+/// Nanoseconds since the epoch; `None` when the host does not tell.
+pub(crate) fn now() -> Option<u64> {
+    let mut time = 0;
+    // SAFETY: it is a place that the host may write to.
+    let status = unsafe { proxy_get_current_time_nanoseconds(&raw mut time) };
+    (status == OK).then_some(time)
 }
 
 /// Whether the host took it. `path` is one name.

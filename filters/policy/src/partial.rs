@@ -180,8 +180,8 @@ impl fmt::Debug for Knowledge<'_> {
 /// Decides about a request of which not everything is known.
 #[must_use]
 pub fn decide_partially<'p>(policy: &'p Policy, request: &Request<'_>, knowledge: Knowledge<'_>) -> Partially<'p> {
-    let peer = &request.connection.peer;
-    let suspicion = match (missing_of_peer(policy, peer, knowledge), policy.denies(peer)) {
+    let connection = request.connection;
+    let suspicion = match (missing_of_peer(policy, &connection.peer, knowledge), policy.refuses(connection)) {
         (None, Some(reason)) => return Partially::certain(Decision::denied(reason)),
         (open, _) => open,
     };
@@ -206,9 +206,12 @@ fn missing_of_peer<'p>(policy: &Policy, peer: &Peer, knowledge: Knowledge<'_>) -
     let denied = &policy.denied;
     let is_missing = |attribute| (knowledge.missing)(attribute);
     if is_missing(Attribute::Peer) {
-        return (!denied.is_empty()).then_some(Attribute::Peer);
+        return (!denied.is_empty() || !policy.mutual_tls.is_empty()).then_some(Attribute::Peer);
     }
-    let Peer::Authenticated { uri_sans, serial, .. } = peer else { return None };
+    let Peer::Authenticated { uri_sans, serial, .. } = peer else {
+        let by_port = !policy.mutual_tls.except.is_empty() && is_missing(Attribute::DestinationPort);
+        return by_port.then_some(Attribute::DestinationPort);
+    };
     let unknown = denied.has_serials() && (serial.is_none() || is_missing(Attribute::PeerSerial));
     (unknown && !denied.has_one_of(uri_sans)).then_some(Attribute::PeerSerial)
 }

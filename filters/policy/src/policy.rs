@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use meshwright_identity::TrustDomain;
@@ -13,9 +14,9 @@ use crate::jwt::rule::{JwtRule, KeyOrigin};
 use crate::layer::{Entry, Layer, Origin};
 use crate::matcher::identity::LocalDomains;
 use crate::metadata::MetadataKey;
-use crate::request::Peer;
+use crate::request::{Connection, Peer};
 use crate::rule::{self, Rule, Scope};
-use crate::wire::{self, Action, AuthzConfig, Protocol};
+use crate::wire::{self, Action, AuthzConfig, MutualTls, Protocol};
 
 const NEVER_MATCHES: &str = "a DENY or CUSTOM policy without rules never matches; at least one rule is allowed, or leave the policy out";
 
@@ -25,6 +26,7 @@ pub struct Policy {
     protocol: Protocol,
     version: String,
     pub(crate) denied: Denied,
+    pub(crate) mutual_tls: MutualTls,
     pub(crate) enforced: Layers,
     /// The same and the policies in dry-run; none when there are none.
     pub(crate) shadow: Option<Layers>,
@@ -66,6 +68,7 @@ impl Policy {
             policy_version,
             trust_domain_aliases,
             denied_peers,
+            mutual_tls,
             request_authentication,
             authorization,
         } = config;
@@ -92,8 +95,11 @@ impl Policy {
         }
         let owned_headers = owned_headers(&jwt_rules, "request_authentication", &mut errors);
         let mut facts = Facts::of(sorted.entries().flat_map(|entry| entry.rule().tests()));
-        if !denied.is_empty() {
+        if !denied.is_empty() || !mutual_tls.is_empty() {
             facts.add(Fact::Peer);
+        }
+        if !mutual_tls.except.is_empty() {
+            facts.add(Fact::Destination);
         }
         let (enforced, shadow) = sorted.layers();
         let mut custom = BTreeMap::new();
@@ -104,6 +110,7 @@ impl Policy {
             protocol,
             version: policy_version,
             denied,
+            mutual_tls,
             enforced,
             shadow,
             audit: Layer::new(sorted.audit),
@@ -140,6 +147,25 @@ impl Policy {
     #[must_use]
     pub fn denies(&self, peer: &Peer) -> Option<Reason> {
         self.denied.reason(peer)
+    }
+
+    /// As [`Policy::denies`], and whether the peer has no certificate where one is needed.
+    #[must_use]
+    pub fn refuses(&self, connection: &Connection) -> Option<Reason> {
+        if connection.peer == Peer::Plaintext && self.needs_certificate(connection.destination) {
+            return Some(Reason::MtlsRequired);
+        }
+        self.denies(&connection.peer)
+    }
+
+    /// On a port that is not known as soon as on any.
+    fn needs_certificate(&self, destination: Option<SocketAddr>) -> bool {
+        let MutualTls { required, except } = &self.mutual_tls;
+        match destination {
+            _ if except.is_empty() => *required,
+            Some(address) => *required != except.contains(&address.port()),
+            None => true,
+        }
     }
 
     /// Whether any peer is.

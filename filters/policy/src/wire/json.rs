@@ -223,7 +223,7 @@ impl<'a> Reader<'a> {
     }
 
     #[cold]
-    fn error(&self, message: &str) -> InvalidJson {
+    pub(crate) fn error(&self, message: &str) -> InvalidJson {
         InvalidJson { message: message.to_owned(), at: self.at }
     }
 }

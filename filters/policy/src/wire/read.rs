@@ -3,7 +3,7 @@
 use super::json::{Fields, InvalidJson, Reader};
 use super::{
     AccessLogConfig, Action, AuthorizationPolicy, AuthzConfig, ClaimToHeader, Condition, DeniedPeers, Direction, From, JwtHeader, JwtRule,
-    Operation, Protocol, RequestAuthentication, Rule, Source, To,
+    MutualTls, Operation, Protocol, RequestAuthentication, Rule, Source, To,
 };
 
 type Result<T> = std::result::Result<T, InvalidJson>;
@@ -42,6 +42,7 @@ fn authz(reader: &mut Reader<'_>) -> Result<AuthzConfig> {
             "policy_version",
             "trust_domain_aliases",
             "denied_peers",
+            "mutual_tls",
             "request_authentication",
             "authorization",
         ],
@@ -53,6 +54,7 @@ fn authz(reader: &mut Reader<'_>) -> Result<AuthzConfig> {
         policy_version: String::new(),
         trust_domain_aliases: Vec::new(),
         denied_peers: DeniedPeers::default(),
+        mutual_tls: MutualTls::default(),
         request_authentication: Vec::new(),
         authorization: Vec::new(),
     };
@@ -64,7 +66,8 @@ fn authz(reader: &mut Reader<'_>) -> Result<AuthzConfig> {
             3 => config.policy_version = reader.string()?,
             4 => config.trust_domain_aliases = reader.strings()?,
             5 => config.denied_peers = denied_peers(reader)?,
-            6 => config.request_authentication = reader.list(request_authentication)?,
+            6 => config.mutual_tls = mutual_tls(reader)?,
+            7 => config.request_authentication = reader.list(request_authentication)?,
             _ => config.authorization = reader.list(authorization)?,
         }
         Ok(())
@@ -77,6 +80,23 @@ fn denied_peers(reader: &mut Reader<'_>) -> Result<DeniedPeers> {
     reader.object(fields(0, &["identities", "serials"]), &mut |reader, field| set(&mut lists, field, reader.strings()?))?;
     let [identities, serials] = lists;
     Ok(DeniedPeers { identities, serials })
+}
+
+fn mutual_tls(reader: &mut Reader<'_>) -> Result<MutualTls> {
+    let mut read = MutualTls::default();
+    reader.object(fields(0, &["required", "except"]), &mut |reader, field| {
+        match field {
+            0 => read.required = reader.boolean()?,
+            _ => read.except = reader.list(port)?,
+        }
+        Ok(())
+    })?;
+    Ok(read)
+}
+
+fn port(reader: &mut Reader<'_>) -> Result<u16> {
+    let number = reader.number()?;
+    u16::try_from(number).map_err(|_| reader.error("expected a port"))
 }
 
 fn request_authentication(reader: &mut Reader<'_>) -> Result<RequestAuthentication> {

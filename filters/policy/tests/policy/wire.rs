@@ -9,6 +9,7 @@ fn everything() -> Value {
     let list = || json!(["a"]);
     json!({
         "version": 1, "protocol": "http", "trust_domain": "mesh.test", "trust_domain_aliases": ["old.test"],
+        "mutual_tls": {"required": true, "except": [80, 65535]},
         "request_authentication": [{"namespace": "ns", "name": "tokens", "jwt_rules": [{
             "issuer": "i", "audiences": list(), "jwks": keys::JWKS, "fromHeaders": [{"name": "x-a", "prefix": "P "}, {"name": "x-b"}],
             "fromParams": list(), "fromCookies": list(), "outputPayloadToHeader": "x-p",
@@ -73,7 +74,7 @@ fn the_module_reads_what_serde_reads() {
     places(&all, "", &mut found);
     let mut taken = 0;
     for path in &found {
-        for other in [json!(null), json!(1), json!(-1), json!(1.5), json!("a"), json!(true), json!({})] {
+        for other in [json!(null), json!(1), json!(65536), json!(-1), json!(1.5), json!("a"), json!(true), json!({})] {
             let mut changed = all.clone();
             *changed.pointer_mut(path).unwrap() = other;
             taken += usize::from(both(&changed.to_string()).is_some());
@@ -96,7 +97,7 @@ fn unknown_fields_are_refused_everywhere() {
     let mut found = Vec::new();
     places(&everything(), "", &mut found);
     found.retain(|path| everything().pointer(path).unwrap().is_object());
-    assert_eq!(found.len(), 17, "{found:?}");
+    assert_eq!(found.len(), 18, "{found:?}");
     for path in found {
         let mut config = everything();
         config.pointer_mut(&path).unwrap()["surprise"] = json!(1);

@@ -55,6 +55,11 @@ fn is_told_right(decision: &Decision<'_>, config: &wire::AuthzConfig) {
         Reason::DenyRule => Some((wire::Action::Deny, Verdict::Deny)),
         Reason::AllowRule => Some((wire::Action::Allow, Verdict::Allow)),
         Reason::NoAllowPolicy | Reason::NoAllowRuleMatched => None,
+        Reason::MtlsRequired => {
+            assert!(!config.mutual_tls.is_empty() && decision.verdict == Verdict::Deny, "{decision:?}");
+            assert_eq!((decision.policy, decision.rule), (None, None));
+            return;
+        }
         other @ (Reason::PeerIdentityDenied | Reason::PeerSerialDenied | Reason::PeerSerialUnknown) => {
             panic!("nobody is denied: {other:?}")
         }
