@@ -8,8 +8,6 @@ use meshwright_policy::AuditRecord;
 const MOST: usize = 8;
 /// Longer ones are written each time.
 const LONGEST: usize = 1024;
-/// Most records fit, so that writing one allocates once.
-const USUAL: usize = 512;
 
 /// What was written lately, oldest replaced first.
 #[derive(Debug, Default)]
@@ -26,7 +24,7 @@ impl Records {
         if let Some((_, json)) = self.written.iter().find(|(known, _)| is_same(known)) {
             return Rc::clone(json);
         }
-        let json: Rc<[u8]> = write(record).into();
+        let json: Rc<[u8]> = record.to_json().into();
         if json.len() <= LONGEST {
             self.remember(record.clone().into_owned(), Rc::clone(&json));
         }
@@ -39,15 +37,6 @@ impl Records {
             None => self.written.push((record, json)),
         }
         self.next = self.next.saturating_add(1) % MOST;
-    }
-}
-
-fn write(record: &AuditRecord<'_>) -> Vec<u8> {
-    let mut json = Vec::with_capacity(USUAL);
-    match serde_json::to_writer(&mut json, record) {
-        Ok(()) => json,
-        // Never: there is nothing in it that JSON cannot say.
-        Err(_) => Vec::new(),
     }
 }
 
@@ -69,7 +58,7 @@ mod tests {
                 for rule in [0, 1] {
                     // Asked twice: once written, once remembered.
                     for _ in 0..2 {
-                        assert_eq!(*records.json(&of(subject, rule)), *write(&of(subject, rule)));
+                        assert_eq!(*records.json(&of(subject, rule)), *of(subject, rule).to_json());
                     }
                 }
             }
@@ -89,7 +78,7 @@ mod tests {
             AuditRecord { version: "v".into(), ..of("s", 0) },
         ];
         for record in all.iter().chain(&all) {
-            assert_eq!(*records.json(record), *write(record));
+            assert_eq!(*records.json(record), *record.to_json());
         }
     }
 }

@@ -133,6 +133,20 @@ impl<'a> AuditRecord<'a> {
         self
     }
 
+    /// As JSON.
+    #[must_use]
+    #[inline(never)]
+    pub fn to_json(&self) -> Vec<u8> {
+        // Most records fit, so that writing one allocates once.
+        const USUAL: usize = 512;
+        let mut json = Vec::with_capacity(USUAL);
+        match serde_json::to_writer(&mut json, self) {
+            Ok(()) => json,
+            // Never: there is nothing in it that JSON cannot say.
+            Err(_) => Vec::new(),
+        }
+    }
+
     /// The same, to keep.
     #[must_use]
     pub fn into_owned(self) -> AuditRecord<'static> {

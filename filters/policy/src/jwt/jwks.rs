@@ -210,7 +210,7 @@ fn point(curve: ObjectIdentifier, size: usize, x: &[u8], y: &[u8]) -> Result<Vec
     let is_on_curve = match curve {
         P384 => curve::P384.has(x, y),
         P521 => curve::P521.has(x, y),
-        _ => p256::PublicKey::from_sec1_bytes(&point).is_ok(),
+        _ => curve::P256.has(x, y),
     };
     if is_on_curve { Ok(point) } else { Err("found coordinates that are no point of the curve".to_owned()) }
 }
