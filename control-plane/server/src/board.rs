@@ -17,7 +17,7 @@ use crate::board::held::Held;
 pub(crate) use crate::board::status::{Nack, ProxyStatus};
 use crate::metrics::Metrics;
 use crate::receipts::footprint::ResourceKey;
-use crate::receipts::{Footprint, OnProxy, Propagation, Question, Receipt, Waiting, label};
+use crate::receipts::{Change, Footprint, OnProxy, Propagation, Question, Receipt, Waiting, differences, label};
 use crate::refusals::Refused;
 
 /// So long news is gathered before a receipt is made of it.
@@ -42,6 +42,8 @@ struct Inner {
     places: BTreeMap<String, Place>,
     /// Nothing is ever taken out.
     entries: Vec<Entry>,
+    /// The last step from one base to another, and what it changes: thousands of proxies take it one after the other.
+    step: Option<((u64, u64), Arc<[Change]>)>,
     /// To which proxy a stream belongs.
     streams: HashMap<StreamId, Place>,
 }
@@ -103,12 +105,16 @@ impl Board {
     /// What a proxy should hold from now on; `saved`: when the change was, if it was one of a file.
     pub(crate) fn set_target(&self, place: Place, revision: u64, saved: Option<Instant>, snapshot: Arc<Snapshot>) {
         let mut inner = self.lock();
-        let Some(entry) = inner.entries.get_mut(place.0) else { return };
+        let Inner { entries, step, .. } = &mut *inner;
+        let Some(entry) = entries.get_mut(place.0) else { return };
         entry.revision = revision;
-        if let Some(old) = entry.target.replace(Arc::clone(&snapshot)).filter(|old| **old != *snapshot) {
-            entry.held.retarget(&old, &snapshot);
-            entry.propagation.retarget(revision, saved, &old, &snapshot);
-            entry.previous = Some(old);
+        if let Some(old) = entry.target.replace(Arc::clone(&snapshot)).filter(|old| !Arc::ptr_eq(old, &snapshot)) {
+            let changes = changes(step, &old, &snapshot);
+            if !changes.is_empty() {
+                entry.held.retarget(&changes);
+                entry.propagation.retarget(revision, saved, &changes);
+                entry.previous = Some(old);
+            }
         }
         entry.error = None;
         drop(inner);
@@ -247,6 +253,19 @@ impl Board {
         // Every change is complete before the lock is released, also when a later line panics.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What differs between two targets, where possible as it was found for the last proxy.
+fn changes(step: &mut Option<((u64, u64), Arc<[Change]>)>, old: &Snapshot, new: &Snapshot) -> Arc<[Change]> {
+    let taken = new.step_from(old);
+    if let (Some(taken), Some((known, changes))) = (taken, &*step)
+        && taken == *known
+    {
+        return Arc::clone(changes);
+    }
+    let changes: Arc<[Change]> = differences(old, new).into();
+    *step = taken.map(|taken| (taken, Arc::clone(&changes)));
+    changes
 }
 
 impl Inner {

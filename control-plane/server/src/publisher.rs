@@ -94,7 +94,10 @@ impl Target {
     /// What is the same must not wake the stream.
     fn send(&self, snapshot: Arc<Snapshot>) {
         self.snapshot.send_if_modified(|current| {
-            let changed = !Arc::ptr_eq(current, &snapshot) && **current != *snapshot;
+            let changed = match snapshot.step_from(current) {
+                Some((before, now)) => before != now,
+                None => **current != *snapshot,
+            };
             *current = snapshot;
             changed
         });

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 pub(crate) use footprint::{Footprint, Question};
 pub(crate) use ledger::Ledger;
-pub(crate) use propagation::Propagation;
+pub(crate) use propagation::{Change, Propagation, differences};
 
 /// How far a document has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

@@ -156,8 +156,7 @@ pub(crate) fn read(dir: &Path, last: &Files) -> Result<(Fingerprint, Files), Sou
         return Err(SourceError::Empty { dir: dir.to_owned() });
     }
     let (mut fingerprint, mut files) = (Vec::with_capacity(found.len()), Vec::with_capacity(found.len()));
-    for path in found {
-        let name = relative(dir, &path);
+    for Listed { path, name } in found {
         let metadata = fs::metadata(&path);
         fingerprint.push((name.clone(), metadata.as_ref().ok().and_then(facts)));
         let text = read_file(&path, metadata, last.get(&name).and_then(|last| last.as_ref().ok()));
@@ -175,8 +174,8 @@ pub(crate) fn read_all(paths: &[PathBuf]) -> Result<Files, SourceError> {
         if fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
             files.insert(path.to_string_lossy().into_owned(), read_file(path, fs::metadata(path), None));
         } else {
-            let below =
-                list(path)?.into_iter().map(|path| (path.to_string_lossy().into_owned(), read_file(&path, fs::metadata(&path), None)));
+            let read = |Listed { path, .. }| (path.to_string_lossy().into_owned(), read_file(&path, fs::metadata(&path), None));
+            let below = list(path)?.into_iter().map(read);
             files.extend(below.filter(|(name, bytes)| !is_test(name, bytes)));
         }
     }
@@ -191,15 +190,23 @@ fn is_test(name: &str, text: &Result<Text, String>) -> bool {
 
 /// Looks at everything without reading it.
 pub(crate) fn fingerprint(dir: &Path) -> Result<Fingerprint, SourceError> {
-    Ok(list(dir)?.into_iter().map(|path| (relative(dir, &path), fs::metadata(&path).ok().as_ref().and_then(facts))).collect())
+    let look = |Listed { path, name }| (name, fs::metadata(path).ok().as_ref().and_then(facts));
+    Ok(list(dir)?.into_iter().map(look).collect())
 }
 
 fn facts(metadata: &fs::Metadata) -> Option<(u64, SystemTime)> {
     Some((metadata.len(), metadata.modified().ok()?))
 }
 
+/// A file that was found.
+struct Listed {
+    path: PathBuf,
+    /// Its path within the directory.
+    name: String,
+}
+
 /// In no order.
-fn list(dir: &Path) -> Result<Vec<PathBuf>, SourceError> {
+fn list(dir: &Path) -> Result<Vec<Listed>, SourceError> {
     match fs::metadata(dir) {
         Ok(metadata) if metadata.is_dir() => {}
         Ok(_) => return Err(SourceError::NotDirectory { dir: dir.to_owned() }),
@@ -207,32 +214,33 @@ fn list(dir: &Path) -> Result<Vec<PathBuf>, SourceError> {
         Err(error) => return Err(SourceError::Unreadable { dir: dir.to_owned(), error }),
     }
     let mut walk = Walk { files: Vec::new(), entered: BTreeSet::new() };
-    walk.enter(dir, 0)?;
+    walk.enter(dir, "", 0)?;
     Ok(walk.files)
 }
 
 struct Walk {
-    files: Vec<PathBuf>,
+    files: Vec<Listed>,
     /// Real paths, against symbolic links that lead in circles.
     entered: BTreeSet<PathBuf>,
 }
 
 impl Walk {
-    fn enter(&mut self, dir: &Path, depth: usize) -> Result<(), SourceError> {
+    /// `within`: the folder's path within the directory, with a slash behind it; empty for the directory itself.
+    fn enter(&mut self, dir: &Path, within: &str, depth: usize) -> Result<(), SourceError> {
         let unreadable = |error| SourceError::Unreadable { dir: dir.to_owned(), error };
         if depth > DEEPEST || !self.entered.insert(fs::canonicalize(dir).map_err(unreadable)?) {
             return Ok(());
         }
         for entry in fs::read_dir(dir).map_err(unreadable)? {
             let entry = entry.map_err(unreadable)?;
-            let path = entry.path();
-            if path.file_name().is_some_and(is_hidden) {
+            let name = entry.file_name();
+            if is_hidden(&name) {
                 continue;
             }
-            if is_folder(&entry, &path) {
-                self.enter(&path, depth.saturating_add(1))?;
-            } else if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
-                self.files.push(path);
+            if is_folder(&entry) {
+                self.enter(&entry.path(), &format!("{within}{}/", name.to_string_lossy()), depth.saturating_add(1))?;
+            } else if is_document(&name) {
+                self.files.push(Listed { path: entry.path(), name: format!("{within}{}", name.to_string_lossy()) });
             }
             if self.files.len() > MOST_FILES {
                 return Err(SourceError::TooMany { dir: dir.to_owned() });
@@ -242,11 +250,17 @@ impl Walk {
     }
 }
 
+/// By the end of its name; what is nothing but that has no name.
+fn is_document(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    [&b".yaml"[..], b".yml"].iter().any(|end| name.len() > end.len() && name.ends_with(end))
+}
+
 /// Also by a link.
-fn is_folder(entry: &fs::DirEntry, path: &Path) -> bool {
+fn is_folder(entry: &fs::DirEntry) -> bool {
     match entry.file_type() {
         Ok(kind) if !kind.is_symlink() => kind.is_dir(),
-        Ok(_) | Err(_) => fs::metadata(path).is_ok_and(|metadata| metadata.is_dir()),
+        Ok(_) | Err(_) => fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_dir()),
     }
 }
 
@@ -271,10 +285,6 @@ fn read_file(path: &Path, metadata: io::Result<fs::Metadata>, last: Option<&Text
     // Before it is read: what is written from now on is a change.
     let facts = facts.is_settled(SystemTime::now()).then_some(facts);
     Ok(Text::new(fs::read(path).map_err(cannot)?, facts))
-}
-
-fn relative(dir: &Path, path: &Path) -> String {
-    path.strip_prefix(dir).unwrap_or(path).to_string_lossy().into_owned()
 }
 
 #[cfg(test)]

@@ -131,6 +131,10 @@ impl Base {
         self.resources.get(kind).get(name).map(|found| &found.0)
     }
 
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
     pub(crate) fn resources(&self, kind: ResourceType) -> &BTreeSet<ByName> {
         self.resources.get(kind)
     }

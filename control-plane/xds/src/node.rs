@@ -25,6 +25,12 @@ impl Node {
         &self.cluster
     }
 
+    /// Without the metadata, of which nothing is asked once the client is known.
+    pub(crate) fn brief(&self) -> Self {
+        let (id, cluster, user_agent_version) = (self.id.clone(), self.cluster.clone(), self.user_agent_version.clone());
+        Self { id, cluster, user_agent_version, metadata: Value::Null }
+    }
+
     /// `1.40.0`; empty when the client does not say.
     #[must_use]
     pub fn user_agent_version(&self) -> &str {

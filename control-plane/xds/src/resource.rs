@@ -1,22 +1,53 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use envoy_types::pb::envoy::service::discovery::v3 as discovery;
 use envoy_types::pb::google::protobuf::Any;
 use prost::Message as _;
+use prost::encoding::string;
 use sha2::{Digest as _, Sha256};
 
 use crate::ResourceType;
 
 /// Bytes of a content hash that make a version: 128 bits.
 const VERSION_BYTES: usize = 16;
+/// Of `envoy.service.discovery.v3.Resource`.
+const NAME: u32 = 3;
 
 /// A resource's name and version, which all who know of it share.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Identity {
     pub(crate) name: Arc<str>,
     pub(crate) version: Arc<str>,
+    /// Where a stream found the name among those that it holds: where another one that holds the same will find it.
+    place: AtomicUsize,
 }
+
+impl Identity {
+    pub(crate) fn new(name: impl Into<Arc<str>>, version: impl Into<Arc<str>>) -> Self {
+        Self { name: name.into(), version: version.into(), place: AtomicUsize::new(0) }
+    }
+
+    pub(crate) fn place(&self) -> usize {
+        self.place.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn found_at(&self, place: usize) {
+        // All streams write the same, nearly always.
+        if self.place() != place {
+            self.place.store(place, Ordering::Relaxed);
+        }
+    }
+}
+
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.version == other.version
+    }
+}
+
+impl Eq for Identity {}
 
 /// One xDS resource, encoded once. Its version is the hash of its content: the same on every replica and after every restart, so that a
 /// reconnecting client is sent only differences.
@@ -25,7 +56,7 @@ pub struct Resource {
     kind: ResourceType,
     identity: Arc<Identity>,
     dependencies: Vec<(ResourceType, String)>,
-    /// The encoded message itself.
+    /// The encoded message itself: a part of `delta`.
     body: Bytes,
     /// `discovery.Resource` with the message in it, encoded.
     delta: Bytes,
@@ -47,13 +78,11 @@ impl Resource {
         let mut delta = BytesMut::with_capacity(wrapped.encoded_len());
         // Growing in memory is the only way for this to fail, and it does not fail.
         let _infallible = wrapped.encode(&mut delta);
-        Self {
-            kind,
-            identity: Arc::new(Identity { name: name.into(), version: version.into() }),
-            dependencies,
-            body,
-            delta: delta.freeze(),
-        }
+        let delta = delta.freeze();
+        // The fields are in the order of their numbers: the name is behind the message, and nothing else.
+        let end = delta.len().saturating_sub(if name.is_empty() { 0 } else { string::encoded_len(NAME, &name) });
+        let part = delta.get(end.saturating_sub(body.len())..end).filter(|part| *part == &*body).map(|part| delta.slice_ref(part));
+        Self { kind, identity: Arc::new(Identity::new(name, version)), dependencies, body: part.unwrap_or(body), delta }
     }
 
     #[must_use]
@@ -101,5 +130,22 @@ impl Resource {
     /// The encoded `envoy.service.discovery.v3.Resource`, shared by all streams.
     pub(crate) fn delta(&self) -> &Bytes {
         &self.delta
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_held_once() {
+        for (name, body) in [("a", &b"some message"[..]), ("", b"x"), ("a", b""), (&*"long".repeat(100), &[7; 1_000])] {
+            let resource = Resource::new(ResourceType::Cluster, name, Bytes::copy_from_slice(body), Vec::new());
+            assert_eq!(resource.body(), body);
+            let delta = resource.delta().as_ptr_range();
+            assert!(body.is_empty() || delta.contains(&resource.body().as_ptr()), "{name}: a copy beside {delta:?}");
+            let decoded = discovery::Resource::decode(resource.delta().clone()).unwrap();
+            assert_eq!((decoded.name.as_str(), &*decoded.resource.unwrap().value), (name, body));
+        }
     }
 }

@@ -31,7 +31,7 @@ pub trait SnapshotSource: Send + Sync + 'static {
     fn subscribe(&self, node: Node, peer: Extensions) -> impl Future<Output = Result<watch::Receiver<Arc<Snapshot>>, Status>> + Send;
 
     /// Waits until a client that was admitted may not be served any more: the status with which its stream is closed. Never, unless a source
-    /// says otherwise.
+    /// says otherwise. `_node` is without its metadata.
     fn revoked(&self, _node: &Node, _peer: &Extensions) -> impl Future<Output = Status> + Send {
         std::future::pending()
     }

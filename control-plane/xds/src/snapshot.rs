@@ -109,6 +109,12 @@ impl Snapshot {
         self.own.get(kind).len().saturating_add(self.base.resources(kind).len())
     }
 
+    /// Which base came after which, where nothing else differs from an earlier snapshot: all that take the same step differ alike.
+    #[must_use]
+    pub fn step_from(&self, earlier: &Self) -> Option<(u64, u64)> {
+        Arc::ptr_eq(&self.own, &earlier.own).then(|| (earlier.base.id(), self.base.id()))
+    }
+
     /// Names that may differ from an earlier snapshot: all that do, and perhaps some that do not. None when that is not known, and all may.
     #[must_use]
     pub fn changes_since(&self, earlier: &Self, kind: ResourceType) -> Option<Cow<'_, [Arc<str>]>> {

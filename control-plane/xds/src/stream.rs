@@ -135,9 +135,11 @@ async fn run<S: SnapshotSource, M: Incoming>(
     let mut snapshots = source.subscribe(node.clone(), peer.clone()).await?;
     // Only now is it known that the client is who it says.
     let mut share = quotas.open(node.id()).map_err(|exceeded| Status::resource_exhausted(exceeded.to_string()))?;
-    let mut revoked = std::pin::pin!(source.revoked(&node, &peer));
     let stream = StreamId(NEXT.fetch_add(1, Ordering::Relaxed));
-    source.observe(StreamEvent::Connected { stream, node: node.clone(), only });
+    let brief = node.brief();
+    source.observe(StreamEvent::Connected { stream, node, only });
+    let node = brief;
+    let mut revoked = std::pin::pin!(source.revoked(&node, &peer));
     let connected = Connected { source: source.as_ref(), stream, node_id: node.id().to_owned(), protocol: M::PROTOCOL, responses };
 
     let (began, mut rate) = (Instant::now(), Rate::new(limits.request_burst, limits.request_interval));

@@ -20,10 +20,23 @@ pub enum Fact {
     Sni,
 }
 
+impl Fact {
+    const fn bit(self) -> u8 {
+        match self {
+            Self::Peer => 1,
+            Self::DirectIp => 1 << 1,
+            Self::RemoteIp => 1 << 2,
+            Self::Destination => 1 << 3,
+            Self::Sni => 1 << 4,
+        }
+    }
+}
+
 /// A set of facts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Facts {
-    facts: BTreeSet<Fact>,
+    /// One bit for each.
+    facts: u8,
     metadata: BTreeSet<MetadataKey>,
 }
 
@@ -31,7 +44,9 @@ impl Facts {
     pub(crate) fn of<'a>(tests: impl Iterator<Item = &'a Test>) -> Self {
         let mut facts = Self::default();
         for test in tests {
-            facts.facts.extend(fact(test));
+            if let Some(fact) = fact(test) {
+                facts.add(fact);
+            }
             if let Test::Metadata(key, _) = test {
                 facts.metadata.insert(key.clone());
             }
@@ -40,11 +55,11 @@ impl Facts {
     }
 
     pub(crate) fn add(&mut self, fact: Fact) {
-        self.facts.insert(fact);
+        self.facts |= fact.bit();
     }
 
     pub(crate) fn contains(&self, fact: Fact) -> bool {
-        self.facts.contains(&fact)
+        self.facts & fact.bit() != 0
     }
 
     pub(crate) fn metadata(&self) -> &BTreeSet<MetadataKey> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use meshwright_xds::{ResourceType, Snapshot};
 
 use crate::board::Versions;
+use crate::receipts::Change;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -90,19 +91,16 @@ impl Held {
     }
 
     /// The target becomes another; what is held stays.
-    pub(crate) fn retarget(&mut self, old: &Snapshot, new: &Snapshot) {
-        for (kind, differing) in &mut self.differing {
-            let changes = new.changes_since(old, *kind).unwrap_or_else(|| {
-                old.resources(*kind).chain(new.resources(*kind)).map(|resource| Arc::clone(resource.shared_name())).collect()
-            });
-            for name in changes.iter() {
-                let then = || old.get(*kind, name).map(|resource| Arc::clone(resource.shared_version()));
-                let held = differing.get(name).cloned().unwrap_or_else(then);
-                if held.as_deref() == new.get(*kind, name).map(|resource| resource.version()) {
-                    differing.remove(name);
-                } else {
-                    differing.insert(Arc::clone(name), held);
-                }
+    pub(crate) fn retarget(&mut self, changes: &[Change]) {
+        for change in changes {
+            let Some(differing) = self.differing.get_mut(&change.of.kind()) else { continue };
+            let name = change.of.shared_name();
+            let then = || change.before.as_ref().map(|resource| Arc::clone(resource.shared_version()));
+            let held = differing.get(name).cloned().unwrap_or_else(then);
+            if held.as_deref() == change.after.as_ref().map(|resource| resource.version()) {
+                differing.remove(name);
+            } else {
+                differing.insert(Arc::clone(name), held);
             }
         }
     }
@@ -115,6 +113,7 @@ mod tests {
     use meshwright_xds::Resource;
 
     use super::*;
+    use crate::receipts::differences;
 
     const KIND: ResourceType = ResourceType::Cluster;
 
@@ -138,7 +137,7 @@ mod tests {
             for step in 0..5 {
                 match script / 6_usize.pow(step) % 6 {
                     next @ 0..=2 => {
-                        held.retarget(&targets[target], &targets[next]);
+                        held.retarget(&differences(&targets[target], &targets[next]));
                         target = next;
                     }
                     3 => {

@@ -31,14 +31,18 @@ struct Pending {
 
 /// A resource before and after. None of both where it came and went.
 #[derive(Debug, Clone)]
-struct Change {
+pub(crate) struct Change {
     /// Some version of it, for type and name.
-    of: Arc<Resource>,
-    before: Option<Arc<Resource>>,
-    after: Option<Arc<Resource>>,
+    pub(crate) of: Arc<Resource>,
+    pub(crate) before: Option<Arc<Resource>>,
+    pub(crate) after: Option<Arc<Resource>>,
 }
 
 impl Change {
+    fn is_told(&self) -> bool {
+        self.after.is_some() || tells_removal(self.of.kind())
+    }
+
     fn key(&self) -> (ResourceType, &str) {
         (self.of.kind(), self.of.name())
     }
@@ -59,8 +63,8 @@ impl Propagation {
     }
 
     /// The target becomes another.
-    pub(crate) fn retarget(&mut self, revision: u64, saved: Option<Instant>, old: &Snapshot, new: &Snapshot) {
-        let waiting = differences(old, new);
+    pub(crate) fn retarget(&mut self, revision: u64, saved: Option<Instant>, changes: &[Change]) {
+        let waiting: Vec<Change> = changes.iter().filter(|change| change.is_told()).cloned().collect();
         if waiting.is_empty() {
             return;
         }
@@ -137,7 +141,8 @@ impl Propagation {
     }
 }
 
-fn differences(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
+/// What differs between two targets.
+pub(crate) fn differences(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
     let mut changes = Vec::new();
     for kind in ResourceType::ALL {
         let names = new
@@ -145,9 +150,8 @@ fn differences(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
             .unwrap_or_else(|| old.resources(kind).chain(new.resources(kind)).map(|resource| Arc::clone(resource.shared_name())).collect());
         for name in names.iter() {
             let (before, after) = (old.get(kind, name), new.get(kind, name));
-            let is_told = after.is_some() || tells_removal(kind);
             let version = |resource: Option<&Arc<Resource>>| resource.map(|resource| Arc::clone(resource.shared_version()));
-            if let Some(of) = after.or(before).filter(|_| is_told && version(before) != version(after)) {
+            if let Some(of) = after.or(before).filter(|_| version(before) != version(after)) {
                 changes.push(Change { of: Arc::clone(of), before: before.cloned(), after: after.cloned() });
             }
         }

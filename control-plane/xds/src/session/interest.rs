@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
+use super::open::uncertain;
 use super::sorted::Sorted;
 use crate::ResourceType;
+use crate::resource::Identity;
 
 const WILDCARD: &str = "*";
 
@@ -14,7 +16,8 @@ pub(super) struct Interest {
     /// It has named something on this stream: naming nothing is no wildcard any more.
     named: bool,
     explicit_wildcard: bool,
-    names: Sorted<Arc<str>>,
+    /// As the resources have them that were there then: a pointer each.
+    names: Sorted<Arc<Identity>>,
 }
 
 impl Interest {
@@ -59,10 +62,10 @@ impl Interest {
     }
 
     /// Returns the names among them: the wildcard is none.
-    pub(super) fn subscribe(&mut self, mut names: Vec<Arc<str>>) -> Vec<Arc<str>> {
+    pub(super) fn subscribe(&mut self, mut names: Vec<Arc<Identity>>) -> Vec<Arc<Identity>> {
         self.named |= !names.is_empty();
-        self.explicit_wildcard |= names.iter().any(|name| &**name == WILDCARD);
-        names.retain(|name| &**name != WILDCARD);
+        self.explicit_wildcard |= names.iter().any(|named| &*named.name == WILDCARD);
+        names.retain(|named| &*named.name != WILDCARD);
         if !names.is_empty() {
             self.names.extend(names.iter().map(Arc::clone));
         }
@@ -85,7 +88,7 @@ impl Interest {
         self.requested = true;
         self.named |= !names.is_empty();
         let mut replaced = Sorted::default();
-        replaced.extend(names.into_iter().map(Arc::<str>::from));
+        replaced.extend(names.into_iter().map(|name| uncertain(&Arc::from(name))));
         self.explicit_wildcard = replaced.contains(WILDCARD);
         replaced.remove(WILDCARD);
         let widened = replaced.keys().any(|name| !self.names.contains(name));

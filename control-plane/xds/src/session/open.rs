@@ -34,20 +34,20 @@ impl Open {
 pub(super) fn shared(kind: ResourceType, (name, version): (String, String), snapshot: Option<&Snapshot>) -> Arc<Identity> {
     match snapshot.and_then(|snapshot| snapshot.get(kind, &name)) {
         Some(resource) if resource.version() == version => Arc::clone(resource.identity()),
-        Some(resource) => Arc::new(Identity { name: Arc::clone(resource.shared_name()), version: version.into() }),
-        None => Arc::new(Identity { name: name.into(), version: version.into() }),
+        Some(resource) => Arc::new(Identity::new(Arc::clone(resource.shared_name()), version)),
+        None => Arc::new(Identity::new(name, version)),
     }
 }
 
 /// What a client names, as the snapshot has it.
-pub(super) fn shared_name(kind: ResourceType, name: &str, snapshot: Option<&Snapshot>) -> Arc<str> {
+pub(super) fn shared_name(kind: ResourceType, name: &str, snapshot: Option<&Snapshot>) -> Arc<Identity> {
     let resource = snapshot.and_then(|snapshot| snapshot.get(kind, name));
-    resource.map_or_else(|| name.into(), |resource| Arc::clone(resource.shared_name()))
+    resource.map_or_else(|| uncertain(&name.into()), |resource| Arc::clone(resource.identity()))
 }
 
 /// What may or may not be held.
 pub(super) fn uncertain(name: &Arc<str>) -> Arc<Identity> {
-    Arc::new(Identity { name: Arc::clone(name), version: UNCERTAIN.into() })
+    Arc::new(Identity::new(Arc::clone(name), UNCERTAIN))
 }
 
 pub(super) fn pairs<'a>(identities: impl IntoIterator<Item = &'a Arc<Identity>>) -> Vec<(Arc<str>, Arc<str>)> {

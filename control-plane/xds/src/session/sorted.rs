@@ -7,12 +7,6 @@ pub(super) trait Named {
     fn name(&self) -> &Arc<str>;
 }
 
-impl Named for Arc<str> {
-    fn name(&self) -> &Arc<str> {
-        self
-    }
-}
-
 impl Named for Arc<Identity> {
     fn name(&self) -> &Arc<str> {
         &self.name
@@ -57,6 +51,30 @@ impl<T: Named> Sorted<T> {
             }
             Err(at) => self.0.insert(at, entry),
         }
+    }
+
+    /// As [`Sorted::insert`] for what `place` may be the place of. Returns where it is.
+    pub(super) fn insert_near(&mut self, place: usize, entry: T) -> usize {
+        match self.0.get_mut(place).filter(|known| known.name() == entry.name()) {
+            Some(known) => {
+                *known = entry;
+                place
+            }
+            None => {
+                let name = Arc::clone(entry.name());
+                self.insert(entry);
+                self.find(&name).unwrap_or_else(|place| place)
+            }
+        }
+    }
+
+    /// As [`Sorted::get`] for what `place` may be the place of.
+    pub(super) fn get_near(&self, place: usize, name: &str) -> Option<(usize, &T)> {
+        if let Some(found) = self.0.get(place).filter(|found| &**found.name() == name) {
+            return Some((place, found));
+        }
+        let place = self.find(name).ok()?;
+        Some((place, self.0.get(place)?))
     }
 
     /// Many at once, in any order; of one name the last counts.
@@ -128,7 +146,7 @@ mod tests {
     use super::*;
 
     fn entry(name: &str, version: i32) -> Arc<Identity> {
-        Arc::new(Identity { name: name.into(), version: version.to_string().into() })
+        Arc::new(Identity::new(name, version.to_string()))
     }
 
     #[test]

@@ -98,7 +98,7 @@ impl Subscription {
         let InFlight { versions, removed, forgotten, .. } = self.in_flight.take_if(|sent| sent.nonce == nonce)?;
         let Some(message) = error else {
             let is_simple = self.refused.is_empty() && !forgotten;
-            for Identity { name, .. } in versions.iter().map(AsRef::as_ref).filter(|_| !is_simple) {
+            for name in versions.iter().map(|sent| &sent.name).filter(|_| !is_simple) {
                 let was_refused = self.refused.remove(name).is_some();
                 // Dropped and asked for anew while on its way, it may be held or not.
                 let is_uncertain = self.interest.contains(name) && !self.known.contains(name);
@@ -143,13 +143,13 @@ impl Subscription {
             self.open = Open::All;
         }
         let names = subscribe.iter().map(|name| shared_name(self.kind, name, snapshot)).collect();
-        for name in self.interest.subscribe(names) {
-            self.open.add(&name);
+        for named in self.interest.subscribe(names) {
+            self.open.add(&named.name);
             // Subscribing to what is subscribed already means that the client has lost it.
             if !first {
-                self.again.insert(Arc::clone(&name));
+                self.again.insert(Arc::clone(&named.name));
             }
-            self.asked.insert(name);
+            self.asked.insert(Arc::clone(&named.name));
         }
         self.after_change(wildcard, first);
         // What it holds from an earlier stream it need not acknowledge again.
@@ -269,14 +269,22 @@ impl Subscription {
         };
         // Either is in the order of names.
         let (mut wants, mut known) = (self.interest.ascending(), self.known.ascending());
+        let is_few = matches!(&self.open, Open::Names(names) if names.len() < FEW);
         all.into_iter().flatten().chain(named.into_iter().flatten()).filter(move |resource| {
-            let held = known.get(resource.shared_name());
+            let held = if is_few { self.held_near(resource) } else { known.get(resource.shared_name()) };
             let differs = held.is_none_or(|held| !Arc::ptr_eq(held, resource.identity()) && *held.version != *resource.version());
             // Of what is not wanted nothing is known.
             (held.is_some() || wants(resource.shared_name()))
                 && !self.is_refused(resource)
                 && (differs || self.again.contains(resource.name()))
         })
+    }
+
+    /// What is known of one resource, where it was found by the stream that looked last.
+    fn held_near(&self, resource: &Resource) -> Option<&Arc<Identity>> {
+        let (place, held) = self.known.get_near(resource.identity().place(), resource.name())?;
+        resource.identity().found_at(place);
+        Some(held)
     }
 
     fn gone<'a>(&'a self, snapshot: &'a Snapshot) -> impl Iterator<Item = &'a Arc<str>> {
@@ -368,12 +376,13 @@ impl Subscription {
 
     /// What is sent is held from now on.
     fn knows(&mut self, resources: &[Arc<Resource>]) {
-        let sent = resources.iter().map(|resource| Arc::clone(resource.identity()));
         // Many are put in order together; of few each is looked up, which costs less than a look at all.
         if resources.len() > self.known.len() / FEW {
-            self.known.extend(sent);
+            self.known.extend(resources.iter().map(|resource| Arc::clone(resource.identity())));
         } else {
-            sent.for_each(|identity| self.known.insert(identity));
+            for identity in resources.iter().map(|resource| resource.identity()) {
+                identity.found_at(self.known.insert_near(identity.place(), Arc::clone(identity)));
+            }
             self.known.shrink();
         }
     }
