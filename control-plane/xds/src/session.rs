@@ -18,10 +18,12 @@ use crate::by_type::ByType;
 use crate::{ResourceType, Snapshot};
 
 /// What is referred to before what refers to it. Secrets and extension configurations come after listeners, since a changed listener waits
-/// until those that it refers to are sent after it.
-const PUSH_ORDER: [ResourceType; ResourceType::ALL.len()] = [
+/// until those that it refers to are sent after it. An extension that changed itself comes before them too: a listener that takes more, where
+/// the policy in it does not permit that yet, would answer with refusals until it does.
+const PUSH_ORDER: [ResourceType; ResourceType::ALL.len() + 1] = [
     ResourceType::Cluster,
     ResourceType::Endpoint,
+    ResourceType::ExtensionConfig,
     ResourceType::Listener,
     ResourceType::Secret,
     ResourceType::ExtensionConfig,

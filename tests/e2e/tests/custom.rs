@@ -61,7 +61,9 @@ async fn requests_are_asked_about_as_the_rules_say() -> anyhow::Result<()> {
     let Asked { grpc, http, .. } = asked;
     grpc.stop();
     http.stop();
-    for (path, status) in [("/free", 200), ("/opa/yes", 403), ("/legacy/yes", 503), ("/both/yes", 403)] {
+    // docs/external-authorizers.md: Envoy 1.37 takes an HTTP provider that cannot be reached for one that refuses.
+    let on_error = if support::envoy_version()? == (1, 37) { 403 } else { 503 };
+    for (path, status) in [("/free", 200), ("/opa/yes", 403), ("/legacy/yes", on_error), ("/both/yes", 403)] {
         assert_eq!(get(&client, path).await?.status(), Some(status), "{path}, and nobody to ask");
     }
     mesh.stop().await

@@ -36,7 +36,10 @@ fn in_sync() -> Delta {
 
 #[test]
 fn everything_at_once_goes_in_order() {
-    assert_eq!(in_sync().snapshot(&mesh(["2"; 6])), ["CDS 7 +c", "EDS 8 +e", "LDS 9 +l", "SDS 10 +s", "ECDS 11 +x", "RDS 12 +r"]);
+    let mut delta = in_sync();
+    assert_eq!(delta.snapshot(&mesh(["2"; 6])), ["CDS 7 +c", "EDS 8 +e", "ECDS 9 +x", "LDS 10 +l", "SDS 11 +s", "RDS 12 +r"]);
+    assert_eq!(delta.ack(ExtensionConfig, "9"), ["ack ECDS +x", "ECDS 13 +x"], "the listener waits for what comes after it");
+    assert_eq!(delta.ack(ExtensionConfig, "13"), ["ack ECDS +x"], "once");
 }
 
 #[test]
