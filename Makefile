@@ -36,9 +36,10 @@ test: module test-filters ## every test: unit, filters in the host, end to end w
 	 MESHWRIGHT_TEST_FILTERS="$(CURDIR)/target/test-filters" \
 	 cargo test --workspace --no-fail-fast
 
-test-matrix: module ## the end-to-end tests with every Envoy from 1.36.4 to 1.40.0; docs/support.md shows the result (VERSIONS="1.36.4 1.40.0" for some)
+test-matrix: module ## the end-to-end tests with every Envoy from 1.36.4 to 1.40.0; docs/support.md shows the result (VERSIONS="1.36.4 1.40.0" for some, ONLY=custom,jwks for some test files)
 	@cargo build -p meshwright
-	@MESHWRIGHT_BIN="$(CURDIR)/target/debug/meshwright" MESHWRIGHT_FILTERS_WASM="$(CURDIR)/$(MODULE)" python3 tools/test-matrix.py $(VERSIONS)
+	@MESHWRIGHT_BIN="$(CURDIR)/target/debug/meshwright" MESHWRIGHT_FILTERS_WASM="$(CURDIR)/$(MODULE)" \
+	 python3 tools/test-matrix.py $(VERSIONS) $(if $(ONLY),--only $(ONLY))
 
 lint: ## formatting, clippy with warnings denied, the repository's own rules
 	@cargo fmt --all --check

@@ -6,7 +6,8 @@ use std::collections::hash_map::Entry;
 use meshwright_config::MtlsMode;
 use meshwright_policy::wire::{Direction, Protocol};
 use meshwright_policy::{
-    Attribute, Authentication, Connection, Headers, HttpRequest, Knowledge, Partially, Peer, Policy, Request, RuleRef, decide_partially,
+    Attribute, Authentication, Connection, Headers, HttpRequest, Knowledge, Metadata, Partially, Peer, Policy, Request, RuleRef,
+    decide_partially,
 };
 use rustc_hash::FxHashMap;
 
@@ -279,7 +280,7 @@ fn connection(record: &Record<'_>) -> Connection {
         Ok(None) | Err(NotWhole) => Peer::Plaintext,
     };
     let source = record.source.map(|address| address.ip());
-    Connection { direct_ip: source, remote_ip: source, peer, sni: None, destination: record.destination }
+    Connection { direct_ip: source, remote_ip: source, peer, sni: None, destination: record.destination, metadata: Metadata::default() }
 }
 
 /// What a record says of a request, for one set of policies.
@@ -303,7 +304,7 @@ impl Known<'_> {
             Attribute::DirectIp => record.protocol == Protocol::Http || record.source.is_none(),
             Attribute::RemoteIp => record.source.is_none(),
             Attribute::DestinationIp | Attribute::DestinationPort => record.destination.is_none(),
-            Attribute::Sni => true,
+            Attribute::Sni | Attribute::Metadata(_) => true,
             Attribute::RequestPrincipal => self.token_unknown,
             Attribute::Claim(path) => self.token_unknown || (self.has_token && !matches!(path, [only] if only == "iss" || only == "sub")),
             Attribute::Method => record.method.is_none(),

@@ -58,7 +58,7 @@ record! {
 }
 
 /// The root namespace of a mesh that does not name one.
-pub const DEFAULT_ROOT_NAMESPACE: &str = "meshwright-system";
+pub const DEFAULT_ROOT_NAMESPACE: &str = "istio-system";
 
 impl Mesh {
     #[must_use]

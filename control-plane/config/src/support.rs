@@ -158,6 +158,9 @@ pub fn markdown() -> String {
     for kind in Kind::ALL {
         let versions = kind.api_versions().join("`, `");
         text.push_str(&format!("\n## {kind}\n\n`apiVersion`: `{versions}`\n\n"));
+        if kind == Kind::Mesh {
+            text.push_str("Without `rootNamespace`, the documents that hold for the whole mesh are those of `istio-system`.\n\n");
+        }
         if kind == Kind::AuthorizationPolicy {
             text.push_str(
                 "The annotations `istio.io/dry-run` (for ALLOW and DENY) and `meshwright.io/accept-widening` ([TCP](tcp-policy.md)) hold a truth\n\

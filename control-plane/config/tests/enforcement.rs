@@ -4,7 +4,7 @@
 
 use meshwright_config::{DocumentError, Enforcement, PolicyPort, State, enforcement, parse_file};
 use meshwright_policy::wire::{Action, Rule};
-use meshwright_policy::{Authentication, Connection, Peer, Policy, Request, trace};
+use meshwright_policy::{Authentication, Connection, Metadata, Peer, Policy, Request, trace};
 use serde_json::{Value, json};
 
 const HTTP: PolicyPort = PolicyPort { number: 8080, http: true, mutual_tls: true };
@@ -71,7 +71,8 @@ fn left_out(rule: &Value) -> bool {
         "authorization": [{"namespace": "a", "name": "p", "action": "ALLOW", "rules": [rule]}],
     });
     let policy = Policy::from_json(config.to_string().as_bytes()).unwrap_or_else(|error| panic!("{rule}: {error}"));
-    let connection = Connection { direct_ip: None, remote_ip: None, peer: Peer::Plaintext, sni: None, destination: None };
+    let connection =
+        Connection { direct_ip: None, remote_ip: None, peer: Peer::Plaintext, sni: None, destination: None, metadata: Metadata::default() };
     trace(&policy, &Request { connection: &connection, http: None, authentication: &Authentication::Anonymous }).is_empty()
 }
 

@@ -245,6 +245,17 @@ fn peer_authentication_is_inherited_level_by_level() {
     assert_eq!(mode(&documents, "shop", "cart-1", 9001), MtlsMode::Permissive);
     assert_eq!(mode(&documents, "shop", "cart-2", 8081), MtlsMode::Permissive);
     assert_eq!(mode(&documents, "elsewhere", "cart-1", 8081), MtlsMode::Strict);
+    let needed = |documents: &[&str]| {
+        let state = with(&documents.concat());
+        let found = state.mutual_tls(state.workload("shop", "cart-1").unwrap());
+        (found.required, found.except)
+    };
+    let [mesh, _, workload] = &documents;
+    assert_eq!((needed(&[]), needed(&[mesh])), ((false, vec![]), (true, vec![])));
+    assert_eq!(needed(&[mesh, workload]), (true, vec![8081]), "where a port takes what others do not");
+    // What comes to a gateway has no certificate of the mesh.
+    let edge = "apiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: edge, namespace: shop}\nspec: {selector: {version: v1}, servers: [{port: {number: 8443, name: http, protocol: HTTP}, hosts: [\"*\"]}]}\n---\n";
+    assert_eq!(needed(&[mesh, edge]), (true, vec![8443]));
 }
 
 #[test]

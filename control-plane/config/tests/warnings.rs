@@ -1,4 +1,4 @@
-//! DestinationRules that break calls: where they say so, and where nothing is wrong.
+//! DestinationRules that break calls, and policies that ask what nobody says: where they say so, and where nothing is wrong.
 
 #![expect(clippy::panic, reason = "tests fail by panicking")]
 
@@ -114,4 +114,17 @@ spec: {address: 10.0.0.3, labels: {app: cart, security.istio.io/tlsMode: disable
     let [found] = &warnings(&[bare.to_owned(), tls("ISTIO_MUTUAL")])[..] else { panic!("one warning") };
     assert!(found.contains("port 8080 of shop/bare, which serves `cart.shop.mesh`, has no proxy in front of it"), "{found}");
     assert_eq!(warnings(&[bare.to_owned(), mode("shop", "STRICT")]), [""; 0]);
+}
+
+#[test]
+fn metadata_that_no_filter_writes_is_warned_of() {
+    let policy = |when: &str| {
+        format!(
+            "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: p, namespace: shop}}\nspec:\n  rules:\n  - when:\n    - {{key: source.ip, values: [10.0.0.1]}}\n{when}---\n"
+        )
+    };
+    assert_eq!(warnings(&[policy("")]), [""; 0]);
+    let [found] = &warnings(&[policy("    - {key: 'experimental.envoy.filters.x[a]', values: [b]}\n")])[..] else { panic!("one warning") };
+    let key = "spec.rules[0].when[1].key: no filter of this mesh writes `experimental.envoy.filters.x[a]`";
+    assert!(found.contains("(AuthorizationPolicy shop/p)") && found.contains(key), "{found}");
 }

@@ -28,8 +28,8 @@ pub(crate) struct Plugins {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Policies(HashMap<Documents, [Arc<str>; 2]>);
 
-/// Where AuthorizationPolicies and RequestAuthentications are in the state.
-type Documents = (Vec<usize>, Vec<usize>);
+/// Where AuthorizationPolicies and RequestAuthentications are in the state, and where a certificate is needed.
+type Documents = (Vec<usize>, Vec<usize>, wire::MutualTls);
 
 impl Policies {
     /// For HTTP and for TCP. A document is known by where it is in the state, of which there must be but one.
@@ -39,11 +39,12 @@ impl Policies {
         }
         let authorization = view.state.authorization_for(view.workload).into_iter().map(place).collect();
         let tokens = view.state.request_authentication_for(view.workload).into_iter().map(place).collect();
-        let key = (authorization, tokens);
+        let key = (authorization, tokens, view.state.mutual_tls(view.workload));
         if let Some(known) = self.0.get(&key) {
             return Ok(known.clone());
         }
-        let made = [policy(view, key_sets, wire::Protocol::Http)?.into(), policy(view, key_sets, wire::Protocol::Tcp)?.into()];
+        let made = |protocol| policy(view, key_sets, protocol, key.2.clone()).map(Arc::from);
+        let made = [made(wire::Protocol::Http)?, made(wire::Protocol::Tcp)?];
         Ok(self.0.entry(key).or_insert(made).clone())
     }
 }
@@ -85,9 +86,9 @@ impl Plugins {
         Ok(plugin.access_log())
     }
 
-    /// One policy without its proxy.
+    /// One policy without its proxy, and without where it needs certificates: who asks it knows what a listener would have taken.
     pub(crate) fn policy_alone(view: &View<'_>, key_sets: &KeySets, protocol: wire::Protocol) -> Result<String, TranslateError> {
-        policy(view, key_sets, protocol)
+        policy(view, key_sets, protocol, wire::MutualTls::default())
     }
 
     /// The policies that listeners wait for.
@@ -104,7 +105,7 @@ impl Plugins {
 }
 
 /// Also without any policy: the filter then allows, and says so in the access log.
-fn policy(view: &View<'_>, key_sets: &KeySets, protocol: wire::Protocol) -> Result<String, TranslateError> {
+fn policy(view: &View<'_>, key_sets: &KeySets, protocol: wire::Protocol, mutual_tls: wire::MutualTls) -> Result<String, TranslateError> {
     let authorization = view.state.authorization_for(view.workload).into_iter().map(|policy| policy.wire().clone());
     let request_authentication =
         view.state.request_authentication_for(view.workload).into_iter().map(|document| with_keys(document.wire(), key_sets));
@@ -115,6 +116,7 @@ fn policy(view: &View<'_>, key_sets: &KeySets, protocol: wire::Protocol) -> Resu
         policy_version: String::new(),
         trust_domain_aliases: view.mesh.trust_domain_aliases().iter().map(ToString::to_string).collect(),
         denied_peers: view.state.denied_peers(),
+        mutual_tls,
         request_authentication: request_authentication.collect(),
         authorization: authorization.collect(),
     };

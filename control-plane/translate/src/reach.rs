@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use meshwright_config::{Address, Location, MtlsMode, ProxyScope, Resolution, ServiceEntry, State, Workload};
 use meshwright_identity::SpiffeId;
 use meshwright_policy::{
-    Attribute, Authentication, Connection, Headers, HttpRequest, Knowledge, Partially, Peer, Policy, Request, Verdict, decide_partially,
-    wire,
+    Attribute, Authentication, Connection, Headers, HttpRequest, Knowledge, Metadata, Partially, Peer, Policy, Request, Verdict,
+    decide_partially, wire,
 };
 
 use crate::workload_policy;
@@ -67,7 +67,14 @@ impl Door {
     fn is_closed_to(&self, identity: &SpiffeId) -> bool {
         let peer =
             Peer::Authenticated { uri_sans: vec![identity.to_string()], dns_sans: Vec::new(), subject: None, serial: Some(String::new()) };
-        let connection = Connection { direct_ip: None, remote_ip: None, peer, sni: None, destination: Some(self.address) };
+        let connection = Connection {
+            direct_ip: None,
+            remote_ip: None,
+            peer,
+            sni: None,
+            destination: Some(self.address),
+            metadata: Metadata::default(),
+        };
         let http = HttpRequest::new(Headers::default());
         let http = (self.policy.protocol() == wire::Protocol::Http).then_some(&http);
         let request = Request { connection: &connection, http, authentication: &Authentication::default() };

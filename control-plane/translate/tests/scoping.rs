@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use meshwright_config::{MtlsMode, State, Workload, parse_file};
 use meshwright_envoy_config::pb::envoy::config::route::v3 as route;
 use meshwright_identity::SpiffeId;
-use meshwright_policy::{Authentication, Connection, Headers, HttpRequest, Peer, Policy, Request, Verdict, decide, wire};
+use meshwright_policy::{Authentication, Connection, Headers, HttpRequest, Metadata, Peer, Policy, Request, Verdict, decide, wire};
 use meshwright_translate::{MeshInputs, NodeMetadata, Proxy, translate, workload_policy};
 use meshwright_xds::{Resource, ResourceType, Snapshot};
 use proptest::prelude::*;
@@ -126,8 +126,14 @@ fn allows(state: &State, server: &Workload, port: u16, http: bool, peer: &Peer) 
     let policy = Policy::from_json(workload_policy(state, server, protocol).unwrap().as_bytes()).unwrap();
     let address = format!("{}:{port}", server.address()).parse().unwrap();
     let ip = |text: &str| Some(text.parse().unwrap());
-    let connection =
-        |from| Connection { direct_ip: ip(from), remote_ip: ip(from), peer: peer.clone(), sni: None, destination: Some(address) };
+    let connection = |from| Connection {
+        direct_ip: ip(from),
+        remote_ip: ip(from),
+        peer: peer.clone(),
+        sni: None,
+        destination: Some(address),
+        metadata: Metadata::default(),
+    };
     for from in ["10.0.0.1", "192.168.0.1"] {
         let connection = connection(from);
         for (method, path, tenant) in
@@ -202,7 +208,7 @@ fn rule() -> impl Strategy<Value = String> {
 }
 
 fn policy() -> impl Strategy<Value = String> {
-    let place = (any_word(&["a", "b", "meshwright-system"]), proptest::option::of(0..SERVICES));
+    let place = (any_word(&["a", "b", "istio-system"]), proptest::option::of(0..SERVICES));
     let rules = proptest::collection::vec(rule(), 0..3);
     (place, any_word(&["ALLOW", "ALLOW", "ALLOW", "DENY", "AUDIT"]), rules, proptest::bool::weighted(0.1)).prop_map(
         |((namespace, app), action, rules, dry_run)| {
@@ -222,7 +228,7 @@ fn policy() -> impl Strategy<Value = String> {
 
 fn peer_authentication() -> impl Strategy<Value = String> {
     let modes = || any_word(&["STRICT", "STRICT", "PERMISSIVE", "DISABLE"]);
-    let place = prop_oneof![Just(("meshwright-system", None)), Just(("a", None)), (0..SERVICES).prop_map(|app| ("b", Some(app)))];
+    let place = prop_oneof![Just(("istio-system", None)), Just(("a", None)), (0..SERVICES).prop_map(|app| ("b", Some(app)))];
     (place, modes(), proptest::option::of(modes())).prop_map(|((namespace, app), mode, port)| {
         let selector = app.map(|app| format!("selector: {{matchLabels: {{app: s{app}}}}}, ")).unwrap_or_default();
         let port = port.filter(|_| app.is_some()).map(|mode| format!(", portLevelMtls: {{80: {{mode: {mode}}}}}")).unwrap_or_default();
@@ -289,7 +295,7 @@ proptest! {
     }
 }
 
-const STRICT: &str = "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: strict, namespace: meshwright-system}\nspec: {mtls: {mode: STRICT}}\n---\n";
+const STRICT: &str = "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: strict, namespace: istio-system}\nspec: {mtls: {mode: STRICT}}\n---\n";
 
 fn allow(namespace: &str, app: usize, from: &str) -> String {
     format!(
@@ -359,10 +365,10 @@ fn sidecar_documents_say_which_services_are_imported() {
     for (what, documents, called) in [
         ("none", String::new(), all.clone()),
         ("its own namespace", sidecar("a", "egress: [{hosts: ['./*']}]"), of("a")),
-        ("of the root namespace, its own", sidecar("meshwright-system", "egress: [{hosts: ['./*']}]"), of("a")),
+        ("of the root namespace, its own", sidecar("istio-system", "egress: [{hosts: ['./*']}]"), of("a")),
         (
             "its own goes before that of the root namespace",
-            sidecar("meshwright-system", "egress: [{hosts: ['~/*']}]")
+            sidecar("istio-system", "egress: [{hosts: ['~/*']}]")
                 + &sidecar("a", "egress: [{hosts: ['b/*']}]").replace("name: all", "name: own"),
             of("b"),
         ),

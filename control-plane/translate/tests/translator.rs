@@ -22,7 +22,7 @@ spec: {host: "*.svc.cluster.local", trafficPolicy: {loadBalancer: {simple: RANDO
 ---
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
-metadata: {name: default, namespace: meshwright-system}
+metadata: {name: default, namespace: istio-system}
 spec: {mtls: {mode: PERMISSIVE}}
 ---
 apiVersion: networking.istio.io/v1

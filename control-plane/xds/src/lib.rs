@@ -10,6 +10,7 @@ mod codec;
 mod event;
 mod lineage;
 mod node;
+mod quota;
 mod rate;
 mod requests;
 mod resource;

@@ -1,7 +1,5 @@
 use std::time::Duration;
 
-use crate::Limits;
-
 /// How long a request has to wait, so that a client is read no faster than its limits allow (a "generic cell rate algorithm").
 #[derive(Debug)]
 pub(crate) struct Rate {
@@ -12,12 +10,12 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        let interval = limits.request_interval;
-        Self { interval, burst: interval.saturating_mul(limits.request_burst), due: Duration::ZERO }
+    /// So many at once, and then one for each interval.
+    pub(crate) fn new(burst: u32, interval: Duration) -> Self {
+        Self { interval, burst: interval.saturating_mul(burst), due: Duration::ZERO }
     }
 
-    /// `now` is the time since the stream began.
+    /// `now` is the time since it was made.
     pub(crate) fn wait(&mut self, now: Duration) -> Duration {
         self.due = self.due.max(now).saturating_add(self.interval);
         self.due.saturating_sub(self.burst).saturating_sub(now)
@@ -31,7 +29,7 @@ mod tests {
     #[test]
     fn a_burst_passes_and_then_one_per_interval() {
         let interval = Duration::from_millis(10);
-        let mut rate = Rate::new(&Limits { request_burst: 3, request_interval: interval, ..Limits::default() });
+        let mut rate = Rate::new(3, interval);
         let at_once: Vec<Duration> = (0..5).map(|_| rate.wait(Duration::ZERO)).collect();
         assert_eq!(at_once, [Duration::ZERO, Duration::ZERO, Duration::ZERO, interval, 2 * interval]);
         assert_eq!(rate.wait(Duration::from_secs(1)), Duration::ZERO);

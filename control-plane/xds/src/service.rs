@@ -16,6 +16,7 @@ use tonic::service::Routes;
 use tonic::{Extensions, Status};
 use tower::Service;
 
+use crate::quota::Quotas;
 use crate::requests::Requests;
 use crate::stream::{self, Incoming, Serving};
 use crate::{Limits, Node, ResourceType, Snapshot, StreamEvent};
@@ -65,6 +66,7 @@ macro_rules! discovery_service {
         pub struct $service<S> {
             source: Arc<S>,
             limits: Limits,
+            quotas: Arc<Quotas>,
         }
 
         impl<S> $service<S> {
@@ -73,13 +75,17 @@ macro_rules! discovery_service {
             }
 
             pub fn with_limits(source: Arc<S>, limits: Limits) -> Self {
-                Self { source, limits }
+                Self::with_quotas(source, limits, Quotas::new(limits))
+            }
+
+            fn with_quotas(source: Arc<S>, limits: Limits, quotas: Arc<Quotas>) -> Self {
+                Self { source, limits, quotas }
             }
         }
 
         impl<S> Clone for $service<S> {
             fn clone(&self) -> Self {
-                Self { source: Arc::clone(&self.source), limits: self.limits }
+                Self { source: Arc::clone(&self.source), limits: self.limits, quotas: Arc::clone(&self.quotas) }
             }
         }
 
@@ -102,7 +108,8 @@ macro_rules! discovery_service {
             }
 
             fn call(&mut self, request: http::Request<B>) -> Self::Future {
-                let serving = Serving { source: Arc::clone(&self.source), only: $only, limits: self.limits };
+                let serving =
+                    Serving { source: Arc::clone(&self.source), only: $only, limits: self.limits, quotas: Arc::clone(&self.quotas) };
                 match request.uri().path() {
                     concat!("/", $name, "/", $delta) => Box::pin(answer::<_, DeltaDiscoveryRequest, _>(serving, request)),
                     concat!("/", $name, "/", $sotw) => Box::pin(answer::<_, DiscoveryRequest, _>(serving, request)),
@@ -157,15 +164,24 @@ discovery_service!(
 );
 discovery_service!(RdsService, "envoy.service.route.v3.RouteDiscoveryService", "DeltaRoutes", "StreamRoutes", Some(ResourceType::Route));
 
-/// All of them, for one port: aggregated, and each type by itself. Only the aggregated one can keep order between types.
+/// All of them, for one port: aggregated, and each type by itself. Only the aggregated one can keep order between types. A client's streams
+/// count together, whichever of them they are of.
 pub fn discovery_routes<S: SnapshotSource>(source: &Arc<S>, limits: Limits) -> Routes {
-    Routes::new(AdsService::with_limits(Arc::clone(source), limits))
-        .add_service(CdsService::with_limits(Arc::clone(source), limits))
-        .add_service(EdsService::with_limits(Arc::clone(source), limits))
-        .add_service(SdsService::with_limits(Arc::clone(source), limits))
-        .add_service(EcdsService::with_limits(Arc::clone(source), limits))
-        .add_service(LdsService::with_limits(Arc::clone(source), limits))
-        .add_service(RdsService::with_limits(Arc::clone(source), limits))
+    let quotas = Quotas::new(limits);
+    let parts = || (Arc::clone(source), limits, Arc::clone(&quotas));
+    macro_rules! service {
+        ($service:ident) => {{
+            let (source, limits, quotas) = parts();
+            $service::with_quotas(source, limits, quotas)
+        }};
+    }
+    Routes::new(service!(AdsService))
+        .add_service(service!(CdsService))
+        .add_service(service!(EdsService))
+        .add_service(service!(SdsService))
+        .add_service(service!(EcdsService))
+        .add_service(service!(LdsService))
+        .add_service(service!(RdsService))
 }
 
 async fn answer<S, M, B>(serving: Serving<S>, request: http::Request<B>) -> Result<http::Response<tonic::body::Body>, Infallible>

@@ -44,6 +44,11 @@ impl Session {
         Self { limits, snapshot: None, subscriptions, nonces: 0 }
     }
 
+    /// How many names the client has subscribed to, of all types.
+    pub(crate) fn names(&self) -> usize {
+        ResourceType::ALL.into_iter().map(|kind| self.of(kind).len()).fold(0, usize::saturating_add)
+    }
+
     /// A new snapshot to bring the client to. Differences are sent at once where nothing of the same type is in flight, else after its ACK:
     /// a slow client costs one response per type, and always gets the newest.
     pub fn on_snapshot(&mut self, snapshot: &Arc<Snapshot>) -> Vec<Action> {

@@ -9,6 +9,7 @@ use tonic::{Extensions, Status};
 
 use crate::body::{Answer, Pending};
 use crate::codec::Outgoing;
+use crate::quota::Quotas;
 use crate::rate::Rate;
 use crate::requests::Requests;
 use crate::service::SnapshotSource;
@@ -111,6 +112,7 @@ pub(crate) struct Serving<S> {
     /// The only type that is answered, if there is but one.
     pub(crate) only: Option<ResourceType>,
     pub(crate) limits: Limits,
+    pub(crate) quotas: Arc<Quotas>,
 }
 
 /// A stream, which runs until either side ends it.
@@ -126,11 +128,13 @@ async fn run<S: SnapshotSource, M: Incoming>(
     responses: Pending,
 ) -> Result<(), Status> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let Serving { source, only, limits } = serving;
+    let Serving { source, only, limits, quotas } = serving;
     let Some(mut first) = requests.message().await? else { return Ok(()) };
     // Only the first message of a stream is sure to have it; later ones are ignored.
     let node: Node = first.node().ok_or_else(|| Status::invalid_argument("the first request of a stream names its node"))?.into();
     let mut snapshots = source.subscribe(node.clone(), peer.clone()).await?;
+    // Only now is it known that the client is who it says.
+    let mut share = quotas.open(node.id()).map_err(|exceeded| Status::resource_exhausted(exceeded.to_string()))?;
     let stream = StreamId(NEXT.fetch_add(1, Ordering::Relaxed));
     let brief = node.brief();
     source.observe(StreamEvent::Connected { stream, node, only });
@@ -138,7 +142,7 @@ async fn run<S: SnapshotSource, M: Incoming>(
     let mut revoked = std::pin::pin!(source.revoked(&node, &peer));
     let connected = Connected { source: source.as_ref(), stream, node_id: node.id().to_owned(), protocol: M::PROTOCOL, responses };
 
-    let (began, mut rate) = (Instant::now(), Rate::new(&limits));
+    let (began, mut rate) = (Instant::now(), Rate::new(limits.request_burst, limits.request_interval));
     let mut session = Session::new(M::PROTOCOL, limits);
     let snapshot = Arc::clone(&snapshots.borrow_and_update());
     connected.act(session.on_snapshot(&snapshot));
@@ -146,7 +150,7 @@ async fn run<S: SnapshotSource, M: Incoming>(
     let mut half_closed = false;
     loop {
         if let Some(request) = next.take().and_then(|request| of_type(request, only)) {
-            let wait = rate.wait(began.elapsed());
+            let wait = rate.wait(began.elapsed()).max(share.wait());
             if !wait.is_zero() {
                 tokio::time::sleep(wait).await;
             }
@@ -154,6 +158,7 @@ async fn run<S: SnapshotSource, M: Incoming>(
                 connected.act(session.on_snapshot(&snapshot));
             }
             let actions = request.hand_to(&mut session).map_err(|refused| Status::resource_exhausted(refused.to_string()))?;
+            share.hold(session.names()).map_err(|exceeded| Status::resource_exhausted(exceeded.to_string()))?;
             connected.act(actions);
         }
         tokio::select! {

@@ -10,8 +10,9 @@ const ROWS: &str = include_str!("../../../docs/xds.md");
 const TABLES: [(char, usize); 3] = [('R', 18), ('S', 9), ('W', 15)];
 
 /// The files that tests are named after.
-const FILES: [(&str, &str); 13] = [
+const FILES: [(&str, &str); 14] = [
     ("codec", include_str!("../src/codec.rs")),
+    ("quota", include_str!("../src/quota.rs")),
     ("rate", include_str!("../src/rate.rs")),
     ("snapshot", include_str!("../src/snapshot.rs")),
     ("ordering", include_str!("../src/session/tests/ordering.rs")),

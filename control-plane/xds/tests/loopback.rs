@@ -9,12 +9,12 @@ mod support {
 
 use ResourceType::{Cluster, Endpoint};
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
-use meshwright_xds::{Resource, ResourceType, StreamEvent};
+use meshwright_xds::{Limits, Resource, ResourceType, StreamEvent};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::Code;
 
 use support::client::{Ads, Stream, deep_node, delta, error, node, raw, sotw};
-use support::serving::{BANNED, PATIENCE, Serving};
+use support::serving::{ANY, BANNED, PATIENCE, Serving};
 
 fn resource(kind: ResourceType, name: &str, content: &str) -> Resource {
     Resource::new(kind, name, content.to_owned().into(), Vec::new())
@@ -137,6 +137,35 @@ async fn a_client_that_asks_for_too_much_is_closed_and_no_other() {
     assert_eq!(serving.told_until("disconnected").await, ["connected greedy", "disconnected"]);
     let mut stream = ads.delta(DeltaDiscoveryRequest { node: Some(node("n")), ..delta(Cluster) }).await;
     assert_eq!(stream.next().await.resources.len(), 1);
+}
+
+#[tokio::test]
+async fn the_streams_of_a_client_count_together_over_connections_and_services() {
+    let limits = Limits { client_streams: 2, client_names: 3, ..Limits::default() };
+    let mut serving = Serving::limited(ANY, limits, vec![resource(Cluster, "a", "1")]).await;
+    let request = |client: &str| DeltaDiscoveryRequest { node: Some(node(client)), ..delta(Cluster) };
+    let (first, second) = (Ads::connect(serving.address).await, Ads::connect(serving.address).await);
+    let mut aggregated = first.delta(request("one")).await;
+    assert_eq!(aggregated.next().await.resources.len(), 1);
+    let mut other = second.delta(request("one")).await;
+    assert_eq!(other.next().await.resources.len(), 1);
+    let status = second.delta(request("one")).await.end().await;
+    assert_eq!((status.code(), status.message()), (Code::ResourceExhausted, "`one` has 2 streams, more are not allowed"));
+    let status = second.delta_of(Cluster, request("one")).await.end().await;
+    assert_eq!(status.code(), Code::ResourceExhausted, "nor of another service");
+    assert_eq!(second.delta(request("two")).await.next().await.resources.len(), 1, "no other client's");
+    let names = |names: &[&str]| {
+        let resource_names_subscribe = names.iter().map(|name| (*name).to_owned()).collect();
+        DeltaDiscoveryRequest { resource_names_subscribe, ..delta(Endpoint) }
+    };
+    aggregated.send(names(&["e1", "e2"]));
+    assert_eq!(aggregated.next().await.removed_resources, ["e1", "e2"]);
+    other.send(names(&["e3", "e4"]));
+    let status = other.end().await;
+    let message = "the streams of `one` subscribe to 4 names together, at most 3 are allowed";
+    assert_eq!((status.code(), status.message()), (Code::ResourceExhausted, message));
+    serving.told_until("disconnected").await;
+    assert_eq!(second.delta(request("one")).await.next().await.resources.len(), 1, "there is room again");
 }
 
 #[tokio::test]

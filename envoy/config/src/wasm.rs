@@ -11,12 +11,15 @@ use envoy_types::pb::google::protobuf::StringValue;
 
 use crate::well_known::{duration, pack};
 
-/// A role of the module: its root id, its VM, and what happens when the VM traps.
+/// The VM of both roles: a second one would be a fifth of what the module adds to a proxy's memory. If a role traps, both are started anew.
+const VM_ID: &str = "meshwright";
+
+/// A role of the module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Fails closed, and reloads: requests get 503 meanwhile.
+    /// Fails closed: requests get 503 until its VM has been started anew.
     Authz,
-    /// Fails open, in a VM of its own, so that a broken log cannot take decisions down with it.
+    /// Without its VM nothing is logged; it shares [`Role::Authz`]'s, so that nothing passes meanwhile either.
     AccessLog,
 }
 
@@ -64,13 +67,9 @@ impl Plugin<'_> {
     }
 
     fn message(&self, name: &str) -> pb::PluginConfig {
-        let (root_id, vm_id) = match self.role {
-            Role::Authz => ("authz", "meshwright-authz"),
-            Role::AccessLog => ("access-log", "meshwright-access-log"),
-        };
-        let (policy, reload) = match self.role {
-            Role::Authz => (pb::FailurePolicy::FailReload, Some(reload())),
-            Role::AccessLog => (pb::FailurePolicy::FailOpen, None),
+        let root_id = match self.role {
+            Role::Authz => "authz",
+            Role::AccessLog => "access-log",
         };
         let local =
             core::DataSource { specifier: Some(core::data_source::Specifier::Filename(self.module.to_owned())), ..Default::default() };
@@ -78,10 +77,10 @@ impl Plugin<'_> {
             name: name.to_owned(),
             root_id: root_id.to_owned(),
             configuration: Some(pack(&StringValue { value: self.configuration.clone() })),
-            failure_policy: policy.into(),
-            reload_config: reload,
+            failure_policy: pb::FailurePolicy::FailReload.into(),
+            reload_config: Some(reload()),
             vm: Some(pb::plugin_config::Vm::VmConfig(pb::VmConfig {
-                vm_id: vm_id.to_owned(),
+                vm_id: VM_ID.to_owned(),
                 runtime: "envoy.wasm.runtime.v8".to_owned(),
                 code: Some(core::AsyncDataSource { specifier: Some(core::async_data_source::Specifier::Local(local)) }),
                 ..Default::default()

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use meshwright_policy::wire::{Action, AuthzConfig};
 use meshwright_policy::{
-    Authentication, Connection, Considered, Evaluation, HeaderChange, Headers, HttpRequest, Peer, Policy, Request, SoftwareCrypto,
-    TokenCache, Verdict, decide, evaluate, trace,
+    Authentication, Connection, Considered, Evaluation, HeaderChange, Headers, HttpRequest, Metadata, Peer, Policy, Request,
+    SoftwareCrypto, TokenCache, Verdict, decide, evaluate, trace,
 };
 
 use super::{Custom, Decided, Decider, Engine, EngineError, Stream, Token};
@@ -75,7 +75,7 @@ impl Judge {
             self.tokens = TokenCache::default();
         }
         self.now = now;
-        let http = http.filter(|_| self.policy.denies(&connection.peer).is_none());
+        let http = http.filter(|_| self.policy.refuses(connection).is_none());
         http.map_or(Authentication::Anonymous, |http| self.policy.authenticate(http, now, &SoftwareCrypto, &mut self.tokens))
     }
 }
@@ -131,6 +131,8 @@ fn connection(stream: &Stream<'_>) -> Connection {
         peer,
         sni: stream.sni.filter(|name| !name.is_empty()).map(str::to_owned),
         destination: Some(stream.destination),
+        // Here is no other filter that would say something.
+        metadata: Metadata::default(),
     }
 }
 

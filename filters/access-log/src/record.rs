@@ -1,9 +1,8 @@
 use std::borrow::Cow;
 
-use meshwright_policy::AuditRecord;
 use meshwright_policy::wire::{AccessLogConfig, Direction, Protocol};
+use meshwright_policy::{AuditRecord, AuditedCustom, AuditedDecision, AuditedMiss, AuditedRule};
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::text::{bounded, rfc3339};
 use crate::{details, flags, trace};
@@ -84,13 +83,13 @@ pub(crate) struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     policy_version: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    nearest_miss: Option<Value>,
+    nearest_miss: Option<AuditedMiss<'static>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    audit: Option<Value>,
+    audit: Option<AuditedRule<'static>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    shadow: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    custom: Option<Value>,
+    shadow: Option<AuditedDecision<'static>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    custom: Vec<AuditedCustom<'static>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     jwt_issuer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -147,7 +146,7 @@ impl Record {
             upstream_address: attribute.text(&["upstream", "address"]),
             ..Self::default()
         };
-        if let Some(decision) = decision.as_deref().and_then(|json| serde_json::from_slice(json).ok()) {
+        if let Some(decision) = decision.as_deref().and_then(|json| AuditRecord::from_json(json).ok()) {
             record.set_decision(decision);
         }
         record
@@ -158,7 +157,7 @@ impl Record {
     /// What `authz` recorded: it replies itself, and proxy-wasm's SDK gives it no way to name a reply, so that the details come from here.
     fn set_decision(&mut self, decision: AuditRecord<'_>) {
         let by_provider = self.response_code_details.as_deref().is_some_and(|details| details.starts_with("ext_authz_"));
-        let decision = if by_provider { decision.denied_by_provider() } else { decision };
+        let decision = if by_provider { decision.denied_by_provider() } else { decision }.into_owned();
         let denied = decision.verdict == "DENY";
         if denied && self.response_code_details.is_none() && self.protocol == "http" {
             self.response_code_details = Some(details::of(&decision));
@@ -170,18 +169,13 @@ impl Record {
         self.rule = decision.rule;
         self.reason = Some(decision.reason.into_owned());
         self.policy_version = Some(decision.version.into_owned()).filter(|version| !version.is_empty());
-        self.nearest_miss = decision.nearest_miss.and_then(as_is);
-        self.audit = decision.audit.and_then(as_is);
-        self.shadow = decision.shadow.and_then(as_is);
-        self.custom = (!decision.custom.is_empty()).then(|| as_is(decision.custom)).flatten();
+        self.nearest_miss = decision.nearest_miss;
+        self.audit = decision.audit;
+        self.shadow = decision.shadow;
+        self.custom = decision.custom;
         self.jwt_issuer = decision.jwt_issuer.map(text);
         self.jwt_subject = decision.jwt_subject.map(text);
     }
-}
-
-/// A part of the decision that the record repeats.
-fn as_is(part: impl Serialize) -> Option<Value> {
-    serde_json::to_value(part).ok()
 }
 
 /// Typed reads of [`Attributes`] (proxy-wasm leaves the encoding of properties to the host: Envoy writes integers, times and durations as
@@ -251,7 +245,7 @@ fn service_of(cluster: &str) -> Option<String> {
 mod tests {
     use std::collections::HashMap;
 
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

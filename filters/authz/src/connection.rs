@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use meshwright_policy::{Connection, Fact, Peer, Policy};
+use meshwright_policy::{Connection, Fact, Metadata, Peer, Policy};
 
 use crate::peer::{self, InvalidPeerState, PeerState, socket_address};
 use crate::properties::Properties;
@@ -45,7 +45,8 @@ impl UnknownPeer {
 #[inline(never)]
 pub(crate) fn of_request(properties: &dyn Properties, policy: &Policy) -> Result<Connection, UnknownPeer> {
     let needs = |fact| policy.needs(fact);
-    let mut connection = Connection { direct_ip: None, remote_ip: None, peer: Peer::Plaintext, sni: None, destination: None };
+    let mut connection =
+        Connection { direct_ip: None, remote_ip: None, peer: Peer::Plaintext, sni: None, destination: None, metadata: Metadata::default() };
     if needs(Fact::Peer) || needs(Fact::DirectIp) {
         let object = properties.get(&["filter_state", peer::OBJECT]).ok_or(UnknownPeer::Missing)?;
         let state = PeerState::parse(&object)?;
@@ -64,7 +65,13 @@ pub(crate) fn of_request(properties: &dyn Properties, policy: &Policy) -> Result
     if needs(Fact::Sni) {
         connection.sni = sni(properties);
     }
+    connection.metadata = metadata(properties, policy);
     Ok(connection)
+}
+
+/// What other filters have said so far.
+pub(crate) fn metadata(properties: &dyn Properties, policy: &Policy) -> Metadata {
+    Metadata::read(policy.metadata(), &|path| properties.get(path))
 }
 
 /// The connection of a TCP stream; `None` while the TLS handshake may still be under way.
@@ -128,6 +135,7 @@ fn connection(properties: &dyn Properties, direct_ip: std::net::IpAddr, peer: Pe
         peer,
         sni: sni(properties),
         destination: address(properties, "destination"),
+        metadata: Metadata::default(),
     }
 }
 
@@ -197,7 +205,8 @@ mod tests {
         policy(
             r#"[{"namespace": "n", "name": "p", "action": "DENY", "rules": [{
                 "from": [{"source": {"principals": ["*"], "ipBlocks": ["10.0.0.0/8"], "remoteIpBlocks": ["10.0.0.0/8"]}}],
-                "when": [{"key": "destination.ip", "values": ["10.0.0.2"]}, {"key": "connection.sni", "values": ["*"]}]}]}]"#,
+                "when": [{"key": "destination.ip", "values": ["10.0.0.2"]}, {"key": "connection.sni", "values": ["*"]},
+                         {"key": "experimental.envoy.filters.x[a]", "values": ["b"]}]}]}]"#,
         )
     }
 
@@ -222,9 +231,11 @@ mod tests {
     #[test]
     fn a_request_has_every_uri_san_and_both_addresses() {
         let fake = state(mutual_tls()).with("source/address", "192.0.2.7:1").with("connection/requested_server_name", "a.test");
+        let fake = fake.with("metadata/filter_metadata/envoy.filters.x/a", "b");
         let connection = of_request(&fake, &curious()).unwrap();
         assert_eq!(connection.sni.as_deref(), Some("a.test"));
         assert_eq!(connection.destination, Some("10.0.0.2:80".parse().unwrap()));
+        assert_eq!(connection.metadata, Metadata::read(curious().metadata(), &|_| Some(b"b".to_vec())));
         assert_eq!(seen(connection), expected("10.0.0.1", "192.0.2.7", &[ORDERS, "spiffe://x/y"]));
     }
 

@@ -60,11 +60,11 @@ fn hash(algorithm: Algorithm) -> Option<&'static str> {
     match algorithm {
         Algorithm::Rs256 | Algorithm::Es256 => Some("sha256"),
         Algorithm::Rs384 | Algorithm::Es384 => Some("sha384"),
-        Algorithm::Rs512 => Some("sha512"),
+        Algorithm::Rs512 | Algorithm::Es512 => Some("sha512"),
         Algorithm::Ps256 | Algorithm::Ps384 | Algorithm::Ps512 | Algorithm::EdDsa => None,
     }
 }
 
 fn is_ecdsa(algorithm: Algorithm) -> bool {
-    matches!(algorithm, Algorithm::Es256 | Algorithm::Es384)
+    matches!(algorithm, Algorithm::Es256 | Algorithm::Es384 | Algorithm::Es512)
 }

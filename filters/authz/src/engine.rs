@@ -1,18 +1,19 @@
 //! The way from what was read of a stream to what is done about it; knows the policy and no stream.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use meshwright_policy::{
-    AuditRecord, Authentication, Connection, Crypto, Decision, HeaderChange, HttpRequest, Peer, Policy, Reason, Request, TokenCache,
-    Verdict, evaluate,
+    AuditRecord, Authentication, Connection, Crypto, Decision, Evaluation, HeaderChange, Headers, HttpRequest, Metadata, Peer, Policy,
+    Reason, Request, TokenCache, Verdict, evaluate,
 };
 
 use crate::connection::UnknownPeer;
 use crate::crypto::HostCrypto;
-use crate::headers::Received;
 use crate::records::Records;
 use crate::tally::Tally;
 use crate::unknown_keys::UnknownKeys;
+use crate::usual::{Plain, Usual};
 
 const FORBIDDEN: u16 = 403;
 const UNAUTHORIZED: u16 = 401;
@@ -27,6 +28,7 @@ pub(crate) struct Engine<C = HostCrypto> {
     tokens: RefCell<TokenCache>,
     tally: RefCell<Tally>,
     records: RefCell<Records>,
+    usual: RefCell<Usual>,
     unknown_keys: RefCell<UnknownKeys>,
     crypto: C,
 }
@@ -41,7 +43,7 @@ pub(crate) struct Outcome {
     /// What to do to the headers of a request that passes, in order.
     pub(crate) changes: Vec<HeaderChange>,
     /// For the access log: JSON of an [`AuditRecord`].
-    pub(crate) record: Vec<u8>,
+    pub(crate) record: Rc<[u8]>,
     /// For the host's log.
     pub(crate) unknown_key: Option<String>,
 }
@@ -62,8 +64,9 @@ impl Denial {
 
 impl<C: Crypto> Engine<C> {
     pub(crate) fn new(policy: Policy, crypto: C) -> Self {
-        let (tokens, tally, records, unknown_keys) = (RefCell::default(), RefCell::default(), RefCell::default(), RefCell::default());
-        Self { policy, tokens, tally, records, unknown_keys, crypto }
+        let (tokens, tally, unknown_keys) = (RefCell::default(), RefCell::default(), RefCell::default());
+        let (records, usual) = (RefCell::default(), RefCell::default());
+        Self { policy, tokens, tally, records, usual, unknown_keys, crypto }
     }
 
     pub(crate) fn policy(&self) -> &Policy {
@@ -71,14 +74,14 @@ impl<C: Crypto> Engine<C> {
     }
 
     /// Decides about an HTTP request; `now` is in seconds since the epoch, and asked for only if it matters.
-    pub(crate) fn request(&self, connection: Result<Connection, UnknownPeer>, received: &Received, now: impl FnOnce() -> u64) -> Outcome {
+    pub(crate) fn request(&self, connection: Result<Connection, UnknownPeer>, headers: Headers<'_>, now: impl FnOnce() -> u64) -> Outcome {
         let connection = match connection {
             Ok(connection) => connection,
             Err(error) => return self.unknown_peer(error),
         };
-        let http = HttpRequest::new(received.headers());
+        let http = HttpRequest::new(headers);
         // Of a peer that is denied no token is looked at.
-        let verifies = self.policy.verifies_tokens() && self.policy.denies(&connection.peer).is_none();
+        let verifies = self.policy.verifies_tokens() && self.policy.refuses(&connection).is_none();
         let (authentication, unknown_key) = if verifies { self.authenticate(&http, now()) } else { (Authentication::Anonymous, None) };
         Outcome { unknown_key, ..self.decide(&connection, Some(&http), authentication) }
     }
@@ -109,16 +112,37 @@ impl<C: Crypto> Engine<C> {
     #[inline(never)]
     fn decide(&self, connection: &Connection, http: Option<&HttpRequest<'_>>, authentication: Authentication) -> Outcome {
         let evaluation = evaluate(&self.policy, &Request { connection, http, authentication: &authentication });
-        self.tally.borrow_mut().evaluation(&evaluation);
         let denial = match evaluation.decision.verdict {
             Verdict::Allow => None,
             Verdict::Deny => Some(denial(&evaluation.decision, http)),
         };
+        let is_plain = evaluation.is_plain() && !self.policy.denies_serials();
+        let plain = is_plain.then(|| Plain::new(evaluation.decision, connection, &authentication));
+        let (custom, record) = match plain.as_ref().and_then(|plain| self.usual.borrow_mut().count(plain)) {
+            Some(record) => (Vec::new(), record),
+            None => self.record(evaluation, plain.as_ref(), connection, &authentication),
+        };
+        Outcome { denial, custom, changes: authentication.into_changes(), record, unknown_key: None }
+    }
+
+    /// Counts it, and says whom to ask.
+    #[inline(never)]
+    fn record(
+        &self,
+        evaluation: Evaluation<'_>,
+        plain: Option<&Plain<'_>>,
+        connection: &Connection,
+        authentication: &Authentication,
+    ) -> (Vec<String>, Rc<[u8]>) {
+        self.tally.borrow_mut().evaluation(&evaluation);
         let custom = evaluation.custom.iter().map(|check| check.provider.to_owned()).collect();
-        let record = AuditRecord::new(self.policy.version(), evaluation, connection, &authentication);
+        let record = AuditRecord::new(self.policy.version(), evaluation, connection, authentication);
         let record = if self.policy.denies_serials() { record.with_serial(connection) } else { record };
         let record = self.records.borrow_mut().json(&record);
-        Outcome { denial, custom, changes: authentication.into_changes(), record, unknown_key: None }
+        if let Some(plain) = plain {
+            self.usual.borrow_mut().remember(plain, &record, &mut self.tally.borrow_mut());
+        }
+        (custom, record)
     }
 
     fn unknown_peer(&self, error: UnknownPeer) -> Outcome {
@@ -133,9 +157,9 @@ impl<C: Crypto> Engine<C> {
     }
 
     /// The record of a refusal that is not this policy's, or comes late: the peer is denied by the newest list.
-    pub(crate) fn refused_peer(&self, reason: Reason, peer: Peer) -> Vec<u8> {
+    pub(crate) fn refused_peer(&self, reason: Reason, peer: Peer) -> Rc<[u8]> {
         self.tally.borrow_mut().refusal(reason.as_str());
-        let connection = Connection { direct_ip: None, remote_ip: None, peer, sni: None, destination: None };
+        let connection = Connection { direct_ip: None, remote_ip: None, peer, sni: None, destination: None, metadata: Metadata::default() };
         let record = AuditRecord::refused_peer(self.policy.version(), reason, &connection);
         self.records.borrow_mut().json(&record)
     }
@@ -154,7 +178,9 @@ impl<C: Crypto> Engine<C> {
     /// Gives the host what was counted since the last time.
     pub(crate) fn flush(&self) {
         let counts = self.tokens.borrow_mut().take_counts();
-        self.tally.borrow_mut().flush(counts);
+        let mut tally = self.tally.borrow_mut();
+        self.usual.borrow_mut().settle(&mut tally);
+        tally.flush(counts);
     }
 }
 
@@ -178,6 +204,7 @@ fn denial(decision: &Decision<'_>, http: Option<&HttpRequest<'_>>) -> Denial {
             | Reason::PeerIdentityDenied
             | Reason::PeerSerialDenied
             | Reason::PeerSerialUnknown
+            | Reason::MtlsRequired
             | Reason::DenyRule
             | Reason::AllowRule
             | Reason::NoAllowPolicy
@@ -203,7 +230,7 @@ fn challenge(http: &HttpRequest<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use meshwright_policy::{Headers, SoftwareCrypto};
+    use meshwright_policy::SoftwareCrypto;
     use serde_json::json;
 
     use super::*;
@@ -227,11 +254,11 @@ mod tests {
     fn connection(account: &str) -> Connection {
         let uri_sans = vec![format!("spiffe://mesh.local/ns/shop/sa/{account}")];
         let peer = Peer::Authenticated { uri_sans, dns_sans: Vec::new(), subject: None, serial: None };
-        Connection { direct_ip: None, remote_ip: None, peer, sni: None, destination: None }
+        Connection { direct_ip: None, remote_ip: None, peer, sni: None, destination: None, metadata: Metadata::default() }
     }
 
-    fn received(headers: &[(&str, &str)], owned: &[String]) -> Received {
-        Received::new(headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect(), owned)
+    fn headers<'a>(headers: &[(&'a str, &'a str)]) -> Headers<'a> {
+        Headers::from_pairs(headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())))
     }
 
     fn record(outcome: &Outcome) -> AuditRecord<'_> {
@@ -240,15 +267,26 @@ mod tests {
 
     #[test]
     fn an_allowed_request_passes_and_is_recorded() {
-        let outcome = engine().request(Ok(connection("orders")), &Received::default(), || 0);
+        let outcome = engine().request(Ok(connection("orders")), Headers::default(), || 0);
         assert_eq!(outcome.denial, None);
         let record = record(&outcome);
         assert_eq!((&*record.verdict, record.policy.as_deref()), ("ALLOW", Some("shop/callers")));
     }
 
     #[test]
+    fn the_same_decision_again_leaves_the_same_record() {
+        let engine = engine();
+        for _ in 0..3 {
+            for account in ["orders", "catalog"] {
+                let decide = |engine: &Engine<_>| engine.request(Ok(connection(account)), Headers::default(), || 0);
+                assert_eq!(decide(&engine).record, decide(&self::engine()).record, "{account}");
+            }
+        }
+    }
+
+    #[test]
     fn a_denied_request_gets_403() {
-        let outcome = engine().request(Ok(connection("catalog")), &Received::default(), || 0);
+        let outcome = engine().request(Ok(connection("catalog")), Headers::default(), || 0);
         assert_eq!(outcome.denial, Some(Denial::FORBIDDEN));
         assert_eq!(record(&outcome).verdict, "DENY");
     }
@@ -256,9 +294,8 @@ mod tests {
     #[test]
     fn a_bad_token_gets_401_and_a_challenge_without_the_query() {
         let engine = engine();
-        let headers =
-            [(":scheme", "https"), (":authority", "a.test"), (":path", "/a?access_token=x"), ("authorization", "Bearer nonsense")];
-        let outcome = engine.request(Ok(connection("orders")), &received(&headers, engine.policy().owned_headers()), || 0);
+        let pairs = [(":scheme", "https"), (":authority", "a.test"), (":path", "/a?access_token=x"), ("authorization", "Bearer nonsense")];
+        let outcome = engine.request(Ok(connection("orders")), headers(&pairs), || 0);
         let denial = outcome.denial.unwrap();
         assert_eq!(denial.status, 401);
         assert_eq!(denial.challenge.as_deref(), Some("Bearer realm=\"https://a.test/a\", error=\"invalid_token\""));
@@ -269,7 +306,7 @@ mod tests {
         let engine = engine();
         // {"alg":"EdDSA","kid":"new"} and {"iss":"https://i"}
         let token = "Bearer eyJhbGciOiJFZERTQSIsImtpZCI6Im5ldyJ9.eyJpc3MiOiJodHRwczovL2kifQ.AAAA";
-        let request = |now| engine.request(Ok(connection("orders")), &received(&[("authorization", token)], &[]), || now);
+        let request = |now| engine.request(Ok(connection("orders")), headers(&[("authorization", token)]), || now);
         let outcome = request(100);
         assert_eq!(outcome.denial.map(|denial| denial.status), Some(401));
         assert_eq!(outcome.unknown_key.as_deref(), Some(r#"meshwright-unknown-key {"issuer":"https://i","kid":"new"}"#));
@@ -291,7 +328,7 @@ mod tests {
         let policy =
             json!({"version": 1, "protocol": "http", "trust_domain": "mesh.local", "authorization": [custom("opa"), custom("legacy")]});
         let engine = Engine::new(Policy::from_json(policy.to_string().as_bytes()).unwrap(), SoftwareCrypto);
-        let outcome = || engine.request(Ok(connection("orders")), &Received::default(), || 0);
+        let outcome = || engine.request(Ok(connection("orders")), Headers::default(), || 0);
         for chain in [None, Some(",opa,"), Some(",opa,legacy2,"), Some("opa,legacy")] {
             let refused = engine.if_askable(outcome(), || chain.map(str::to_owned));
             assert_eq!((refused.denial.as_ref(), refused.to_ask()), (Some(&Denial::FORBIDDEN), None), "{chain:?}");
@@ -306,7 +343,7 @@ mod tests {
     fn what_is_denied_or_asks_nobody_needs_no_provider() {
         for account in ["orders", "catalog"] {
             let engine = engine();
-            let outcome = engine.request(Ok(connection(account)), &Received::default(), || 0);
+            let outcome = engine.request(Ok(connection(account)), Headers::default(), || 0);
             let denied = outcome.denial.clone();
             let outcome = engine.if_askable(outcome, || panic!("not looked at"));
             assert_eq!((&outcome.denial, outcome.to_ask()), (&denied, None), "{account}");
@@ -316,7 +353,7 @@ mod tests {
     #[test]
     fn an_unknown_peer_is_denied_whatever_the_policy_says() {
         for outcome in
-            [engine().request(Err(UnknownPeer::Missing), &Received::default(), || 0), engine().connection(Err(UnknownPeer::Missing))]
+            [engine().request(Err(UnknownPeer::Missing), Headers::default(), || 0), engine().connection(Err(UnknownPeer::Missing))]
         {
             assert_eq!(outcome.denial, Some(Denial::FORBIDDEN));
             let record = record(&outcome);

@@ -1,12 +1,11 @@
 //! The host's calls that more than one kind of stream needs, none of which can panic: the SDK does on statuses that these calls cannot
 //! have where they are made, and each says why.
 
-use std::time::UNIX_EPOCH;
-
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::LogLevel;
 
 use crate::properties::Properties;
+use crate::raw;
 
 /// Filter state `wasm.meshwright.decision`, from which the access log reads what was decided.
 const DECISION: &str = "meshwright.decision";
@@ -29,7 +28,7 @@ impl Properties for Host {
 
 /// Leaves what was decided to the access log. Only in a callback of a stream (elsewhere there is no state to write), and once.
 pub(crate) fn record(record: &[u8]) {
-    let _ = hostcalls::set_property(vec![DECISION], Some(record));
+    let _ = raw::set_property(DECISION, record);
 }
 
 /// The external authorizers of the chain that this stream is in, as the control plane wrote them there; `None`: it has none.
@@ -39,14 +38,14 @@ pub(crate) fn providers() -> Option<String> {
 
 /// Tells the proxy which external authorizers must agree too. Where, and how often, is as for [`record`]; it cannot fail there.
 pub(crate) fn ask(providers: &str) {
-    let _ = hostcalls::set_property(vec![CUSTOM], Some(providers.as_bytes()));
+    let _ = raw::set_property(CUSTOM, providers.as_bytes());
 }
 
-/// Seconds since the epoch. Zero if the host's clock is before it: every token is then not yet valid.
+/// Seconds since the epoch.
 pub(crate) fn now() -> u64 {
-    // Never an error: a host always has the time.
-    let time = hostcalls::get_current_time().unwrap_or(UNIX_EPOCH);
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    const NANOSECONDS: u64 = 1_000_000_000;
+    // A host always has the time. Should one not, it is past the end of every token.
+    raw::now().map_or(u64::MAX, |time| time / NANOSECONDS)
 }
 
 /// One line in the host's log, of what the sidecar listens for. Bounded by whoever calls: requests cause it.

@@ -10,6 +10,7 @@ use crate::engine::{Denial, Engine};
 use crate::headers::Received;
 use crate::host::{self, Host};
 use crate::open::Ticket;
+use crate::raw;
 
 /// One HTTP request, decided at its headers. Nothing is read later: Envoy has given the headers away by then.
 ///
@@ -33,10 +34,11 @@ impl HttpContext for HttpRequest {
     fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
         // No host makes a stream for a plugin that it could not configure; should one, the request is denied.
         let Some(engine) = &self.engine else { return reply(&Denial::FORBIDDEN) };
-        let pairs = hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default();
-        let received = Received::new(pairs, engine.policy().owned_headers());
+        // Every host has a request's headers here; of one that has not nothing is known.
+        let Some(bytes) = raw::request_headers() else { return reply(&Denial::FORBIDDEN) };
+        let Ok(received) = Received::parse(&bytes, engine.policy().owned_headers()) else { return reply(&Denial::FORBIDDEN) };
         received.forged().iter().for_each(|name| remove(name));
-        let outcome = engine.request(connection::of_request(&Host, engine.policy()), &received, host::now);
+        let outcome = engine.request(connection::of_request(&Host, engine.policy()), received.into_headers(), host::now);
         let outcome = engine.if_askable(outcome, host::providers);
         host::record(&outcome.record);
         outcome.to_ask().iter().for_each(|providers| host::ask(providers));

@@ -12,10 +12,12 @@ mod http;
 mod open;
 mod peer;
 mod properties;
+mod raw;
 mod records;
 mod root;
 mod tally;
 mod tcp;
 mod unknown_keys;
+mod usual;
 
 pub use root::Authz;

@@ -1,5 +1,7 @@
 //! The records of late, as JSON: most requests are decided as one before was, and looking for it costs less than writing it again.
 
+use std::rc::Rc;
+
 use meshwright_policy::AuditRecord;
 
 /// So many are remembered; more would take longer to look through than one takes to write.
@@ -12,26 +14,26 @@ const USUAL: usize = 512;
 /// What was written lately, oldest replaced first.
 #[derive(Debug, Default)]
 pub(crate) struct Records {
-    written: Vec<(AuditRecord<'static>, Vec<u8>)>,
+    written: Vec<(AuditRecord<'static>, Rc<[u8]>)>,
     next: usize,
 }
 
 impl Records {
     /// The record as JSON.
-    pub(crate) fn json(&mut self, record: &AuditRecord<'_>) -> Vec<u8> {
+    pub(crate) fn json(&mut self, record: &AuditRecord<'_>) -> Rc<[u8]> {
         // What differs most often is looked at first.
         let is_same = |known: &AuditRecord<'_>| known.jwt_subject == record.jwt_subject && known.rule == record.rule && known == record;
         if let Some((_, json)) = self.written.iter().find(|(known, _)| is_same(known)) {
-            return json.clone();
+            return Rc::clone(json);
         }
-        let json = write(record);
+        let json: Rc<[u8]> = write(record).into();
         if json.len() <= LONGEST {
-            self.remember(record.clone().into_owned(), json.clone());
+            self.remember(record.clone().into_owned(), Rc::clone(&json));
         }
         json
     }
 
-    fn remember(&mut self, record: AuditRecord<'static>, json: Vec<u8>) {
+    fn remember(&mut self, record: AuditRecord<'static>, json: Rc<[u8]>) {
         match self.written.get_mut(self.next) {
             Some(oldest) => *oldest = (record, json),
             None => self.written.push((record, json)),
@@ -67,7 +69,7 @@ mod tests {
                 for rule in [0, 1] {
                     // Asked twice: once written, once remembered.
                     for _ in 0..2 {
-                        assert_eq!(records.json(&of(subject, rule)), write(&of(subject, rule)));
+                        assert_eq!(*records.json(&of(subject, rule)), *write(&of(subject, rule)));
                     }
                 }
             }
@@ -87,7 +89,7 @@ mod tests {
             AuditRecord { version: "v".into(), ..of("s", 0) },
         ];
         for record in all.iter().chain(&all) {
-            assert_eq!(records.json(record), write(record));
+            assert_eq!(*records.json(record), *write(record));
         }
     }
 }

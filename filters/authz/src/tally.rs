@@ -3,7 +3,7 @@
 //! Envoy's metrics have no labels: they stand in the name, `meshwright.decisions;verdict=DENY;policy=shop/web;reason=deny_rule_matched`, and
 //! the sidecar's bootstrap has the rules that make labels of them again.
 
-use meshwright_policy::{Authentication, Decision, Evaluation, TokenCounts};
+use meshwright_policy::{Authentication, Decision, Evaluation, Reason, TokenCounts, Verdict};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;
 
@@ -15,6 +15,8 @@ const OTHER: &str = "other";
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     rows: Vec<Row>,
+    /// Of nearly every request that has a token: not looked for among the rows.
+    verified: i64,
 }
 
 #[derive(Debug)]
@@ -60,6 +62,11 @@ impl Tally {
         self.add(series, decision.verdict.as_str(), decision.policy, decision.reason.as_str(), 1);
     }
 
+    /// The same decision, `count` times.
+    pub(crate) fn decisions(&mut self, verdict: Verdict, policy: Option<&str>, reason: Reason, count: i64) {
+        self.add(Series::Decisions, verdict.as_str(), policy, reason.as_str(), count);
+    }
+
     /// A denial that no policy made.
     pub(crate) fn refusal(&mut self, reason: &'static str) {
         self.add(Series::Decisions, "DENY", None, reason, 1);
@@ -68,7 +75,7 @@ impl Tally {
     pub(crate) fn authentication(&mut self, authentication: &Authentication) {
         match authentication {
             Authentication::Anonymous => {}
-            Authentication::Token(_) => self.add(Series::Tokens, "verified", None, "", 1),
+            Authentication::Token(_) => self.verified = self.verified.saturating_add(1),
             Authentication::Refused(refusal) => self.add(Series::Tokens, refusal.error().reason(), None, "", 1),
         }
     }
@@ -92,12 +99,24 @@ impl Tally {
     }
 
     pub(crate) fn flush(&mut self, tokens: TokenCounts) {
+        let verified = std::mem::take(&mut self.verified);
+        if verified > 0 {
+            self.add(Series::Tokens, "verified", None, "", verified);
+        }
         for (outcome, count) in [("hit", tokens.hits), ("miss", tokens.misses)] {
             if count > 0 {
                 self.add(Series::TokenCache, outcome, None, "", i64::try_from(count).unwrap_or(i64::MAX));
             }
         }
         self.rows.iter_mut().filter(|row| row.pending > 0).for_each(Row::flush);
+    }
+}
+
+#[cfg(test)]
+impl Tally {
+    /// Of the counter with this name.
+    pub(crate) fn pending(&self, name: &str) -> i64 {
+        self.rows.iter().filter(|row| row.name() == name).map(|row| row.pending).sum()
     }
 }
 

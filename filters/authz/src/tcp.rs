@@ -56,6 +56,8 @@ impl Connection {
             host::record(&engine.refused_peer(reason, peer));
             return deny();
         }
+        let connection =
+            connection.map(|known| meshwright_policy::Connection { metadata: connection::metadata(&Host, engine.policy()), ..known });
         let outcome = engine.if_askable(engine.connection(connection), host::providers);
         host::record(&outcome.record);
         outcome.to_ask().iter().for_each(|providers| host::ask(providers));

@@ -7,8 +7,8 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use meshwright_policy::wire::AuthzConfig;
 use meshwright_policy::{
-    Algorithm, Authentication, Connection, Crypto, CryptoError, Headers, HttpRequest, Peer, Policy, PublicKey, Request, TokenCache, decide,
-    evaluate,
+    Algorithm, Authentication, Connection, Crypto, CryptoError, Headers, HttpRequest, Metadata, Peer, Policy, PublicKey, Request,
+    TokenCache, decide, evaluate,
 };
 use serde_json::{Value, json};
 
@@ -46,7 +46,7 @@ fn config(rules: u32) -> Vec<u8> {
 fn connection(caller: u32) -> Connection {
     let uri_sans = vec![format!("spiffe://mesh.test/ns/shop/sa/caller-{caller}")];
     let peer = Peer::Authenticated { uri_sans, dns_sans: Vec::new(), subject: None, serial: None };
-    Connection { direct_ip: None, remote_ip: None, peer, sni: None, destination: None }
+    Connection { direct_ip: None, remote_ip: None, peer, sni: None, destination: None, metadata: Metadata::default() }
 }
 
 fn http(path: &str) -> HttpRequest<'_> {

@@ -1,5 +1,7 @@
 //! A decision as it travels from the filter that made it to the access log: small JSON in one property.
 
+mod read;
+
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};

@@ -9,6 +9,7 @@ use crate::matcher::identity::{NamespaceMatch, PrincipalMatch, ServiceAccountMat
 use crate::matcher::path::PathMatch;
 use crate::matcher::principal::RequestPrincipalMatch;
 use crate::matcher::text::TextMatch;
+use crate::metadata::{MetadataKey, MetadataMatch};
 use crate::request::Request;
 use crate::wire::Action;
 
@@ -31,6 +32,7 @@ pub(crate) enum Test {
     DestinationIp(Vec<IpNet>),
     DestinationPort(Vec<u16>),
     Sni(Vec<TextMatch>),
+    Metadata(MetadataKey, Vec<MetadataMatch>),
     RequestPrincipals(Vec<RequestPrincipalMatch>),
     Hosts(Vec<TextMatch>),
     Methods(Vec<TextMatch>),
@@ -96,7 +98,8 @@ impl Test {
             | Self::RemoteIp(_)
             | Self::DestinationIp(_)
             | Self::DestinationPort(_)
-            | Self::Sni(_) => false,
+            | Self::Sni(_)
+            | Self::Metadata(..) => false,
         }
     }
 
@@ -112,6 +115,7 @@ impl Test {
             Self::DestinationIp(_) => "destination.ip",
             Self::DestinationPort(_) => "ports",
             Self::Sni(_) => "connection.sni",
+            Self::Metadata(..) => "experimental.envoy.filters",
             Self::RequestPrincipals(_) => "requestPrincipals",
             Self::Hosts(_) => "hosts",
             Self::Methods(_) => "methods",
@@ -133,6 +137,7 @@ impl Test {
             Self::DestinationPort(_) => "destination.port".to_owned(),
             Self::RequestPrincipals(_) => "request.auth.principal".to_owned(),
             Self::Header(name, ..) => format!("request.headers[{name}]"),
+            Self::Metadata(key, _) => key.to_string(),
             Self::Claim(path, _) => format!("request.auth.claims[{}]", path.join("][")),
             Self::DestinationIp(_) | Self::Sni(_) | Self::Hosts(_) | Self::Methods(_) | Self::Paths(_) => self.field().to_owned(),
         }
@@ -150,6 +155,9 @@ impl Test {
             Self::DestinationIp(blocks) => in_blocks(blocks, connection.destination.map(|address| address.ip())),
             Self::DestinationPort(ports) => connection.destination.is_some_and(|address| ports.contains(&address.port())),
             Self::Sni(values) => connection.sni.as_ref().is_some_and(|sni| any(values, sni.as_bytes())),
+            Self::Metadata(key, values) => {
+                connection.metadata.get(key).is_some_and(|found| values.iter().any(|value| value.matches(found)))
+            }
             Self::RequestPrincipals(values) => {
                 claims(request).is_some_and(|claims| values.iter().any(|value| value.matches(claims.issuer(), claims.subject())))
             }

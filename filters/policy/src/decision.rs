@@ -30,6 +30,8 @@ pub enum Reason {
     PeerSerialDenied,
     /// Some are denied by their serials, and the peer's is not known.
     PeerSerialUnknown,
+    /// The peer has no verified certificate, where one is needed.
+    MtlsRequired,
     /// A DENY rule matched.
     DenyRule,
     /// An ALLOW rule matched.
@@ -51,6 +53,7 @@ impl Reason {
             Self::PeerIdentityDenied => "peer_identity_denied",
             Self::PeerSerialDenied => "peer_serial_denied",
             Self::PeerSerialUnknown => "peer_serial_unknown",
+            Self::MtlsRequired => "mtls_required",
             Self::DenyRule => "deny_rule_matched",
             Self::AllowRule => "allow_rule_matched",
             Self::NoAllowPolicy => "no_allow_policy",
@@ -86,6 +89,7 @@ impl Decision<'_> {
             Reason::PeerIdentityDenied
             | Reason::PeerSerialDenied
             | Reason::PeerSerialUnknown
+            | Reason::MtlsRequired
             | Reason::DenyRule
             | Reason::AllowRule
             | Reason::NoAllowPolicy
@@ -102,6 +106,7 @@ impl Decision<'_> {
             Reason::PeerIdentityDenied
             | Reason::PeerSerialDenied
             | Reason::PeerSerialUnknown
+            | Reason::MtlsRequired
             | Reason::DenyRule
             | Reason::AllowRule
             | Reason::NoAllowPolicy
@@ -123,10 +128,11 @@ impl Decision<'_> {
     }
 }
 
-/// Decides. Peers that are denied come first; then the order is Istio's: a bad token, then DENY, then ALLOW; where ALLOW policies apply, what none of them matches is denied.
+/// Decides. Peers that are denied, or that have no certificate where one is needed, come first; then the order is Istio's: a bad token, then
+/// DENY, then ALLOW; where ALLOW policies apply, what none of them matches is denied.
 #[must_use]
 pub fn decide<'p>(policy: &'p Policy, request: &Request<'_>) -> Decision<'p> {
-    if let Some(reason) = policy.denies(&request.connection.peer) {
+    if let Some(reason) = policy.refuses(request.connection) {
         return Decision::denied(reason);
     }
     if let Authentication::Refused(refusal) = request.authentication {

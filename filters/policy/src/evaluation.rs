@@ -56,10 +56,19 @@ pub struct Evaluation<'p> {
     pub nearest: Option<NearestMiss<'p>>,
 }
 
+impl Evaluation<'_> {
+    /// Whether there is nothing but the decision.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        let Self { decision: _, audit, shadow, custom, nearest } = self;
+        audit.is_none() && shadow.is_none() && custom.is_empty() && nearest.is_none()
+    }
+}
+
 /// Decides as [`decide`] does, and says all that goes with it.
 #[must_use]
 pub fn evaluate<'p>(policy: &'p Policy, request: &Request<'_>) -> Evaluation<'p> {
-    let denied = policy.denies(&request.connection.peer).is_some();
+    let denied = policy.refuses(request.connection).is_some();
     if denied || matches!(request.authentication, Authentication::Refused(_)) {
         return Evaluation { decision: decide(policy, request), audit: None, shadow: None, custom: Vec::new(), nearest: None };
     }
@@ -89,7 +98,19 @@ fn reference(entry: &Entry) -> RuleRef<'_> {
 #[inline(never)]
 fn nearest<'p>(policy: &'p Policy, request: &Request<'_>) -> Option<NearestMiss<'p>> {
     let allow = policy.enforced.allow.as_ref()?;
-    let nearest = allow.near(request, MOST_LOOKED_AT).min_by_key(|entry| entry.rule().distance(request))?;
+    let mut best: Option<(usize, &Entry)> = None;
+    for entry in allow.near(request, MOST_LOOKED_AT) {
+        let distance = entry.rule().distance(request);
+        // The first of those that are equally near.
+        if best.is_none_or(|(least, _)| distance < least) {
+            best = Some((distance, entry));
+        }
+        // None of these rules matches, so that none is nearer.
+        if distance <= 1 {
+            break;
+        }
+    }
+    let (_, nearest) = best?;
     Some(NearestMiss { rule: reference(nearest), failed: nearest.rule().failures(request) })
 }
 

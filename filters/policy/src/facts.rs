@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::check::Test;
+use crate::metadata::MetadataKey;
 
 /// One thing that is known of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,21 +20,50 @@ pub enum Fact {
     Sni,
 }
 
+impl Fact {
+    const fn bit(self) -> u8 {
+        match self {
+            Self::Peer => 1,
+            Self::DirectIp => 1 << 1,
+            Self::RemoteIp => 1 << 2,
+            Self::Destination => 1 << 3,
+            Self::Sni => 1 << 4,
+        }
+    }
+}
+
 /// A set of facts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Facts(BTreeSet<Fact>);
+pub(crate) struct Facts {
+    /// One bit for each.
+    facts: u8,
+    metadata: BTreeSet<MetadataKey>,
+}
 
 impl Facts {
     pub(crate) fn of<'a>(tests: impl Iterator<Item = &'a Test>) -> Self {
-        Self(tests.filter_map(fact).collect())
+        let mut facts = Self::default();
+        for test in tests {
+            if let Some(fact) = fact(test) {
+                facts.add(fact);
+            }
+            if let Test::Metadata(key, _) = test {
+                facts.metadata.insert(key.clone());
+            }
+        }
+        facts
     }
 
     pub(crate) fn add(&mut self, fact: Fact) {
-        self.0.insert(fact);
+        self.facts |= fact.bit();
     }
 
     pub(crate) fn contains(&self, fact: Fact) -> bool {
-        self.0.contains(&fact)
+        self.facts & fact.bit() != 0
+    }
+
+    pub(crate) fn metadata(&self) -> &BTreeSet<MetadataKey> {
+        &self.metadata
     }
 }
 
@@ -44,6 +74,12 @@ fn fact(test: &Test) -> Option<Fact> {
         Test::RemoteIp(_) => Some(Fact::RemoteIp),
         Test::DestinationIp(_) | Test::DestinationPort(_) => Some(Fact::Destination),
         Test::Sni(_) => Some(Fact::Sni),
-        Test::RequestPrincipals(_) | Test::Hosts(_) | Test::Methods(_) | Test::Paths(_) | Test::Header(..) | Test::Claim(..) => None,
+        Test::RequestPrincipals(_)
+        | Test::Hosts(_)
+        | Test::Methods(_)
+        | Test::Paths(_)
+        | Test::Header(..)
+        | Test::Claim(..)
+        | Test::Metadata(..) => None,
     }
 }

@@ -4,9 +4,6 @@ use std::borrow::Cow;
 
 use crate::jwt::HeaderChange;
 
-/// Envoy parses no more pairs than this out of a map either.
-const MOST: usize = 1024;
-
 /// Names and values, borrowed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Headers<'a> {
@@ -20,8 +17,6 @@ pub enum InvalidHeaders {
     Truncated,
     #[error("the header map has {0} bytes too many")]
     Trailing(usize),
-    #[error("the header map has {0} headers, at most {MOST} are allowed")]
-    TooMany(usize),
 }
 
 impl<'a> Headers<'a> {
@@ -35,10 +30,7 @@ impl<'a> Headers<'a> {
             return Ok(Self::default());
         }
         let (count, rest) = number(bytes)?;
-        if count > MOST {
-            return Err(InvalidHeaders::TooMany(count));
-        }
-        let lengths_size = count.saturating_mul(8);
+        let lengths_size = count.checked_mul(8).ok_or(InvalidHeaders::Truncated)?;
         let (mut lengths, mut data) = rest.split_at_checked(lengths_size).ok_or(InvalidHeaders::Truncated)?;
         let mut pairs = Vec::with_capacity(count);
         for _ in 0..count {
@@ -97,6 +89,11 @@ impl<'a> Headers<'a> {
             }
         }
         Headers { pairs }
+    }
+
+    /// Only those for whose names `keep` holds.
+    pub fn retain(&mut self, mut keep: impl FnMut(&'a [u8]) -> bool) {
+        self.pairs.retain(|(name, _)| keep(name));
     }
 
     #[must_use]
@@ -165,6 +162,6 @@ mod tests {
         }
         bytes.push(0);
         assert_eq!(Headers::parse(&bytes), Err(InvalidHeaders::Trailing(1)));
-        assert_eq!(Headers::parse(&u32::MAX.to_le_bytes()), Err(InvalidHeaders::TooMany(4_294_967_295)));
+        assert_eq!(Headers::parse(&u32::MAX.to_le_bytes()), Err(InvalidHeaders::Truncated));
     }
 }

@@ -16,6 +16,7 @@ mod invalid;
 pub mod jwt;
 mod layer;
 mod matcher;
+mod metadata;
 mod partial;
 mod policy;
 mod request;
@@ -33,6 +34,7 @@ pub use jwt::{
     Algorithm, Authentication, Claims, Crypto, CryptoError, HeaderChange, HeaderValue, InvalidJwks, JwtError, NO_KEYS, PublicKey, Refusal,
     SoftwareCrypto, TokenCache, TokenCounts, UnknownKey, check_key_url, parse_jwks, refused_key_server,
 };
+pub use metadata::{Metadata, MetadataKey};
 pub use partial::{Attribute, Knowledge, Open, Partially, decide_partially};
 pub use policy::{Policy, validate_jwt_rules, validate_rules};
 pub use request::{Connection, HttpRequest, Peer, Request};

@@ -10,6 +10,7 @@ use crate::evaluation::{CustomCheck, RuleRef};
 use crate::index;
 use crate::jwt::Authentication;
 use crate::layer::{Entry, Layer};
+use crate::metadata::MetadataKey;
 use crate::policy::{Layers, Policy};
 use crate::request::{Peer, Request};
 use crate::rule::Rule;
@@ -42,6 +43,8 @@ pub enum Attribute<'p> {
     Method,
     /// The path, without query.
     Path,
+    /// What another filter says, by its key.
+    Metadata(&'p MetadataKey),
     /// A header, by its name as the policy writes it.
     Header(&'p str),
     /// A claim of the verified token, by its path.
@@ -57,6 +60,7 @@ impl<'p> Attribute<'p> {
             Test::DestinationIp(_) => Self::DestinationIp,
             Test::DestinationPort(_) => Self::DestinationPort,
             Test::Sni(_) => Self::Sni,
+            Test::Metadata(key, _) => Self::Metadata(key),
             Test::RequestPrincipals(_) => Self::RequestPrincipal,
             Test::Hosts(_) => Self::Host,
             Test::Methods(_) => Self::Method,
@@ -95,6 +99,7 @@ impl<'p> Attribute<'p> {
             | Self::DestinationIp
             | Self::DestinationPort
             | Self::Sni
+            | Self::Metadata(_)
             | Self::Host
             | Self::Method
             | Self::Path => false,
@@ -119,6 +124,7 @@ impl fmt::Display for Attribute<'_> {
             Self::Method => "request.method",
             Self::Path => "request.path",
             Self::Header(name) => return write!(f, "request.headers[{name}]"),
+            Self::Metadata(key) => return write!(f, "{key}"),
             Self::Claim(path) => return write!(f, "request.auth.claims[{}]", path.join("][")),
         })
     }
@@ -174,8 +180,8 @@ impl fmt::Debug for Knowledge<'_> {
 /// Decides about a request of which not everything is known.
 #[must_use]
 pub fn decide_partially<'p>(policy: &'p Policy, request: &Request<'_>, knowledge: Knowledge<'_>) -> Partially<'p> {
-    let peer = &request.connection.peer;
-    let suspicion = match (missing_of_peer(policy, peer, knowledge), policy.denies(peer)) {
+    let connection = request.connection;
+    let suspicion = match (missing_of_peer(policy, &connection.peer, knowledge), policy.refuses(connection)) {
         (None, Some(reason)) => return Partially::certain(Decision::denied(reason)),
         (open, _) => open,
     };
@@ -200,9 +206,12 @@ fn missing_of_peer<'p>(policy: &Policy, peer: &Peer, knowledge: Knowledge<'_>) -
     let denied = &policy.denied;
     let is_missing = |attribute| (knowledge.missing)(attribute);
     if is_missing(Attribute::Peer) {
-        return (!denied.is_empty()).then_some(Attribute::Peer);
+        return (!denied.is_empty() || !policy.mutual_tls.is_empty()).then_some(Attribute::Peer);
     }
-    let Peer::Authenticated { uri_sans, serial, .. } = peer else { return None };
+    let Peer::Authenticated { uri_sans, serial, .. } = peer else {
+        let by_port = !policy.mutual_tls.except.is_empty() && is_missing(Attribute::DestinationPort);
+        return by_port.then_some(Attribute::DestinationPort);
+    };
     let unknown = denied.has_serials() && (serial.is_none() || is_missing(Attribute::PeerSerial));
     (unknown && !denied.has_one_of(uri_sans)).then_some(Attribute::PeerSerial)
 }

@@ -1,4 +1,5 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use meshwright_identity::TrustDomain;
@@ -12,9 +13,10 @@ use crate::invalid::{Errors, Invalid, InvalidPolicy};
 use crate::jwt::rule::{JwtRule, KeyOrigin};
 use crate::layer::{Entry, Layer, Origin};
 use crate::matcher::identity::LocalDomains;
-use crate::request::Peer;
+use crate::metadata::MetadataKey;
+use crate::request::{Connection, Peer};
 use crate::rule::{self, Rule, Scope};
-use crate::wire::{self, Action, AuthzConfig, Protocol};
+use crate::wire::{self, Action, AuthzConfig, MutualTls, Protocol};
 
 const NEVER_MATCHES: &str = "a DENY or CUSTOM policy without rules never matches; at least one rule is allowed, or leave the policy out";
 
@@ -24,6 +26,7 @@ pub struct Policy {
     protocol: Protocol,
     version: String,
     pub(crate) denied: Denied,
+    pub(crate) mutual_tls: MutualTls,
     pub(crate) enforced: Layers,
     /// The same and the policies in dry-run; none when there are none.
     pub(crate) shadow: Option<Layers>,
@@ -47,7 +50,7 @@ impl Policy {
     /// # Errors
     /// When the bytes are not JSON of the wire format, or [`Policy::compile`] refuses what they say.
     pub fn from_json(bytes: &[u8]) -> Result<Self, InvalidPolicy> {
-        let config = serde_json::from_slice(bytes).map_err(|error| {
+        let config = AuthzConfig::from_json(bytes).map_err(|error| {
             let message = format!("not a policy of version {}: {error}", wire::VERSION);
             InvalidPolicy { errors: vec![Invalid { path: "configuration".to_owned(), message }] }
         })?;
@@ -65,6 +68,7 @@ impl Policy {
             policy_version,
             trust_domain_aliases,
             denied_peers,
+            mutual_tls,
             request_authentication,
             authorization,
         } = config;
@@ -84,24 +88,33 @@ impl Policy {
         let mut jwt_rules = Vec::new();
         for (index, document) in request_authentication.iter().enumerate() {
             let path = format!("request_authentication[{index}].jwt_rules");
-            jwt_rules.extend(compile_jwt_rules(&document.jwt_rules, KeyOrigin::Inline, &path, &mut errors));
+            for rule in compile_jwt_rules(&document.jwt_rules, KeyOrigin::Inline, &path, &mut errors) {
+                // All that apply are one list, in the order of their issuers (Istio, RequestAuthentication). A sort would be 8 KB of code.
+                jwt_rules.insert(jwt_rules.partition_point(|other: &JwtRule| other.issuer() <= rule.issuer()), rule);
+            }
         }
-        // All that apply are one list, in the order of their issuers (Istio, RequestAuthentication).
-        jwt_rules.sort_by(|a, b| a.issuer().cmp(b.issuer()));
         let owned_headers = owned_headers(&jwt_rules, "request_authentication", &mut errors);
         let mut facts = Facts::of(sorted.entries().flat_map(|entry| entry.rule().tests()));
-        if !denied.is_empty() {
+        if !denied.is_empty() || !mutual_tls.is_empty() {
             facts.add(Fact::Peer);
         }
+        if !mutual_tls.except.is_empty() {
+            facts.add(Fact::Destination);
+        }
         let (enforced, shadow) = sorted.layers();
+        let mut custom = BTreeMap::new();
+        for (provider, entries) in sorted.custom {
+            custom.insert(provider, Layer::new(entries));
+        }
         errors.into_result(Self {
             protocol,
             version: policy_version,
             denied,
+            mutual_tls,
             enforced,
             shadow,
             audit: Layer::new(sorted.audit),
-            custom: sorted.custom.into_iter().map(|(provider, entries)| (provider, Layer::new(entries))).collect(),
+            custom,
             jwt_rules,
             owned_headers,
             facts,
@@ -125,10 +138,34 @@ impl Policy {
         self.facts.contains(fact)
     }
 
+    /// What rules ask of other filters' metadata.
+    pub fn metadata(&self) -> impl Iterator<Item = &MetadataKey> {
+        self.facts.metadata().iter()
+    }
+
     /// Why a peer is refused before any policy is asked; none: it is not.
     #[must_use]
     pub fn denies(&self, peer: &Peer) -> Option<Reason> {
         self.denied.reason(peer)
+    }
+
+    /// As [`Policy::denies`], and whether the peer has no certificate where one is needed.
+    #[must_use]
+    pub fn refuses(&self, connection: &Connection) -> Option<Reason> {
+        if connection.peer == Peer::Plaintext && self.needs_certificate(connection.destination) {
+            return Some(Reason::MtlsRequired);
+        }
+        self.denies(&connection.peer)
+    }
+
+    /// On a port that is not known as soon as on any.
+    fn needs_certificate(&self, destination: Option<SocketAddr>) -> bool {
+        let MutualTls { required, except } = &self.mutual_tls;
+        match destination {
+            _ if except.is_empty() => *required,
+            Some(address) => *required != except.contains(&address.port()),
+            None => true,
+        }
     }
 
     /// Whether any peer is.
@@ -247,12 +284,17 @@ fn check_unique<'n>(list: &str, names: impl Iterator<Item = (&'n str, &'n str)>,
 /// The headers that rules set. A request is stripped of them first, so that none may be one from which another rule takes tokens.
 #[inline(never)]
 fn owned_headers(rules: &[JwtRule], path: &str, errors: &mut Errors) -> Vec<String> {
-    let owned: BTreeSet<&str> = rules.iter().flat_map(JwtRule::owned_headers).collect();
-    let tokens: BTreeSet<&str> = rules.iter().flat_map(JwtRule::token_headers).collect();
-    for both in owned.intersection(&tokens) {
+    let mut owned = Vec::new();
+    for name in rules.iter().flat_map(JwtRule::owned_headers) {
+        if let Err(place) = owned.binary_search_by(|other: &String| other.as_str().cmp(name)) {
+            owned.insert(place, name.to_owned());
+        }
+    }
+    let is_token = |name: &str| rules.iter().any(|rule| rule.token_headers().any(|token| token == name));
+    for both in owned.iter().filter(|name| is_token(name)) {
         errors.add(path, format!("`{both}` is set by one rule and holds the tokens of another; a header for one of both is allowed"));
     }
-    owned.into_iter().map(str::to_owned).collect()
+    owned
 }
 
 #[inline(never)]

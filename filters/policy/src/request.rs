@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::headers::Headers;
 use crate::jwt::Authentication;
+use crate::metadata::Metadata;
 
 /// One request, or one TCP connection.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +26,8 @@ pub struct Connection {
     pub sni: Option<String>,
     /// The workload's own address and port.
     pub destination: Option<SocketAddr>,
+    /// What other filters say, as far as rules ask ([`crate::Policy::metadata`]).
+    pub metadata: Metadata,
 }
 
 /// Who is at the other end.

@@ -71,14 +71,15 @@ impl Rule {
     /// fails by the fewest. None: it matches.
     #[inline(never)]
     pub(crate) fn failures(&self, request: &Request<'_>) -> Vec<String> {
-        let failed = |checks: &[Check]| checks.iter().filter(|check| !check.matches(request)).cloned().collect::<Vec<_>>();
-        let fewest = |alternatives: &Option<Vec<Vec<Check>>>| {
-            let all = alternatives.iter().flatten().map(|checks| failed(checks));
-            all.min_by_key(Vec::len).unwrap_or_default()
+        let failed = |check: &&Check| !check.matches(request);
+        let fewest = |alternatives: &Option<Vec<Vec<Check>>>, name: &str| -> Vec<String> {
+            let all = alternatives.iter().flatten().map(|checks| checks.iter().filter(failed).collect::<Vec<_>>());
+            let nearest = all.min_by_key(Vec::len).unwrap_or_default();
+            nearest.into_iter().map(|check| format!("{name}.{}", check.field())).collect()
         };
-        let from = fewest(&self.from).into_iter().map(|check| format!("from.{}", check.field()));
-        let to = fewest(&self.to).into_iter().map(|check| format!("to.{}", check.field()));
-        let when = failed(&self.when).into_iter().map(|check| format!("when.{}", check.key()));
+        let from = fewest(&self.from, "from").into_iter();
+        let to = fewest(&self.to, "to").into_iter();
+        let when = self.when.iter().filter(failed).map(|check| format!("when.{}", check.key()));
         from.chain(to).chain(when).collect()
     }
 

@@ -1,6 +1,10 @@
 //! The wire format: what the control plane emits as the module's plugin configuration, as JSON. Inside rules and JWT rules the names are
 //! those of Istio's own YAML, so that documents are read straight into these types. Unknown fields are refused; absent and empty differ.
 
+pub(crate) mod json;
+mod read;
+
+pub use json::InvalidJson;
 use serde::{Deserialize, Serialize};
 
 /// The only version there is.
@@ -28,6 +32,8 @@ pub struct AuthzConfig {
     pub trust_domain_aliases: Vec<String>,
     #[serde(default, skip_serializing_if = "DeniedPeers::is_empty")]
     pub denied_peers: DeniedPeers,
+    #[serde(default, skip_serializing_if = "MutualTls::is_empty")]
+    pub mutual_tls: MutualTls,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub request_authentication: Vec<RequestAuthentication>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -50,6 +56,26 @@ impl DeniedPeers {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.identities.is_empty() && self.serials.is_empty()
+    }
+}
+
+/// Where a peer without a verified certificate is refused before any policy is asked. Listeners take no such peer there; but a listener and a
+/// policy are not replaced in one instant, and a listener that is gone goes on with its connections: what this policy was written for must
+/// not depend on which of them it finds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MutualTls {
+    /// On every port but those of `except`; not set: on no port but those.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub required: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<u16>,
+}
+
+impl MutualTls {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.required && self.except.is_empty()
     }
 }
 

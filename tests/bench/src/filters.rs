@@ -68,7 +68,7 @@ fn peer() -> Value {
 }
 
 pub(crate) fn authz(module: &Path, config: &Value) -> Filter {
-    Filter::new("meshwright.authz", "wasm.v3.Wasm", json!({"config": plugin(module, "authz", "FAIL_RELOAD", config)}))
+    Filter::new("meshwright.authz", "wasm.v3.Wasm", json!({"config": plugin(module, "authz", config)}))
 }
 
 /// The sidecar's other use of the module.
@@ -81,16 +81,17 @@ pub(crate) fn access_log(module: &Path) -> Value {
         "name": "envoy.access_loggers.wasm",
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.access_loggers.wasm.v3.WasmAccessLog",
-            "config": plugin(module, "access-log", "FAIL_OPEN", &config),
+            "config": plugin(module, "access-log", &config),
         },
     })
 }
 
-fn plugin(module: &Path, root_id: &str, failure_policy: &str, config: &Value) -> Value {
+/// As a sidecar has it: one VM for both roles.
+fn plugin(module: &Path, root_id: &str, config: &Value) -> Value {
     json!({
-        "name": format!("meshwright.{root_id}"), "root_id": root_id, "failure_policy": failure_policy,
+        "name": format!("meshwright.{root_id}"), "root_id": root_id, "failure_policy": "FAIL_RELOAD",
         "vm_config": {
-            "vm_id": format!("meshwright-{root_id}"), "runtime": "envoy.wasm.runtime.v8", "code": {"local": {"filename": module}},
+            "vm_id": "meshwright", "runtime": "envoy.wasm.runtime.v8", "code": {"local": {"filename": module}},
         },
         "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": config.to_string()},
     })

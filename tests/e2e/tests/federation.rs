@@ -365,7 +365,7 @@ async fn trust_domains_know_each_other_and_vouch_for_themselves_alone() -> anyho
         known["last_error"].as_str().is_some_and(|error| error.contains("meshwright-control-plane")) && known["sequence"].is_null(),
         "{known}"
     );
-    let federated = declared("spiffe://a.test/ns/meshwright-system/sa/meshwright-control-plane")?;
+    let federated = declared("spiffe://a.test/ns/istio-system/sa/meshwright-control-plane")?;
     meshes.edit_b(&federated).await?;
     let known = meshes.known("fetched", |known| known["sequence"].is_u64()).await?;
     assert_eq!(known["roots"], 1);

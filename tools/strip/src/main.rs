@@ -1,8 +1,12 @@
-//! Takes from the filter module what no role of it needs: callbacks that none implements, and most of the names of its functions.
+//! Takes from the filter module what no role of it needs: callbacks that none implements, and most of the names of its functions. Then sees
+//! to it that V8 makes no more code of it than it has to ([`inlining`]).
 //!
 //! proxy-wasm's SDK exports every callback there is, and Envoy calls each that is exported: for a request that is answered at once, five calls
 //! into the module of which each does nothing. Without the exports it makes none, and their code is gone. The module works the same with
 //! and without this step.
+
+mod inlining;
+mod order;
 
 use std::path::PathBuf;
 
@@ -30,6 +34,8 @@ const UNUSED: [&str; 15] = [
 
 /// Functions that keep their names for a backtrace: what is ours, and how the module ends. Names are in the memory of every proxy.
 const OURS: [&str; 2] = ["meshwright", "panic"];
+/// The functions that a request runs, as a profile of the module in wasm-host shows them; a name that no function has does nothing.
+const HOT: &str = include_str!("hot.txt");
 /// Enough to find the function that a backtrace names; names of generic functions are many times as long.
 const LONGEST_NAME: usize = 60;
 
@@ -45,19 +51,27 @@ fn main() -> anyhow::Result<()> {
         module.exports.remove(name).with_context(|| format!("{} does not export {name}", from.display()))?;
     }
     walrus::passes::gc::run(&mut module);
-    for function in module.funcs.iter_mut() {
-        function.name = function.name.take().map(|name| readable(&name)).filter(|name| OURS.iter().any(|part| name.contains(part)));
-    }
+    let hot: Vec<&str> = HOT.lines().filter(|line| !line.starts_with('#')).collect();
+    let rank = |name: &str| {
+        let name = demangled(name);
+        hot.iter().position(|hot| *hot == name).unwrap_or(hot.len())
+    };
+    let kept = |name: &str| Some(readable(name)).filter(|name| OURS.iter().any(|part| name.contains(part)));
+    let module = order::reorder(&module.emit_wasm(), rank, kept)?;
     // As a whole or not at all: Envoy may be reading the old one.
     let unfinished = to.with_extension("wasm.unfinished");
-    module.emit_wasm_file(&unfinished).with_context(|| format!("{} cannot be written", unfinished.display()))?;
+    let module = inlining::prevented(&module)?;
+    std::fs::write(&unfinished, module).with_context(|| format!("{} cannot be written", unfinished.display()))?;
     std::fs::rename(&unfinished, &to).with_context(|| format!("{} cannot be written", to.display()))
 }
 
 /// As the source has it, without the hash that the compiler adds.
 fn readable(name: &str) -> String {
-    let name = format!("{:#}", rustc_demangle::demangle(name));
-    name.chars().take(LONGEST_NAME).collect()
+    demangled(name).chars().take(LONGEST_NAME).collect()
+}
+
+fn demangled(name: &str) -> String {
+    format!("{:#}", rustc_demangle::demangle(name))
 }
 
 #[cfg(test)]

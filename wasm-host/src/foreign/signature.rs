@@ -1,10 +1,11 @@
-//! `verify_signature`: RSA (PKCS #1 v1.5) and ECDSA (DER signatures, P-256 and P-384), as Envoy's does. SHA-224, which Envoy's library also
+//! `verify_signature`: RSA (PKCS #1 v1.5) and ECDSA (DER signatures, P-256, P-384 and P-521), as Envoy's does. SHA-224, which Envoy's library also
 //! has, is answered like a hash that does not exist.
 
+use p521::ecdsa::signature::Verifier as _;
 use prost::Message;
 use ring::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 use x509_parser::der_parser::asn1_rs::Oid;
-use x509_parser::oid_registry::{OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_PKCS1_RSAENCRYPTION};
+use x509_parser::oid_registry::{OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_NIST_EC_P521, OID_PKCS1_RSAENCRYPTION};
 use x509_parser::pem::Pem;
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::SubjectPublicKeyInfo;
@@ -77,8 +78,23 @@ fn verifies(hash: Hash, key: &[u8], text: &[u8], signature: &[u8]) -> bool {
     let Ok((_, key)) = SubjectPublicKeyInfo::from_der(key) else {
         return false;
     };
-    algorithm(hash, &key)
-        .is_some_and(|algorithm| UnparsedPublicKey::new(algorithm, key.subject_public_key.data.as_ref()).verify(text, signature).is_ok())
+    let public_key = key.subject_public_key.data.as_ref();
+    match curve(&key) {
+        // What checks the others has none for this curve.
+        Some(curve) if curve == OID_NIST_EC_P521 => matches!(hash, Hash::Sha512) && verifies_p521(public_key, text, signature),
+        _ => algorithm(hash, &key).is_some_and(|algorithm| UnparsedPublicKey::new(algorithm, public_key).verify(text, signature).is_ok()),
+    }
+}
+
+fn verifies_p521(public_key: &[u8], text: &[u8], signature: &[u8]) -> bool {
+    let (key, signature) = (p521::ecdsa::VerifyingKey::from_sec1_bytes(public_key), p521::ecdsa::Signature::from_der(signature));
+    key.is_ok_and(|key| signature.is_ok_and(|signature| key.verify(text, &signature).is_ok()))
+}
+
+/// Of an elliptic curve's key.
+fn curve<'a>(key: &'a SubjectPublicKeyInfo<'_>) -> Option<Oid<'a>> {
+    let is_ec = key.algorithm.algorithm == OID_KEY_TYPE_EC_PUBLIC_KEY;
+    is_ec.then(|| key.algorithm.parameters.as_ref()?.as_oid().ok()).flatten()
 }
 
 fn algorithm(hash: Hash, key: &SubjectPublicKeyInfo<'_>) -> Option<&'static dyn VerificationAlgorithm> {
@@ -91,10 +107,7 @@ fn algorithm(hash: Hash, key: &SubjectPublicKeyInfo<'_>) -> Option<&'static dyn 
             Hash::Sha512 => &signature::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY,
         });
     }
-    if *kind != OID_KEY_TYPE_EC_PUBLIC_KEY {
-        return None;
-    }
-    let curve: Oid<'_> = key.algorithm.parameters.as_ref()?.as_oid().ok()?;
+    let curve = curve(key)?;
     match hash {
         Hash::Sha256 if curve == OID_EC_P256 => Some(&signature::ECDSA_P256_SHA256_ASN1),
         Hash::Sha384 if curve == OID_EC_P256 => Some(&signature::ECDSA_P256_SHA384_ASN1),
@@ -137,6 +150,32 @@ mod tests {
             assert_eq!(verify_signature(&neither.encode_to_vec()), Err(Status::BadArgument));
         }
         assert_eq!(verify_signature(&[0xff]), Err(Status::BadArgument));
+    }
+
+    #[test]
+    fn p521_with_its_own_hash() {
+        use p521::ecdsa::signature::Signer as _;
+        use p521::pkcs8::EncodePublicKey as _;
+
+        let mut secret = [7; 66];
+        secret[0] = 0;
+        let key = p521::ecdsa::SigningKey::from_slice(&secret).unwrap();
+        let signature: p521::ecdsa::Signature = key.sign(b"text");
+        let good = VerifySignatureArguments {
+            hash_function: "sha512".to_owned(),
+            public_key: p521::PublicKey::from_sec1_bytes(p521::ecdsa::VerifyingKey::from(&key).to_encoded_point(false).as_bytes())
+                .unwrap()
+                .to_public_key_der()
+                .unwrap()
+                .into_vec(),
+            signature: signature.to_der().as_bytes().to_vec(),
+            text: b"text".to_vec(),
+            public_key_pem: String::new(),
+        };
+        assert!(verify(good.clone()).result);
+        assert!(!verify(VerifySignatureArguments { text: b"test".to_vec(), ..good.clone() }).result);
+        assert!(!verify(VerifySignatureArguments { hash_function: "sha256".to_owned(), ..good.clone() }).result);
+        assert!(!verify(VerifySignatureArguments { signature: signature.to_bytes().to_vec(), ..good }).result);
     }
 
     #[test]

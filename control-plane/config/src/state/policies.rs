@@ -1,9 +1,14 @@
 //! Which policies hold for a workload.
 
+use std::collections::BTreeSet;
+
+use meshwright_policy::wire::MutualTls;
+
 use super::State;
 use super::index::range_of;
 use super::topology::is_subset;
 use crate::authorization_policy::AuthorizationPolicy;
+use crate::gateway::GatewayServer;
 use crate::key::DocumentKey;
 use crate::peer_authentication::{MtlsMode, PeerAuthentication};
 use crate::request_authentication::RequestAuthentication;
@@ -53,13 +58,33 @@ impl State {
     pub fn peer_authentication_mode(&self, workload: &Workload, port: u16) -> MtlsMode {
         let root = self.root_namespace();
         let is_own = workload.namespace() != root;
-        let chosen = self
-            .oldest(workload.namespace(), |policy| is_own && policy.selector().is_some_and(|wanted| is_subset(wanted, workload.labels())));
+        let chosen = self.chosen(workload);
         let namespace = self.oldest(workload.namespace(), |policy| is_own && policy.selector().is_none());
         let mesh = self.oldest(root, |policy| policy.selector().is_none());
         let of_port = chosen.and_then(|policy| policy.port_modes().get(&port).copied().flatten());
         let levels = [of_port, mode(chosen), mode(namespace), mode(mesh)];
         levels.into_iter().flatten().next().unwrap_or(MtlsMode::Permissive)
+    }
+
+    /// On which ports of a workload a peer must show a certificate, as the policy filter has it. At a gateway's ports none does: who comes from
+    /// outside has none of the mesh's.
+    #[must_use]
+    pub fn mutual_tls(&self, workload: &Workload) -> MutualTls {
+        let is_strict = |port| self.peer_authentication_mode(workload, port) == MtlsMode::Strict;
+        let outside: BTreeSet<u16> =
+            self.gateways_for(workload).iter().flat_map(|gateway| gateway.servers()).map(GatewayServer::number).collect();
+        // No document can be about port 0: it stands for all that none is about.
+        let required = is_strict(0);
+        let named = self.chosen(workload).into_iter().flat_map(|policy| policy.port_modes().keys().copied());
+        let ports: BTreeSet<u16> = named.chain(outside.iter().copied()).collect();
+        let except = ports.into_iter().filter(|port| required != (is_strict(*port) && !outside.contains(port))).collect();
+        MutualTls { required, except }
+    }
+
+    /// The one whose selector chooses the workload.
+    fn chosen(&self, workload: &Workload) -> Option<&PeerAuthentication> {
+        let is_own = workload.namespace() != self.root_namespace();
+        self.oldest(workload.namespace(), |policy| is_own && policy.selector().is_some_and(|wanted| is_subset(wanted, workload.labels())))
     }
 
     fn oldest(&self, namespace: &str, holds: impl Fn(&PeerAuthentication) -> bool) -> Option<&PeerAuthentication> {

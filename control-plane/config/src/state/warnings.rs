@@ -1,6 +1,8 @@
-//! What holds as it is written, and breaks calls: a DestinationRule says how a service is called, whatever the service takes.
+//! What holds as it is written, and may not be what was meant: a DestinationRule says how a service is called, whatever the service takes, and
+//! a policy may ask what nobody says.
 
 use super::State;
+use crate::authorization_policy::AuthorizationPolicy;
 use crate::destination_rule::{ClientTls, ClientTlsMode, DestinationRule, Subset, TrafficPolicy};
 use crate::document::{Content, Document};
 use crate::error::DocumentError;
@@ -13,9 +15,14 @@ impl State {
     /// Of the documents that it is made of.
     #[must_use]
     pub fn warnings<'a>(&self, documents: impl IntoIterator<Item = &'a Document>) -> Vec<DocumentError> {
-        let is_rule = |document: &&Document| matches!(document.content(), Content::DestinationRule(_));
-        let mut warnings: Vec<DocumentError> =
-            documents.into_iter().filter(is_rule).flat_map(|document| self.warnings_of_rule(document)).collect();
+        let of_document = |document: &'a Document| {
+            if let Content::AuthorizationPolicy(policy) = document.content() {
+                unsaid(document, policy)
+            } else {
+                self.warnings_of_rule(document)
+            }
+        };
+        let mut warnings: Vec<DocumentError> = documents.into_iter().flat_map(of_document).collect();
         warnings.sort_by(|a, b| (a.file(), a.line(), a.column()).cmp(&(b.file(), b.line(), b.column())));
         warnings
     }
@@ -81,4 +88,17 @@ impl State {
             Some((what, workload.key().clone()))
         })
     }
+}
+
+/// Conditions on other filters' metadata: the proxies of this mesh have no filter that writes any.
+fn unsaid(document: &Document, policy: &AuthorizationPolicy) -> Vec<DocumentError> {
+    let mut warnings = Vec::new();
+    for (rule, conditions) in policy.wire().rules.iter().enumerate().filter_map(|(index, rule)| Some((index, rule.when.as_ref()?))) {
+        let asked = conditions.iter().enumerate().filter(|(_, condition)| condition.key.starts_with("experimental.envoy.filters."));
+        warnings.extend(asked.map(|(index, condition)| {
+            let message = format!("no filter of this mesh writes `{}`: `values` never match, and `notValues` always do", condition.key);
+            document.error(&format!("spec.rules[{rule}].when[{index}].key"), message)
+        }));
+    }
+    warnings
 }

@@ -58,7 +58,7 @@ fn edit(texts: &mut BTreeMap<String, String>, kind: usize, number: usize) {
             return;
         }
         // Other documents.
-        14 => ("c.yaml".to_owned(), service("c", 82, if number % 2 == 0 { "TCP" } else { "HTTP" })),
+        14 => ("c.yaml".to_owned(), service("c", 82, if number.is_multiple_of(2) { "TCP" } else { "HTTP" })),
         _ => (
             "a.yaml".to_owned(),
             [service("a", 80 + u16::try_from(number % 2).unwrap(), "HTTP"), workload("a-0", 1, "a", "")].join("---\n"),

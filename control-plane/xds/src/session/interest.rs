@@ -35,6 +35,12 @@ impl Interest {
         self.explicit_wildcard || (self.requested && !self.named && self.allows_legacy_wildcard)
     }
 
+    /// State of the world: whether a client that asked for everything does so still when it says `names`.
+    pub(super) fn is_wildcard_also_with(&self, names: &[String]) -> bool {
+        let says_so = if names.is_empty() { !self.named } else { names.iter().any(|name| name == WILDCARD) };
+        self.is_wildcard() && says_so
+    }
+
     pub(super) fn contains(&self, name: &str) -> bool {
         self.is_wildcard() || self.names.contains(name)
     }

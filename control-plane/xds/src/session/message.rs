@@ -83,7 +83,7 @@ impl Response {
     }
 }
 
-/// What one client may ask for.
+/// What one client may ask for: on a stream, and on all its streams together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Names of one type.
@@ -95,6 +95,13 @@ pub struct Limits {
     /// Requests that are read at once; after that, one per `request_interval`.
     pub request_burst: u32,
     pub request_interval: Duration,
+    /// Streams of one client, over however many connections.
+    pub client_streams: usize,
+    /// Names of all types on all streams of one client.
+    pub client_names: usize,
+    /// As `request_burst` and `request_interval`, on all streams of one client.
+    pub client_burst: u32,
+    pub client_interval: Duration,
 }
 
 impl Default for Limits {
@@ -106,6 +113,10 @@ impl Default for Limits {
             request_bytes: 4 * 1024 * 1024,
             request_burst: 1_000,
             request_interval: Duration::from_millis(10),
+            client_streams: 2_000,
+            client_names: 600_000,
+            client_burst: 10_000,
+            client_interval: Duration::from_millis(2),
         }
     }
 }

@@ -1,3 +1,4 @@
+mod full_state;
 mod suspects;
 mod work;
 
@@ -34,6 +35,8 @@ pub(super) struct Subscription {
     suspects: Vec<Vec<Arc<Identity>>>,
     /// State of the world, for the types whose absence deletes: what was sent last, kept while removals have to wait.
     held: BTreeMap<String, Arc<Resource>>,
+    /// The client refused that: of what it had before, all may be left.
+    refused_held: bool,
     in_flight: Option<InFlight>,
     last_nonce: String,
     /// The client waits for an answer, even when there is nothing to say: Envoy does so with its wildcards.
@@ -73,6 +76,7 @@ impl Subscription {
             refused: BTreeMap::new(),
             suspects: Vec::new(),
             held: BTreeMap::new(),
+            refused_held: false,
             in_flight: None,
             last_nonce: String::new(),
             owes_answer: false,
@@ -109,6 +113,7 @@ impl Subscription {
             return Some(Action::Acked { kind: self.kind, versions: pairs(&versions), removed });
         };
         let names: Vec<String> = versions.iter().map(|sent| sent.name.to_string()).collect();
+        self.refused_held = self.is_full_state() && !names.is_empty();
         // Which part of it the client took cannot be known. What it may hold is to be removed once it goes, and a removal is tried again.
         // Not one that was refused on its own, nor one by absence from the full state: the client could have both repeated for ever.
         let tries_removal_again = !names.is_empty() && !self.is_full_state();
@@ -191,7 +196,7 @@ impl Subscription {
     /// State of the world: a stale request is not obeyed, but a name that is not in it is not held, also when it comes back before the server
     /// has seen it missing.
     pub(super) fn forget_unnamed(&mut self, names: &[String]) {
-        if !self.interest.is_wildcard() {
+        if !self.interest.is_wildcard_also_with(names) {
             self.known.retain(|name| names.iter().any(|named| **named == **name));
             self.open = Open::All;
             if let Some(sent) = &mut self.in_flight {
@@ -267,6 +272,7 @@ impl Subscription {
         if changed.is_empty() {
             changed = self.next_suspects(snapshot);
         }
+        self.owes_answer |= self.refused_another(snapshot, may_remove);
         let gone: Vec<Arc<str>> = self.gone(snapshot).cloned().collect();
         let removed = if may_remove { self.forget(&gone) } else { Vec::new() };
         // Whatever was due is sent: open is what may not be removed yet.
@@ -298,7 +304,7 @@ impl Subscription {
             group.retain(|suspect| resources.iter().all(|resource| resource.name() != &*suspect.name));
         }
         if self.is_full_state() {
-            self.held = resources.iter().map(|resource| (resource.name().to_owned(), Arc::clone(resource))).collect();
+            self.hold(&resources);
         }
         let versions = resources.iter().map(|resource| Arc::clone(resource.identity())).collect();
         (self.owes_answer, self.answered) = (false, true);
@@ -340,14 +346,5 @@ impl Subscription {
         let known = &self.known;
         let missing = asked.into_iter().filter(|name| snapshot.get(self.kind, name).is_none() && !known.contains(name));
         gone.into_iter().chain(missing.map(|name| name.to_string())).collect::<BTreeSet<_>>().into_iter().collect()
-    }
-
-    /// All of it as soon as one differs, since absence deletes; what is gone stays in it while removals have to wait. What the client refused
-    /// is in it too, as nothing else keeps the last good version there.
-    fn state(&self, snapshot: &Snapshot, may_remove: bool) -> Vec<Arc<Resource>> {
-        let interest = &self.interest;
-        let current = snapshot.resources(self.kind).filter(|resource| interest.contains(resource.name())).cloned();
-        let leaving = self.held.values().filter(|held| !may_remove && snapshot.get(self.kind, held.name()).is_none());
-        current.chain(leaving.filter(|held| interest.contains(held.name())).cloned()).collect()
     }
 }

@@ -221,8 +221,23 @@ impl Caller {
             for name in names {
                 view.again.remove(&name);
             }
+            let dependencies: Vec<_> = response.resources().iter().flat_map(|resource| resource.dependencies().to_vec()).collect();
             view.pending = Some(response);
+            // What changed waits for these.
+            for (kind, name) in dependencies {
+                self.view(kind).again.insert(name);
+            }
         }
+    }
+
+    /// Whether nothing is on its way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.views.values().all(|view| view.pending.is_none())
+    }
+
+    /// Names and versions, in order.
+    pub(crate) fn held(&self, kind: ResourceType) -> impl Iterator<Item = (&str, &str)> {
+        self.views[&kind].held.iter().map(|(name, version)| (name.as_str(), version.as_str()))
     }
 
     /// It holds what it asked for and the snapshot has, and, where it can be told so, nothing else.
@@ -234,8 +249,8 @@ impl Caller {
                 .map(|resource| (resource.name(), resource.version()))
                 .collect();
             let hears_of_removals = is_full(*kind) || (self.protocol == Protocol::Delta && *kind != ResourceType::Secret);
-            let held = view.held.iter().map(|(name, version)| (name.as_str(), version.as_str()));
-            let held: BTreeMap<&str, &str> = held.filter(|(name, _)| hears_of_removals || snapshot.get(*kind, name).is_some()).collect();
+            let held: BTreeMap<&str, &str> =
+                self.held(*kind).filter(|(name, _)| hears_of_removals || snapshot.get(*kind, name).is_some()).collect();
             assert_eq!(held, expected, "{} {view:?}", kind.short_name());
         }
     }

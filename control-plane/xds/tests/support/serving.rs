@@ -14,6 +14,9 @@ use tonic::{Extensions, Status};
 /// The longest that anything here may take; nothing waits for it to pass.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Any port of this machine.
+pub(crate) const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
 /// The node that is served nothing.
 pub(crate) const BANNED: &str = "banned";
 
@@ -43,18 +46,22 @@ pub(crate) struct Serving {
 
 impl Serving {
     pub(crate) async fn start(resources: Vec<Resource>) -> Self {
-        Self::at(SocketAddr::from(([127, 0, 0, 1], 0)), resources).await
+        Self::at(ANY, resources).await
     }
 
     /// At an address, which the one before may have left a moment ago.
     pub(crate) async fn at(address: SocketAddr, resources: Vec<Resource>) -> Self {
+        Self::limited(address, Limits::default(), resources).await
+    }
+
+    pub(crate) async fn limited(address: SocketAddr, limits: Limits, resources: Vec<Resource>) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let snapshots = watch::Sender::new(Arc::new(Snapshot::build(resources).unwrap()));
         let source = Arc::new(Source { snapshots, events: sender });
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let bound = runtime.spawn(TcpListener::bind(address)).await.unwrap().unwrap();
         let address = bound.local_addr().unwrap();
-        let server = tonic::transport::Server::builder().add_routes(discovery_routes(&source, Limits::default()));
+        let server = tonic::transport::Server::builder().add_routes(discovery_routes(&source, limits));
         runtime.spawn(server.serve_with_incoming(TcpListenerStream::new(bound)));
         Self { address, source, events, runtime: Some(runtime) }
     }

@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_record_is_what_the_filter_logged() {
-        let line = format!("{HEAD} wasm log access-log meshwright-access-log: meshwright-access {{\"path\":\"/a: b\"}}");
+        let line = format!("{HEAD} wasm log access-log meshwright: meshwright-access {{\"path\":\"/a: b\"}}");
         assert_eq!(Line::of(line.as_bytes()), Line::Record(br#"{"path":"/a: b"}"#));
         let bare = format!("{HEAD} wasm log: meshwright-access {{}}");
         assert_eq!(Line::of(bare.as_bytes()), Line::Record(b"{}"));
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_what_the_filter_logged() {
-        let line = format!("{HEAD} wasm log authz meshwright-authz: meshwright-unknown-key {{\"issuer\":\"i\"}}");
+        let line = format!("{HEAD} wasm log authz meshwright: meshwright-unknown-key {{\"issuer\":\"i\"}}");
         assert_eq!(Line::of(line.as_bytes()), Line::UnknownKey(br#"{"issuer":"i"}"#));
         let quoted = format!("{HEAD} wasm log authz vm: denied: meshwright-unknown-key {{}}");
         assert_eq!(Line::of(quoted.as_bytes()), Line::Other);

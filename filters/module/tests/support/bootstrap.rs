@@ -16,10 +16,9 @@ fn typed(kind: &str, mut fields: Value) -> Value {
 
 pub(crate) fn plugin(root_id: &str, configuration: &Value) -> Value {
     json!({
-        "name": format!("meshwright.{root_id}"), "root_id": root_id,
-        "failure_policy": if root_id == "access-log" { "FAIL_OPEN" } else { "FAIL_RELOAD" },
+        "name": format!("meshwright.{root_id}"), "root_id": root_id, "failure_policy": "FAIL_RELOAD",
         "vm_config": {
-            "vm_id": format!("meshwright-{root_id}"), "runtime": "envoy.wasm.runtime.v8", "code": {"local": {"filename": module()}},
+            "vm_id": "meshwright", "runtime": "envoy.wasm.runtime.v8", "code": {"local": {"filename": module()}},
         },
         "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": configuration.to_string()},
     })

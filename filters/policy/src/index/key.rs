@@ -142,7 +142,7 @@ fn of_check(check: &Check) -> Option<Vec<Key<'_>>> {
             let key = |port: &u16| one(AttributeRef::DestinationPort, Some(Pattern::Exact(port.to_be_bytes().to_vec().into())));
             ports.iter().map(key).collect()
         }
-        Test::TrustDomains(_) => None,
+        Test::TrustDomains(_) | Test::Metadata(..) => None,
     }
 }
 

@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -16,11 +15,11 @@ pub struct Claims {
 }
 
 /// The claims of whose strings each word is a value; one set for all tokens of a rule.
-pub(super) type SpaceDelimited = Arc<BTreeSet<String>>;
+pub(super) type SpaceDelimited = Arc<[String]>;
 
 /// Those of any token, and `names`.
 pub(super) fn space_delimited(names: &[String]) -> SpaceDelimited {
-    Arc::new(SPACE_DELIMITED.iter().map(|name| (*name).to_owned()).chain(names.iter().cloned()).collect())
+    SPACE_DELIMITED.iter().map(|name| (*name).to_owned()).chain(names.iter().cloned()).collect()
 }
 
 impl Claims {

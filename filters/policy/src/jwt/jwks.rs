@@ -24,6 +24,7 @@ const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
+const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
 /// One public key, in the forms that verifiers want.
@@ -43,6 +44,7 @@ pub(super) enum KeyMaterial {
     /// Points, not compressed (SEC 1 section 2.3.3).
     P256(Vec<u8>),
     P384(Vec<u8>),
+    P521(Vec<u8>),
     Ed25519([u8; 32]),
 }
 
@@ -117,7 +119,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<PublicKey>, String> {
         parsed.extend(parse_key(key).map_err(|error| format!("keys[{index}]: {error}"))?);
     }
     if parsed.is_empty() {
-        return Err("found no key that verifies signatures; RSA, EC (P-256, P-384) and OKP (Ed25519) keys are allowed".to_owned());
+        return Err("found no key that verifies signatures; RSA, EC (P-256, P-384, P-521) and OKP (Ed25519) keys are allowed".to_owned());
     }
     Ok(parsed)
 }
@@ -154,6 +156,10 @@ fn parse_key(key: &Map<String, Value>) -> Result<Option<PublicKey>, String> {
         (Some("EC"), Some("P-384")) => {
             let point = point(P384, 48, &bytes("x")?, &bytes("y")?)?;
             (vec![Algorithm::Es384], ec_spki(P384, &point)?, KeyMaterial::P384(point))
+        }
+        (Some("EC"), Some("P-521")) => {
+            let point = point(P521, 66, &bytes("x")?, &bytes("y")?)?;
+            (vec![Algorithm::Es512], ec_spki(P521, &point)?, KeyMaterial::P521(point))
         }
         (Some("OKP"), Some("Ed25519")) => {
             let key = ed_key(&bytes("x")?)?;
@@ -201,7 +207,11 @@ fn point(curve: ObjectIdentifier, size: usize, x: &[u8], y: &[u8]) -> Result<Vec
         return Err(format!("found coordinates of {} and {} bytes; {size} each are allowed (RFC 7518 section 6.2.1)", x.len(), y.len()));
     }
     let point = [&[4], x, y].concat();
-    let is_on_curve = if curve == P256 { p256::PublicKey::from_sec1_bytes(&point).is_ok() } else { curve::is_on_p384(x, y) };
+    let is_on_curve = match curve {
+        P384 => curve::P384.has(x, y),
+        P521 => curve::P521.has(x, y),
+        _ => p256::PublicKey::from_sec1_bytes(&point).is_ok(),
+    };
     if is_on_curve { Ok(point) } else { Err("found coordinates that are no point of the curve".to_owned()) }
 }
 

@@ -58,6 +58,7 @@ impl Location {
             Self::Header { name, prefix } => {
                 request.headers().all(name).filter_map(|value| behind_prefix(value, prefix)).for_each(|token| add(Cow::Borrowed(token)));
             }
+            Self::Parameter(_) if request.query().is_empty() => {}
             Self::Parameter(name) => {
                 parameters(request.query()).filter_map(|pair| value_of(pair, name)).for_each(|value| add(decode(value)))
             }
@@ -80,7 +81,9 @@ fn behind_prefix<'a>(value: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
     if prefix.is_empty() {
         return Some(value);
     }
-    let start = value.windows(prefix.len()).position(|part| part == prefix.as_bytes())?;
+    // It mostly stands at the start.
+    let is_first = value.starts_with(prefix.as_bytes());
+    let start = if is_first { 0 } else { value.windows(prefix.len()).position(|part| part == prefix.as_bytes())? };
     let behind = value.get(start.saturating_add(prefix.len())..).unwrap_or_default();
     let first = behind.iter().position(|byte| is_token_byte(*byte));
     Some(first.and_then(|first| behind.get(first..)).unwrap_or(value))

@@ -8,7 +8,8 @@ use sha2::{Digest as _, Sha256, Sha384, Sha512};
 use super::crypto::{Algorithm, Crypto, CryptoError};
 use super::jwks::{KeyMaterial, PublicKey};
 
-/// Checks them itself, in Rust. In WebAssembly not ES384's: its code would be an eighth of the module, for what proxies check themselves.
+/// Checks them itself, in Rust. In WebAssembly not those of ES384 and ES512: the code of each curve would be an eighth of the
+/// module, for what proxies check themselves.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SoftwareCrypto;
 
@@ -23,8 +24,9 @@ impl Crypto for SoftwareCrypto {
             (Algorithm::Ps512, KeyMaterial::Rsa(key)) => rsa(key, Pss::new::<Sha512>(), &Sha512::digest(message), signature),
             (Algorithm::Es256, KeyMaterial::P256(point)) => es256(point, message, signature),
             (Algorithm::Es384, KeyMaterial::P384(point)) => es384(point, message, signature),
+            (Algorithm::Es512, KeyMaterial::P521(point)) => es512(point, message, signature),
             (Algorithm::EdDsa, KeyMaterial::Ed25519(key)) => eddsa(key, message, signature),
-            (_, KeyMaterial::Rsa(_) | KeyMaterial::P256(_) | KeyMaterial::P384(_) | KeyMaterial::Ed25519(_)) => {
+            (_, KeyMaterial::Rsa(_) | KeyMaterial::P256(_) | KeyMaterial::P384(_) | KeyMaterial::P521(_) | KeyMaterial::Ed25519(_)) => {
                 Err(CryptoError(format!("{algorithm:?} is not the key's")))
             }
         }
@@ -60,9 +62,20 @@ fn es384(point: &[u8], message: &[u8], signature: &[u8]) -> Result<bool, CryptoE
     Ok(p384::ecdsa::Signature::from_slice(signature).is_ok_and(|signature| key.verify(message, &signature).is_ok()))
 }
 
+#[cfg(not(target_family = "wasm"))]
+fn es512(point: &[u8], message: &[u8], signature: &[u8]) -> Result<bool, CryptoError> {
+    let key = p521::ecdsa::VerifyingKey::from_sec1_bytes(point).map_err(unusable)?;
+    Ok(p521::ecdsa::Signature::from_slice(signature).is_ok_and(|signature| key.verify(message, &signature).is_ok()))
+}
+
 #[cfg(target_family = "wasm")]
 fn es384(_point: &[u8], _message: &[u8], _signature: &[u8]) -> Result<bool, CryptoError> {
     Err(CryptoError("the host does not check ES384 signatures".to_owned()))
+}
+
+#[cfg(target_family = "wasm")]
+fn es512(_point: &[u8], _message: &[u8], _signature: &[u8]) -> Result<bool, CryptoError> {
+    Err(CryptoError("the host does not check ES512 signatures".to_owned()))
 }
 
 #[inline(never)]

@@ -10,11 +10,12 @@ use crate::invalid::Errors;
 use crate::matcher::identity::{NamespaceMatch, PrincipalMatch, ServiceAccountMatch, TrustDomainMatch};
 use crate::matcher::principal::RequestPrincipalMatch;
 use crate::matcher::text::TextMatch;
+use crate::metadata::{MetadataKey, MetadataMatch};
 use crate::wire;
 
 const ALLOWED: &str = "request.headers[NAME], source.ip, remote.ip, source.namespace, source.serviceAccount, source.trustDomain, \
                        source.principal, request.auth.principal, request.auth.audiences, request.auth.presenter, \
-                       request.auth.claims[NAME], destination.ip, destination.port or connection.sni is allowed";
+                       request.auth.claims[NAME], destination.ip, destination.port, connection.sni or experimental.envoy.filters.FILTER[NAME] is allowed";
 
 #[inline(never)]
 pub(super) fn compile(condition: &wire::Condition, scope: Scope<'_>, path: &FieldPath<'_>, errors: &mut Errors) -> Vec<Check> {
@@ -49,6 +50,7 @@ enum Attribute<'a> {
     DestinationIp,
     DestinationPort,
     Sni,
+    Metadata(MetadataKey),
 }
 
 impl<'a> Attribute<'a> {
@@ -91,8 +93,8 @@ impl<'a> Attribute<'a> {
                 Ok(Self::Claim(keys))
             };
         }
-        if key.starts_with("experimental.envoy.filters.") {
-            return Err(format!("found `{key}`; metadata of other filters is not supported yet"));
+        if let Some(metadata) = MetadataKey::parse(key) {
+            return metadata.map(Self::Metadata);
         }
         Err(format!("found `{key}`; {ALLOWED}"))
     }
@@ -116,6 +118,7 @@ impl<'a> Attribute<'a> {
             Self::TrustDomain => values(list, path, errors, |value| TrustDomainMatch::parse(value, scope.domains)).map(Test::TrustDomains),
             Self::Principal => values(list, path, errors, |value| PrincipalMatch::parse(value, scope.domains)).map(Test::Principals),
             Self::RequestPrincipal => values(list, path, errors, RequestPrincipalMatch::parse).map(Test::RequestPrincipals),
+            Self::Metadata(key) => values(list, path, errors, MetadataMatch::parse).map(|found| Test::Metadata(key.clone(), found)),
             Self::Claim(claim) => values(list, path, errors, TextMatch::parse).map(|found| Test::Claim(claim.clone(), found)),
         }
     }

@@ -104,6 +104,36 @@ fn an_empty_list_looks_at_nobody() {
     assert!(denying(&[ACCOUNTS[0]], &[], &json!([])).needs(Fact::Peer));
 }
 
+fn requiring(mutual_tls: &Value) -> Policy {
+    let config = json!({"version": 1, "protocol": "http", "trust_domain": "mesh.test", "mutual_tls": mutual_tls});
+    Policy::from_json(config.to_string().as_bytes()).unwrap()
+}
+
+#[test]
+fn who_has_no_certificate_is_refused_where_one_is_needed() {
+    for (mutual_tls, needed, not_needed) in [
+        (json!({"required": true}), vec![Some(80), Some(81), None], vec![]),
+        (json!({"required": true, "except": [80]}), vec![Some(81), None], vec![Some(80)]),
+        (json!({"except": [80]}), vec![Some(80), None], vec![Some(81)]),
+        (json!({}), vec![], vec![Some(80), Some(81), None]),
+    ] {
+        let policy = requiring(&mutual_tls);
+        let to = |port: Option<u16>, fixture: Fixture| match port {
+            Some(port) => fixture.destination(&format!("127.0.0.1:{port}")),
+            None => fixture,
+        };
+        let ports = needed.iter().map(|port| (*port, "mtls_required")).chain(not_needed.iter().map(|port| (*port, "no_allow_policy")));
+        for (port, expected) in ports {
+            assert_eq!(reason(&policy, &to(port, Fixture::new())), expected, "{mutual_tls} {port:?}");
+            assert_eq!(reason(&policy, &to(port, peer(&[], None))), "no_allow_policy", "{mutual_tls} {port:?}: it has one");
+            assert_eq!(evaluate(&policy, &to(port, Fixture::new())).decision, decide(&policy, &to(port, Fixture::new())));
+        }
+        assert_eq!(policy.needs(Fact::Peer), !needed.is_empty());
+        assert_eq!(policy.needs(Fact::Destination), mutual_tls.get("except").is_some());
+    }
+    assert_eq!(decide(&requiring(&json!({"required": true})), &Fixture::new()).status(), 403);
+}
+
 #[test]
 fn what_would_deny_nobody_is_refused() {
     for (field, entry) in [

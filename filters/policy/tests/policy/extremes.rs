@@ -1,6 +1,6 @@
 //! What nobody should send, and somebody will.
 
-use meshwright_policy::{Authentication, Headers, HttpRequest, InvalidHeaders, SoftwareCrypto};
+use meshwright_policy::{Authentication, Headers, HttpRequest, SoftwareCrypto};
 use serde_json::json;
 
 use crate::robustness::header_map::serialize;
@@ -66,10 +66,9 @@ fn a_thousand_headers() {
         let pairs: Vec<(String, String)> = (0..count).map(|index| (format!("x-{index}"), format!("{index}"))).collect();
         serialize(&pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect::<Vec<_>>())
     };
-    let (most, too_many) = (map(1024), map(1025));
-    let request = HttpRequest::new(Headers::parse(&most).unwrap());
-    assert_eq!(request.headers().first("X-999"), Some(b"999".as_slice()));
-    assert_eq!(Headers::parse(&too_many), Err(InvalidHeaders::TooMany(1025)));
+    let many = map(5000);
+    let request = HttpRequest::new(Headers::parse(&many).unwrap());
+    assert_eq!(request.headers().first("X-4999"), Some(b"4999".as_slice()));
 }
 
 #[test]

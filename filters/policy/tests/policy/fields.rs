@@ -130,6 +130,22 @@ fn server_names() {
 }
 
 #[test]
+fn metadata_of_other_filters() {
+    let key = "experimental.envoy.filters.http.x[tables]";
+    // A list of one item, and a text.
+    let (list, text): (&[u8], &[u8]) = (b"\x01\0\0\0\x01\0\0\0\0\0\0\0a\0\0", b"a");
+    let asked = one("http", "ALLOW", &json!([{"when": [{"key": key, "values": ["x"]}]}]));
+    let has = |value: &[u8]| Fixture::new().metadata(&asked, value);
+    check(vec![
+        when(key, &json!(["x", "[a]"]), vec![has(list)], vec![has(text), has(b"")], Fixture::new()),
+        when(key, &json!(["a*"]), vec![has(text), has(b"ab")], vec![has(list), has(b"b")], Fixture::new()),
+        when(key, &json!(["*"]), vec![has(text)], vec![has(list), has(b"")], Fixture::new()),
+    ]);
+    let paths: Vec<[&str; 4]> = asked.metadata().map(|key| key.property()).collect();
+    assert_eq!(paths, [["metadata", "filter_metadata", "envoy.filters.http.x", "tables"]]);
+}
+
+#[test]
 fn operations() {
     let of = |name: &str, values: &[&str]| values.iter().map(|value| header(name, value)).collect::<Vec<_>>();
     let none = Fixture::new;

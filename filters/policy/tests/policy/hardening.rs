@@ -132,8 +132,8 @@ fn a_public_key_is_no_secret() {
 
 #[test]
 fn signatures_of_the_wrong_shape_fail() {
-    for (algorithm, kid) in [("ES256", "p256"), ("ES384", "p384"), ("EdDSA", "ed"), ("RS256", "rsa"), ("PS256", "rsa")] {
-        for length in [0, 1, 31, 63, 64, 65, 95, 96, 97, 255, 256, 257, 1024] {
+    for (algorithm, kid) in [("ES256", "p256"), ("ES384", "p384"), ("ES512", "p521"), ("EdDSA", "ed"), ("RS256", "rsa"), ("PS256", "rsa")] {
+        for length in [0, 1, 31, 63, 64, 65, 95, 96, 97, 131, 132, 133, 255, 256, 257, 1024] {
             for byte in [0_u8, 1, 0xff] {
                 let header = encode(json!({"alg": algorithm, "kid": kid}).to_string());
                 let token = format!("{header}.{}.{}", encode(json!({"iss": ISSUER}).to_string()), encode(vec![byte; length]));

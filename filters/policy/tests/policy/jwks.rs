@@ -85,7 +85,7 @@ fn keys_for_other_uses_are_left_out() {
         with("rsa", "key_ops", json!(["encrypt"])),
         with("rsa", "alg", json!("RSA-OAEP")),
         with("p256", "alg", json!("ES384")),
-        with("p256", "crv", json!("P-521")),
+        with("p256", "crv", json!("secp256k1")),
         with("ed", "crv", json!("X25519")),
         with("ed", "kty", json!("unheard-of")),
     ] {
@@ -115,6 +115,7 @@ fn keys_are_the_der_that_openssl_writes() {
         ("RS256", "rsa", include_str!("keys/rsa-test-key.pub.pem")),
         ("ES256", "p256", include_str!("keys/p256-test-key.pub.pem")),
         ("ES384", "p384", include_str!("keys/p384-test-key.pub.pem")),
+        ("ES512", "p521", include_str!("keys/p521-test-key.pub.pem")),
         ("EdDSA", "ed", include_str!("keys/ed25519-test-key.pub.pem")),
     ] {
         let noting = Noting::default();

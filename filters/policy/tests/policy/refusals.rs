@@ -65,7 +65,13 @@ fn rules_that_say_nothing_or_too_much() {
         (when(json!({"key": "request.auth.claims[a", "values": ["x"]})), "rules[0].when[0].key", "found `request.auth.claims[a`"),
         (when(json!({"key": "request.auth.claims[a]b]", "values": ["x"]})), "rules[0].when[0].key", "found `request.auth.claims[a]b]`"),
         (when(json!({"key": "request.auth.claims[a][]", "values": ["x"]})), "rules[0].when[0].key", "found `request.auth.claims[a][]`"),
-        (when(json!({"key": "experimental.envoy.filters.a[b]", "values": ["x"]})), "rules[0].when[0].key", "found `experimental"),
+        (
+            when(json!({"key": "experimental.envoy.filters.a", "values": ["x"]})),
+            "rules[0].when[0].key",
+            "found `experimental.envoy.filters.a`",
+        ),
+        (when(json!({"key": "experimental.other[a]", "values": ["x"]})), "rules[0].when[0].key", "found `experimental.other[a]`"),
+        (when(json!({"key": "experimental.envoy.filters.a[b]", "values": ["[]"]})), "rules[0].when[0].values[0]", "found an empty string"),
     ] {
         for action in [wire::Action::Allow, wire::Action::Deny] {
             let found = rule_problems(action, &rules);

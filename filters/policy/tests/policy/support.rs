@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use meshwright_policy::{
-    Algorithm, Authentication, Connection, Crypto, CryptoError, Decision, Evaluation, Headers, HttpRequest, Peer, Policy, PublicKey,
-    Request, TokenCache, Verdict,
+    Algorithm, Authentication, Connection, Crypto, CryptoError, Decision, Evaluation, Headers, HttpRequest, Metadata, Peer, Policy,
+    PublicKey, Request, TokenCache, Verdict,
 };
 use serde_json::{Value, json};
 
@@ -32,7 +32,14 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) fn new() -> Self {
-        let connection = Connection { direct_ip: None, remote_ip: None, peer: Peer::Plaintext, sni: None, destination: None };
+        let connection = Connection {
+            direct_ip: None,
+            remote_ip: None,
+            peer: Peer::Plaintext,
+            sni: None,
+            destination: None,
+            metadata: Metadata::default(),
+        };
         Self { connection, headers: Some(Vec::new()), claims: None }
     }
 
@@ -65,6 +72,12 @@ impl Fixture {
 
     pub(crate) fn sni(mut self, name: &str) -> Self {
         self.connection.sni = Some(name.to_owned());
+        self
+    }
+
+    /// A value that another filter has set, as the attribute has it.
+    pub(crate) fn metadata(mut self, policy: &Policy, value: &[u8]) -> Self {
+        self.connection.metadata = Metadata::read(policy.metadata(), &|_| Some(value.to_vec()));
         self
     }
 

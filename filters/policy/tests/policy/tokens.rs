@@ -46,6 +46,23 @@ fn claims() -> Value {
     json!({"iss": ISSUER, "sub": "me", "exp": NOW + 60})
 }
 
+/// Tokens of a key that is in the policy are good, and nothing that only looks like one.
+fn is_verified(policy: &Policy, kid: &str, sign: impl Fn(Option<&str>, &Value) -> String) {
+    for (kid, expected) in [(Some(kid), "good"), (None, "good"), (Some("unknown"), "jwt_no_key")] {
+        let token = sign(kid, &claims());
+        assert_eq!(outcome(&authenticate(policy, &[bearer(&token)], &SoftwareCrypto)), expected, "{kid:?} {token}");
+    }
+    // One bit of the signature, the payload of another token.
+    let token = sign(Some(kid), &claims());
+    let other = sign(Some(kid), &json!({"iss": ISSUER, "sub": "root", "exp": NOW + 60}));
+    let (parts, others): (Vec<&str>, Vec<&str>) = (token.split('.').collect(), other.split('.').collect());
+    let forged = format!("{}.{}.{}", parts[0], others[1], parts[2]);
+    let flipped = format!("{}.{}.{}{}", parts[0], parts[1], if parts[2].starts_with('B') { "C" } else { "B" }, &parts[2][1..]);
+    for bad in [forged, flipped] {
+        assert_eq!(outcome(&authenticate(policy, &[bearer(&bad)], &SoftwareCrypto)), "jwt_verification_failed", "{kid}");
+    }
+}
+
 #[test]
 fn every_algorithm_by_its_key_and_by_no_other() {
     let policy = policy(&json!([rule()]));
@@ -60,20 +77,9 @@ fn every_algorithm_by_its_key_and_by_no_other() {
         (Algorithm::ES384, "p384", keys::P384),
         (Algorithm::EdDSA, "ed", keys::ED25519),
     ] {
-        for (kid, expected) in [(Some(kid), "good"), (None, "good"), (Some("unknown"), "jwt_no_key")] {
-            let token = keys::sign(algorithm, key, kid, &claims());
-            assert_eq!(outcome(&authenticate(&policy, &[bearer(&token)], &SoftwareCrypto)), expected, "{algorithm:?} {kid:?}");
-        }
-        // One bit of the signature, the payload of another token.
-        let token = keys::sign(algorithm, key, Some(kid), &claims());
-        let other = keys::sign(algorithm, key, Some(kid), &json!({"iss": ISSUER, "sub": "root", "exp": NOW + 60}));
-        let (parts, others): (Vec<&str>, Vec<&str>) = (token.split('.').collect(), other.split('.').collect());
-        let forged = format!("{}.{}.{}", parts[0], others[1], parts[2]);
-        let flipped = format!("{}.{}.{}{}", parts[0], parts[1], if parts[2].starts_with('A') { "B" } else { "A" }, &parts[2][1..]);
-        for bad in [forged, flipped] {
-            assert_eq!(outcome(&authenticate(&policy, &[bearer(&bad)], &SoftwareCrypto)), "jwt_verification_failed", "{algorithm:?}");
-        }
+        is_verified(&policy, kid, |kid, claims| keys::sign(algorithm, key, kid, claims));
     }
+    is_verified(&policy, "p521", keys::sign_es512);
     let token = keys::sign(Algorithm::RS256, keys::OTHER_RSA, Some("rsa"), &claims());
     assert_eq!(outcome(&authenticate(&policy, &[bearer(&token)], &SoftwareCrypto)), "jwt_verification_failed");
     // The key of one type under another's name.

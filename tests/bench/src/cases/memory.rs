@@ -49,8 +49,8 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Section> {
         let [target, met] = Target::AtMost(MOST).cells(above);
         table.row([(*name).to_owned(), resident.cell(1), anonymous.cell(1), format!("{above:.1}"), target, met]);
     }
-    let text = "`VmRSS` of an Envoy with one worker that has served the first case's requests for two seconds. A sidecar has the module twice: as the \
-                filter and as the access log. Anonymous memory is the process's own; the \
+    let text = "`VmRSS` of an Envoy with one worker that has served the first case's requests for two seconds. A sidecar has both of the module's \
+                roles, in one VM: the filter and the access log. Anonymous memory is the process's own; the \
                 rest is pages of Envoy's file, of which V8 needs more. Every Envoy gives free memory back once a second, as a sidecar's does.";
     Ok(Section { title: "Memory".to_owned(), text: text.to_owned(), tables: vec![table], rows: Vec::new() })
 }

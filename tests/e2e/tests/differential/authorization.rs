@@ -129,6 +129,7 @@ fn condition_id(key: &str, value: &str) -> Value {
         "request.auth.presenter" => claim(&["azp"], value),
         _ => match (bracketed("request.headers["), bracketed("request.auth.claims[")) {
             (Some(name), _) => json!({"header": header(name, value, false)}),
+            _ if key.starts_with("experimental.") => told(key, value),
             (_, Some(path)) => claim(&path.split("][").collect::<Vec<_>>(), value),
             _ => panic!("no translation of {key}"),
         },
@@ -176,6 +177,17 @@ fn payload(path: &[&str], value: Value) -> Value {
 fn claim(path: &[&str], value: &str) -> Value {
     let string = json!({"string_match": text(value)});
     payload(path, json!({"or_match": {"value_matchers": [string, {"list_match": {"one_of": string}}]}}))
+}
+
+/// What another filter has said: a string, or with brackets one of a list.
+fn told(key: &str, value: &str) -> Value {
+    let (filter, name) = key["experimental.".len()..].trim_end_matches(']').split_once('[').unwrap();
+    let string = |value: &str| json!({"string_match": text(value)});
+    let matcher = match value.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(item) => json!({"list_match": {"one_of": string(item)}}),
+        None => string(value),
+    };
+    json!({"metadata": {"filter": filter, "path": [{"key": name}], "value": matcher}})
 }
 
 /// Split at the last `/`, each part by itself; a star counts at the very start and the very end only.

@@ -65,7 +65,7 @@ impl PolicySet {
                 "config": {
                     "name": "meshwright.authz", "root_id": "authz", "failure_policy": "FAIL_CLOSED",
                     "vm_config": {
-                        "vm_id": "meshwright-authz", "runtime": "envoy.wasm.runtime.v8", "code": {"local": {"filename": module}},
+                        "vm_id": "meshwright", "runtime": "envoy.wasm.runtime.v8", "code": {"local": {"filename": module}},
                     },
                     "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": configuration.to_string()},
                 },
@@ -75,7 +75,22 @@ impl PolicySet {
     }
 }
 
+/// Says something that policies may ask for.
+fn teller() -> Value {
+    json!({
+        "name": "envoy.filters.http.set_metadata",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.set_metadata.v3.Config",
+            "metadata": [{
+                "metadata_namespace": "envoy.filters.http.told",
+                "value": {"text": "one", "list": ["one", "two"], "number": 7},
+            }],
+        },
+    })
+}
+
 fn listener(address: SocketAddr, mut filters: Vec<Value>) -> Value {
+    filters.insert(0, teller());
     filters.push(json!({
         "name": "envoy.filters.http.router",
         "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},

@@ -62,6 +62,10 @@ const CONDITIONS: &[(&str, &[&str])] = &[
     ("destination.port", &["18080", "80"]),
     ("destination.ip", &["127.0.0.0/8", "10.0.0.0/8"]),
     ("connection.sni", &["a.test", "*"]),
+    ("experimental.envoy.filters.http.told[text]", &["one", "o*", "*", "[one]"]),
+    ("experimental.envoy.filters.http.told[list]", &["[one]", "[*o]", "[three]", "one", "*"]),
+    ("experimental.envoy.filters.http.told[number]", &["7", "*", "[7]"]),
+    ("experimental.envoy.filters.http.told[missing]", &["*", "[*]"]),
 ];
 
 fn some_of(values: &'static [&'static str]) -> impl Strategy<Value = Value> {

@@ -49,7 +49,8 @@ impl Subscription {
     /// Whether [`Subscription::take`] may do anything.
     pub(in crate::session) fn has_work(&self) -> bool {
         let may_send = self.interest.is_requested() && self.in_flight.is_none();
-        !self.refused.is_empty() || (may_send && (!self.open.is_empty() || self.owes_answer || !self.suspects.is_empty()))
+        !self.refused.is_empty()
+            || (may_send && (!self.open.is_empty() || self.owes_answer || self.refused_held || !self.suspects.is_empty()))
     }
 
     /// Something that the client does not hold yet is on its way, or should be.
@@ -65,6 +66,7 @@ impl Subscription {
         }
         let refuses = |name: &Arc<str>| self.interest.contains(name) && snapshot.get(self.kind, name).is_some_and(|it| self.is_refused(it));
         (self.open.is_empty() || (self.due(snapshot).next().is_none() && self.gone(snapshot).next().is_none()))
+            && !self.refused_another(snapshot, true)
             && !self.refused.keys().any(refuses)
     }
 }

@@ -118,3 +118,15 @@ fn state_of_the_world_repeats_refused_clusters_only_beside_a_change() {
     assert_eq!(sotw.nack(Cluster, "2", &[]), ["nack CDS a b: no"]);
     assert!(sotw.snapshot(&of(Cluster, &["a", "b"])).is_empty());
 }
+
+#[test]
+fn state_of_the_world_tells_what_is_gone_once_nothing_refused_is_left() {
+    let mut sotw = Sotw::holding(&of(Listener, &["a"]));
+    sotw.request(Listener, "", &["a", "b"]);
+    sotw.request(Listener, "1", &["a", "b"]);
+    assert_eq!(sotw.snapshot(&of(Listener, &["b=bad"])), ["LDS 2 +b -a"]);
+    assert_eq!(sotw.nack(Listener, "2", &["a", "b"]), ["nack LDS b: no"], "it holds `a` still");
+    assert!(sotw.snapshot(&of(Listener, &["b=bad"])).is_empty());
+    assert_eq!(sotw.request(Listener, "2", &["a"]), ["LDS 3"], "without `b` it can take that `a` is gone");
+    assert_eq!(sotw.request(Listener, "3", &["a"]), ["ack LDS"]);
+}

@@ -76,3 +76,21 @@ fn state_of_the_world_with_no_names_after_names_unsubscribes_all() {
     assert_eq!(sotw.request(Cluster, "1", &[]), ["ack CDS +a"]);
     assert!(sotw.snapshot(&of(Cluster, &["a=2", "b"])).is_empty(), "no wildcard");
 }
+
+#[test]
+fn state_of_the_world_resends_what_a_stale_request_without_the_star_had_dropped() {
+    let mut sotw = Sotw::holding(&of(Endpoint, &["a", "b"]));
+    sotw.request(Endpoint, "", &["*"]);
+    sotw.request(Endpoint, "1", &["*"]);
+    assert_eq!(sotw.snapshot(&of(Endpoint, &["a=2", "b"])), ["EDS 2 +a"]);
+    assert!(sotw.request(Endpoint, "1", &["a"]).is_empty(), "it holds `b` no more");
+    assert!(sotw.request(Endpoint, "1", &["*"]).is_empty());
+    assert_eq!(sotw.request(Endpoint, "2", &["*"]), ["ack EDS +a", "EDS 3 +b"]);
+    // Naming nothing at first, then something, then the star.
+    let mut sotw = Sotw::holding(&of(Cluster, &["a", "b"]));
+    sotw.request(Cluster, "", &[]);
+    sotw.request(Cluster, "1", &[]);
+    sotw.snapshot(&of(Cluster, &["a=2", "b"]));
+    assert!(sotw.request(Cluster, "1", &["a"]).is_empty());
+    assert_eq!(sotw.request(Cluster, "2", &["*"]), ["ack CDS +a +b", "CDS 3 +a +b"]);
+}

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use meshwright_policy::{Authentication, Connection, Headers, HttpRequest, Peer, Policy, Request, Verdict, decide};
+use meshwright_policy::{Authentication, Connection, Headers, HttpRequest, Metadata, Peer, Policy, Request, Verdict, decide};
 use serde_json::{Value, json};
 
 /// Each rule beside its negation, as (ALLOW, DENY) of both.
@@ -45,7 +45,8 @@ pub(crate) fn run(bytes: &[u8]) {
     let request = HttpRequest::new(headers);
     assert!(request.target().starts_with(request.path()) && request.target().len() >= request.path().len() + request.query().len());
     assert!(!request.path().iter().any(|byte| matches!(byte, b'?' | b'#')) && !request.query().contains(&b'#'));
-    let connection = Connection { direct_ip: None, remote_ip: None, peer: Peer::Plaintext, sni: None, destination: None };
+    let connection =
+        Connection { direct_ip: None, remote_ip: None, peer: Peer::Plaintext, sni: None, destination: None, metadata: Metadata::default() };
     let request = Request { connection: &connection, http: Some(&request), authentication: &Authentication::Anonymous };
     let repeats =
         pairs.iter().enumerate().any(|(index, (name, _))| pairs[..index].iter().any(|(known, _)| known.eq_ignore_ascii_case(name)));

@@ -3,11 +3,14 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use meshwright_policy::{
-    Authentication, Connection, Decision, Headers, HttpRequest, NO_KEYS, Peer, Policy, Reason, Request, Verdict, decide,
+    Authentication, Connection, Decision, Headers, HttpRequest, Metadata, NO_KEYS, Peer, Policy, Reason, Request, Verdict, decide,
     validate_jwt_rules, validate_rules, wire,
 };
 
 pub(crate) fn run(bytes: &[u8]) {
+    if let Ok(config) = wire::AuthzConfig::from_json(bytes) {
+        assert_eq!(serde_json::from_slice::<wire::AuthzConfig>(bytes).unwrap(), config, "serde takes all that is taken, as the same");
+    }
     let policy = match Policy::from_json(bytes) {
         Ok(policy) => policy,
         Err(refusal) => {
@@ -52,6 +55,11 @@ fn is_told_right(decision: &Decision<'_>, config: &wire::AuthzConfig) {
         Reason::DenyRule => Some((wire::Action::Deny, Verdict::Deny)),
         Reason::AllowRule => Some((wire::Action::Allow, Verdict::Allow)),
         Reason::NoAllowPolicy | Reason::NoAllowRuleMatched => None,
+        Reason::MtlsRequired => {
+            assert!(!config.mutual_tls.is_empty() && decision.verdict == Verdict::Deny, "{decision:?}");
+            assert_eq!((decision.policy, decision.rule), (None, None));
+            return;
+        }
         other @ (Reason::PeerIdentityDenied | Reason::PeerSerialDenied | Reason::PeerSerialUnknown) => {
             panic!("nobody is denied: {other:?}")
         }
@@ -75,7 +83,8 @@ const HEADERS: &[(&str, &str)] =
 
 fn connections() -> [Connection; 3] {
     let ip = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
-    let unknown = Connection { direct_ip: None, remote_ip: None, peer: Peer::Plaintext, sni: None, destination: None };
+    let unknown =
+        Connection { direct_ip: None, remote_ip: None, peer: Peer::Plaintext, sni: None, destination: None, metadata: Metadata::default() };
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let peer = Peer::Authenticated {
         uri_sans: names(&["a", "spiffe://a/ns/a/sa/a"]),
@@ -89,6 +98,7 @@ fn connections() -> [Connection; 3] {
         peer,
         sni: Some("a".to_owned()),
         destination: Some(SocketAddr::new(ip, 80)),
+        metadata: Metadata::default(),
     };
     let nameless = Connection {
         peer: Peer::Authenticated { uri_sans: Vec::new(), dns_sans: Vec::new(), subject: None, serial: None },

@@ -1,0 +1,162 @@
+//! Decisions as most requests get them: with nothing to say besides. What one leaves to the access log is known from the one before it, and
+//! how many there were is counted here, so that a warm request neither makes a record nor looks through the counts.
+
+use std::rc::Rc;
+
+use meshwright_policy::{Authentication, Connection, Decision, Peer, Reason, Verdict};
+
+use crate::tally::Tally;
+
+/// So many are remembered, as in `records.rs`.
+const MOST: usize = 8;
+
+/// All that the record of such a decision is made of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plain<'a> {
+    decision: Decision<'a>,
+    principal: Option<&'a str>,
+    issuer: Option<&'a str>,
+    subject: Option<&'a str>,
+}
+
+impl<'a> Plain<'a> {
+    pub(crate) fn new(decision: Decision<'a>, connection: &'a Connection, authentication: &'a Authentication) -> Self {
+        let principal = match &connection.peer {
+            Peer::Authenticated { uri_sans, .. } => uri_sans.first().map(String::as_str),
+            Peer::Plaintext => None,
+        };
+        let claims = authentication.claims();
+        Self { decision, principal, issuer: claims.map(|claims| claims.issuer()), subject: claims.and_then(|claims| claims.subject()) }
+    }
+}
+
+/// The same, to keep.
+#[derive(Debug)]
+struct Known {
+    verdict: Verdict,
+    reason: Reason,
+    policy: Option<String>,
+    rule: Option<u32>,
+    principal: Option<String>,
+    issuer: Option<String>,
+    subject: Option<String>,
+    record: Rc<[u8]>,
+    /// Decisions that the tally has not been told of.
+    pending: i64,
+}
+
+impl Known {
+    fn is(&self, plain: &Plain<'_>) -> bool {
+        let Plain { decision, principal, issuer, subject } = plain;
+        // What differs most often is looked at first.
+        self.rule == decision.rule
+            && self.subject.as_deref() == *subject
+            && self.principal.as_deref() == *principal
+            && self.verdict == decision.verdict
+            && self.reason == decision.reason
+            && self.policy.as_deref() == decision.policy
+            && self.issuer.as_deref() == *issuer
+    }
+
+    fn settle(&mut self, tally: &mut Tally) {
+        if self.pending > 0 {
+            tally.decisions(self.verdict, self.policy.as_deref(), self.reason, self.pending);
+            self.pending = 0;
+        }
+    }
+}
+
+/// The decisions of late, oldest replaced first.
+#[derive(Debug, Default)]
+pub(crate) struct Usual {
+    known: Vec<Known>,
+    next: usize,
+}
+
+impl Usual {
+    /// The record of this decision, which is counted; `None` when it is not known, and not counted.
+    pub(crate) fn count(&mut self, plain: &Plain<'_>) -> Option<Rc<[u8]>> {
+        let known = self.known.iter_mut().find(|known| known.is(plain))?;
+        known.pending = known.pending.saturating_add(1);
+        Some(Rc::clone(&known.record))
+    }
+
+    /// For the next of its kind.
+    pub(crate) fn remember(&mut self, plain: &Plain<'_>, record: &Rc<[u8]>, tally: &mut Tally) {
+        let Plain { decision, principal, issuer, subject } = *plain;
+        let known = Known {
+            verdict: decision.verdict,
+            reason: decision.reason,
+            policy: decision.policy.map(str::to_owned),
+            rule: decision.rule,
+            principal: principal.map(str::to_owned),
+            issuer: issuer.map(str::to_owned),
+            subject: subject.map(str::to_owned),
+            record: Rc::clone(record),
+            pending: 0,
+        };
+        match self.known.get_mut(self.next) {
+            Some(oldest) => {
+                oldest.settle(tally);
+                *oldest = known;
+            }
+            None => self.known.push(known),
+        }
+        self.next = self.next.saturating_add(1) % MOST;
+    }
+
+    /// Tells the tally what was counted.
+    pub(crate) fn settle(&mut self, tally: &mut Tally) {
+        self.known.iter_mut().for_each(|known| known.settle(tally));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALLOW: Decision<'_> = Decision { verdict: Verdict::Allow, policy: Some("n/p"), rule: Some(0), reason: Reason::AllowRule };
+
+    fn plain(subject: &'static str, rule: u32) -> Plain<'static> {
+        Plain { decision: Decision { rule: Some(rule), ..ALLOW }, principal: None, issuer: Some("i"), subject: Some(subject) }
+    }
+
+    #[test]
+    fn what_differs_in_anything_is_not_the_same() {
+        let deny = Decision { verdict: Verdict::Deny, ..ALLOW };
+        let all = [
+            plain("s", 0),
+            plain("t", 0),
+            plain("s", 1),
+            Plain { principal: Some("p"), ..plain("s", 0) },
+            Plain { issuer: None, ..plain("s", 0) },
+            Plain { decision: deny, ..plain("s", 0) },
+            Plain { decision: Decision { reason: Reason::NoAllowPolicy, ..ALLOW }, ..plain("s", 0) },
+            Plain { decision: Decision { policy: Some("n/q"), ..ALLOW }, ..plain("s", 0) },
+        ];
+        let (mut usual, mut tally) = (Usual::default(), Tally::default());
+        for (number, one) in (0_u8..).zip(&all) {
+            assert_eq!(usual.count(one), None);
+            usual.remember(one, &Rc::from([number]), &mut tally);
+        }
+        for (number, one) in (0_u8..).zip(&all) {
+            assert_eq!(usual.count(one).as_deref(), Some(&[number][..]));
+        }
+    }
+
+    #[test]
+    fn no_decision_is_lost_to_the_count() {
+        let subjects: Vec<&'static str> = (0..3 * MOST).map(|number| &*format!("s{number}").leak()).collect();
+        let (mut usual, mut tally) = (Usual::default(), Tally::default());
+        for subject in &subjects {
+            usual.remember(&plain(subject, 0), &Rc::from([0]), &mut tally);
+            for _ in 0..3 {
+                assert!(usual.count(&plain(subject, 0)).is_some());
+            }
+        }
+        assert_eq!(usual.known.len(), MOST);
+        usual.settle(&mut tally);
+        usual.settle(&mut tally);
+        assert_eq!(tally.pending("meshwright.decisions;verdict=ALLOW;policy=n/p;reason=allow_rule_matched"), 3 * 3 * 8);
+    }
+}
