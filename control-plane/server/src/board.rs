@@ -36,6 +36,9 @@ pub(crate) struct Holdings {
     pub(crate) acknowledged: BTreeMap<ResourceType, Versions>,
 }
 
+/// From which base to which, and what differs.
+type Step = ((u64, u64), Arc<[Change]>);
+
 #[derive(Debug, Default)]
 struct Inner {
     revision: u64,
@@ -44,7 +47,7 @@ struct Inner {
     /// Nothing is ever taken out.
     entries: Vec<Entry>,
     /// The last step from one base to another, and what it changes: thousands of proxies take it one after the other.
-    step: Option<((u64, u64), Arc<[Change]>)>,
+    step: Option<Step>,
     /// To which proxy a stream belongs.
     streams: HashMap<StreamId, Place>,
 }
@@ -257,7 +260,7 @@ impl Board {
 }
 
 /// What differs between two targets, where possible as it was found for the last proxy.
-fn changes(step: &mut Option<((u64, u64), Arc<[Change]>)>, old: &Snapshot, new: &Snapshot) -> Arc<[Change]> {
+fn changes(step: &mut Option<Step>, old: &Snapshot, new: &Snapshot) -> Arc<[Change]> {
     let taken = new.step_from(old);
     if let (Some(taken), Some((known, changes))) = (taken, &*step)
         && taken == *known
