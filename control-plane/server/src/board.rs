@@ -1,6 +1,7 @@
 //! What is known of each proxy: what it should hold, what it has acknowledged, what it refused. Fed by stream events and by the publisher,
 //! read by the admin API. Holds no configuration and makes no decision.
 
+mod entry;
 mod held;
 mod status;
 
@@ -17,7 +18,7 @@ use crate::board::held::Held;
 pub(crate) use crate::board::status::{Nack, ProxyStatus};
 use crate::metrics::Metrics;
 use crate::receipts::footprint::ResourceKey;
-use crate::receipts::{Change, Footprint, OnProxy, Propagation, Question, Receipt, Waiting, differences, label};
+use crate::receipts::{Change, OnProxy, Propagation, Question, Receipt, Waiting, differences};
 use crate::refusals::Refused;
 
 /// So long news is gathered before a receipt is made of it.
@@ -35,6 +36,9 @@ pub(crate) struct Holdings {
     pub(crate) acknowledged: BTreeMap<ResourceType, Versions>,
 }
 
+/// From which base to which, and what differs.
+type Step = ((u64, u64), Arc<[Change]>);
+
 #[derive(Debug, Default)]
 struct Inner {
     revision: u64,
@@ -43,7 +47,7 @@ struct Inner {
     /// Nothing is ever taken out.
     entries: Vec<Entry>,
     /// The last step from one base to another, and what it changes: thousands of proxies take it one after the other.
-    step: Option<((u64, u64), Arc<[Change]>)>,
+    step: Option<Step>,
     /// To which proxy a stream belongs.
     streams: HashMap<StreamId, Place>,
 }
@@ -256,7 +260,7 @@ impl Board {
 }
 
 /// What differs between two targets, where possible as it was found for the last proxy.
-fn changes(step: &mut Option<((u64, u64), Arc<[Change]>)>, old: &Snapshot, new: &Snapshot) -> Arc<[Change]> {
+fn changes(step: &mut Option<Step>, old: &Snapshot, new: &Snapshot) -> Arc<[Change]> {
     let taken = new.step_from(old);
     if let (Some(taken), Some((known, changes))) = (taken, &*step)
         && taken == *known
@@ -348,76 +352,5 @@ impl Inner {
         self.revision >= revision
             && connected.len() >= proxies
             && connected.iter().all(|entry| entry.revision >= revision && entry.in_sync())
-    }
-}
-
-impl Entry {
-    /// A type that the proxy has not asked for yet counts as not acknowledged.
-    fn in_sync(&self) -> bool {
-        if !self.refused.is_empty() {
-            return false;
-        }
-        let Some(target) = &self.target else { return false };
-        self.held.is_complete(target)
-    }
-
-    fn version_of(&self, kind: ResourceType, name: &str) -> Option<&str> {
-        self.held.version(self.target.as_deref(), kind, name)
-    }
-
-    fn acknowledged(&mut self, kind: ResourceType) -> Vec<Duration> {
-        let Self { held, target, propagation, .. } = self;
-        let held = |kind: ResourceType, name: &str| held.version(target.as_deref(), kind, name);
-        propagation.acknowledged(kind, &held, Instant::now())
-    }
-
-    /// Whether the proxy holds what a document has been since `revision`.
-    fn enforces(&self, node: &str, revision: u64, footprint: &Footprint) -> OnProxy {
-        let Some(target) = self.target.as_ref().filter(|_| self.revision >= revision) else {
-            return OnProxy::Waiting(self.waiting(node, Vec::new()));
-        };
-        let lacks = |(kind, name): &&ResourceKey| {
-            let held = self.version_of(*kind, name);
-            let wanted = target.get(*kind, name).map(|resource| resource.version());
-            held != wanted && !self.propagation.was_target_since(revision, *kind, name, held)
-        };
-        let lacking: Vec<ResourceKey> = footprint.present.iter().chain(&footprint.absent).filter(lacks).cloned().collect();
-        if lacking.is_empty() {
-            return OnProxy::Enforced(self.propagation.latency(revision));
-        }
-        OnProxy::Waiting(self.waiting(node, lacking))
-    }
-
-    /// The proxy's target has an earlier version of the document.
-    fn keeps(&self, document: &str) -> bool {
-        self.refused.iter().any(|refused| refused.document == document)
-    }
-
-    fn refuses(&self, node: &str, document: &str) -> Option<OnProxy> {
-        let refused = self.refused.iter().find(|refused| refused.document == document)?;
-        let reason = format!("refused {}: {}", refused.resource, refused.message);
-        let (node, resources) = (node.to_owned(), vec![refused.resource.clone()]);
-        Some(OnProxy::Waiting(Waiting { node, connected: self.streams > 0, resources, reason, refused: true }))
-    }
-
-    fn waiting(&self, node: &str, lacking: Vec<ResourceKey>) -> Waiting {
-        // What was refused together is tried again in parts: the fewest names are nearest to the cause.
-        let refusals = lacking.iter().flat_map(|(kind, name)| {
-            let of_type = self.nacks.get(kind).map(Vec::as_slice).unwrap_or_default();
-            of_type.iter().filter(move |nack| nack.resources.contains(name))
-        });
-        let refusal = refusals.min_by_key(|nack| nack.resources.len());
-        let connected = self.streams > 0;
-        let reason = match (&self.error, refusal, connected) {
-            (Some(error), ..) => format!("its configuration cannot be made: {error}"),
-            (None, Some(nack), _) => format!("refused {}: {}", nack.resources.join(", "), nack.message),
-            (None, None, false) => "not connected: it decides by what it has".to_owned(),
-            (None, None, true) => "has not acknowledged it yet".to_owned(),
-        };
-        let resources = match refusal {
-            Some(nack) => lacking.iter().filter(|(_, name)| nack.resources.contains(name)).map(|(kind, name)| label(*kind, name)).collect(),
-            None => lacking.iter().map(|(kind, name)| label(*kind, name)).collect(),
-        };
-        Waiting { node: node.to_owned(), connected, resources, reason, refused: refusal.is_some() }
     }
 }

@@ -104,3 +104,6 @@ impl Tls {
         Ok(config)
     }
 }
+
+#[cfg(test)]
+mod tests;

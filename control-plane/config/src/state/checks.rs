@@ -1,7 +1,7 @@
 //! What one document says against what the others say. A document that contradicts is left out; the others stay.
 
 use std::borrow::Borrow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use super::State;
 use crate::document::Document;
@@ -16,9 +16,10 @@ mod tcp;
 
 /// Documents that are still in, and the state that they make.
 pub(super) struct View<'a> {
-    documents: BTreeMap<&'a DocumentKey, &'a Document>,
-    /// Their places in the order in which they were given.
-    ranks: BTreeMap<&'a DocumentKey, usize>,
+    /// In the order of their keys.
+    documents: Vec<&'a Document>,
+    /// In the order in which they were given.
+    given: Vec<&'a Document>,
     pub(super) state: State,
 }
 
@@ -31,13 +32,17 @@ impl<'a> View<'a> {
             state.insert(document.content().clone());
         }
         state.complete_names();
-        let ranks = documents.iter().enumerate().map(|(rank, document)| (document.key(), rank)).collect();
-        Self { documents: ordered.into_iter().map(|document| (document.key(), document)).collect(), ranks, state }
+        Self { documents: ordered, given: documents.to_vec(), state }
+    }
+
+    fn get(&self, key: &DocumentKey) -> Option<&'a Document> {
+        let place = self.documents.binary_search_by(|document| document.key().cmp(key)).ok()?;
+        self.documents.get(place).copied()
     }
 
     /// An error of the document `key` at `path`.
     fn error(&self, key: &DocumentKey, path: &str, message: impl Into<String>) -> Option<DocumentError> {
-        self.documents.get(key).map(|document| document.error(path, message))
+        self.get(key).map(|document| document.error(path, message))
     }
 
     /// As [`View::error`], naming documents that a change of would cure it.
@@ -47,7 +52,7 @@ impl<'a> View<'a> {
 
     /// `Kind namespace/name in file:line`, for messages.
     fn place(&self, key: &DocumentKey) -> String {
-        self.documents.get(key).map_or_else(|| key.to_string(), |document| format!("{key} in {}", document.origin()))
+        self.get(key).map_or_else(|| key.to_string(), |document| format!("{key} in {}", document.origin()))
     }
 
     /// The `Mesh`, of which there is at most one by now.
@@ -57,7 +62,8 @@ impl<'a> View<'a> {
 
     /// The one that was given first, which stays, and the other.
     fn in_order<'k>(&self, a: &'k DocumentKey, b: &'k DocumentKey) -> (&'k DocumentKey, &'k DocumentKey) {
-        if self.ranks.get(a) <= self.ranks.get(b) { (a, b) } else { (b, a) }
+        let first = self.given.iter().map(|document| document.key()).find(|key| *key == a || *key == b);
+        if first == Some(b) && a != b { (b, a) } else { (a, b) }
     }
 }
 
@@ -121,5 +127,5 @@ fn refuse_duplicates(documents: &mut Vec<&Document>) -> Vec<DocumentError> {
 
 /// The keys of all documents of a kind.
 fn keys_of<'a>(view: &View<'a>, kind: Kind) -> Vec<&'a DocumentKey> {
-    view.documents.keys().copied().filter(|key| key.kind() == kind).collect()
+    view.documents.iter().map(|document| document.key()).filter(|key| key.kind() == kind).collect()
 }

@@ -119,7 +119,8 @@ impl Server {
         };
         let ip = "127.0.0.1".parse().ok();
         let destination = Some(SocketAddr::from(([127, 0, 0, 9], probe.port)));
-        let connection = Connection { direct_ip: ip, remote_ip: ip, peer, sni: None, destination };
+        let connection =
+            Connection { direct_ip: ip, remote_ip: ip, peer, sni: None, destination, metadata: meshwright_policy::Metadata::default() };
         let pairs = [(":method", "GET"), (":path", probe.path), (":authority", "a.example")];
         let request = HttpRequest::new(Headers::from_pairs(pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))));
         let request = Request { connection: &connection, http: is_http.then_some(&request), authentication: &Authentication::Anonymous };

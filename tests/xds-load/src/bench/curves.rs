@@ -25,7 +25,7 @@ pub(crate) async fn proxies(setting: &Setting) -> anyhow::Result<Section> {
 }
 
 pub(crate) async fn services(setting: &Setting) -> anyhow::Result<Section> {
-    let sizes = if setting.quick { vec![100, 200] } else { vec![100, 200, 400, 800, 1600, 3200, 6400] };
+    let sizes = if setting.quick { vec![100, 200] } else { vec![100, 200, 400, 800, 1600, 3200, 6400, 10_000] };
     let mut rows = Vec::new();
     for services in sizes {
         cost(setting, &format!("services-{services}"), Shape::new(services, 2, 50), &mut rows).await?;

@@ -66,7 +66,7 @@ pub fn document(sections: &[Section]) -> anyhow::Result<String> {
     writeln!(
         text,
         "`meshwright control-plane` has one core for itself; `xds-load` plays its proxies from another one: delta ADS clients that ask, wait and\n\
-         acknowledge as Envoy 1.40 does, over plaintext. The meshes are what `meshwright bench generate` writes. CPU is user and system time of the server's\n\
+         acknowledge as Envoy 1.40 does, over plaintext or, where it says so, mutual TLS. The meshes are what `meshwright bench generate` writes. CPU is user and system time of the server's\n\
          process, RSS its peak, bytes are those of gRPC messages. An edit's time is from the save of the file to the ACK, for each edit and each client.\n\
          `make bench-xds CASE=w2` measures one case.\n\nMachine: {}.",
         machine()?
