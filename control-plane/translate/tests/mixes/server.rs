@@ -71,7 +71,9 @@ impl Server {
                     let policy = known.unwrap_or_else(|| (resource.version().to_owned(), Arc::new(policy(resource))));
                     policies.insert(resource.name().to_owned(), policy);
                 }
-                other => panic!("{other:?}"),
+                other @ (ResourceType::Cluster | ResourceType::Endpoint | ResourceType::Secret | ResourceType::Route) => {
+                    panic!("{other:?}")
+                }
             }
         }
         self.policies = policies;
