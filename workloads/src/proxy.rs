@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::mesh::Mesh;
+use crate::mesh::{Mesh, Service};
 
 /// One client: a line of `proxies.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,13 +26,9 @@ impl Mesh {
     /// Endpoint by endpoint across all services, so that any number of proxies is spread evenly. Each has both what Meshwright's sidecars and
     /// what Istio's tell of themselves.
     pub fn proxies(&self) -> impl Iterator<Item = ProxyLine> {
-        let shape = self.shape();
-        let of_endpoint = move |endpoint: usize| (0..shape.services).map(move |service| (service, endpoint));
-        let places = (0..shape.endpoints).flat_map(of_endpoint);
-        places.take(shape.proxies).filter_map(|(service, endpoint)| {
-            let service = self.services().get(service)?;
+        self.places().map(|(service, endpoint)| {
             let (name, namespace) = (format!("{}-{endpoint}", service.name), service.namespace.clone());
-            Some(ProxyLine {
+            ProxyLine {
                 id: format!("sidecar~{namespace}/{name}"),
                 cluster: format!("{}.{namespace}", service.name),
                 metadata: json!({
@@ -53,7 +49,21 @@ impl Mesh {
                 }),
                 certificate: None,
                 key: None,
-            })
+            }
         })
+    }
+
+    fn places(&self) -> impl Iterator<Item = (&Service, usize)> {
+        let shape = self.shape();
+        let of_endpoint = move |endpoint: usize| (0..shape.services).map(move |service| (service, endpoint));
+        let places = (0..shape.endpoints).flat_map(of_endpoint).take(shape.proxies);
+        places.filter_map(|(service, endpoint)| Some((self.services().get(service)?, endpoint)))
+    }
+
+    /// How many proxies are told of a service's endpoints: all, and in a scoped mesh those that call it.
+    #[must_use]
+    pub fn told(&self, service: &Service) -> usize {
+        let called = format!("{}/{}", service.namespace, service.host());
+        self.places().filter(|(caller, _)| !self.shape().scoped || caller.calls.is_empty() || caller.calls.contains(&called)).count()
     }
 }

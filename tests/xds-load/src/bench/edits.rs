@@ -74,21 +74,24 @@ impl Editor<'_> {
             }
         }
         let mut latencies = Vec::new();
-        for mark in &marks {
-            latencies.extend(self.swarm.arrived(*mark, self.swarm.size(), LONGEST).await);
+        for (mark, told) in &marks {
+            latencies.extend(self.swarm.arrived(*mark, *told, LONGEST).await);
         }
         let cpu = self.server.usage()?.cpu.saturating_sub(spent);
-        let expected = marks.len().saturating_mul(self.swarm.size());
+        let expected = marks.iter().map(|(_, told)| told).sum();
         Ok(Convergence { edits: marks.len(), latencies, expected, cpu, received: self.swarm.counts().since(&before) })
     }
 
-    fn save(&mut self, edit: Edit) -> anyhow::Result<MarkId> {
+    /// Its mark, and how many clients see it.
+    fn save(&mut self, edit: Edit) -> anyhow::Result<(MarkId, usize)> {
         let sequence = self.next;
         self.next = self.next.saturating_add(1);
         let scoped = self.written.scoped();
+        let mut told = self.swarm.size();
         let (file, text, mark) = match edit {
             Edit::Flip => {
                 let (service, address) = (self.written.service(sequence)?, marker_address(sequence));
+                told = self.written.mesh.told(service);
                 (service.file(), service.yaml_with(scoped, &address), address)
             }
             Edit::Roll(at_once) => {
@@ -109,6 +112,6 @@ impl Editor<'_> {
         };
         let mark = self.swarm.mark(&mark);
         self.written.save(&file, &text)?;
-        Ok(mark)
+        Ok((mark, told))
     }
 }
