@@ -162,7 +162,7 @@ mod tests {
     use super::*;
     use crate::parse_file;
 
-    const MESH: &str = "apiVersion: meshwright.dev/v1alpha1\nkind: Mesh\nmetadata: {name: m}\nspec: {trustDomain: shop.test}\n---\n";
+    const MESH: &str = "apiVersion: meshwright.dev/v1alpha1\nkind: Mesh\nmetadata: {name: first}\nspec: {trustDomain: shop.test}\n---\n";
 
     fn clean(text: &str) -> usize {
         let documents: Vec<Document> = parse_file("a.yaml", text).into_iter().map(Result::unwrap).collect();
@@ -179,7 +179,7 @@ mod tests {
         let good = format!("{MESH}{}{}", service("a", "a.test"), service("b", "b.test"));
         assert_eq!(clean(&good), STAGES.len());
         assert_eq!(clean(&format!("{good}{}", service("c", "b.test"))), 1, "one service per host");
-        let second_mesh = MESH.replace("name: m", "name: n");
+        let second_mesh = MESH.replace("name: first", "name: other");
         assert_eq!(clean(&format!("{good}{second_mesh}{}", service("c", "b.test"))), 0, "one mesh, and a host twice");
     }
 }
