@@ -24,6 +24,7 @@ use crate::admin::{self, Access, Admin};
 use crate::board::Board;
 use crate::bundle_endpoint::{self, Shown};
 use crate::connections::{self, Lifetimes, Protection};
+use crate::credentials;
 use crate::denials::Denials;
 use crate::lineage::Lineage;
 use crate::metrics::Metrics;
@@ -69,7 +70,7 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     let lineage = Arc::new(Lineage::open(&options.data_dir.join(LINEAGE))?);
     let (fetcher, keys) = Fetcher::open(&options.data_dir, loaded.state())?;
     let (federation, federated) = Federation::open(&options.data_dir, loaded.state())?;
-    let board = Arc::new(Board::new(Metrics::new(keys.clone(), federated.clone(), Arc::clone(&authority))));
+    let board = Arc::new(Board::new(Metrics::new(keys.clone(), federated.clone(), Arc::clone(&authority), documents.clone())));
     let facts = facts(&authority, mesh.root_namespace(), &module);
     let roots = authority.trust_bundle_pem();
     let publisher =
@@ -232,13 +233,14 @@ async fn serve_admin(listener: TcpListener, tls: Option<TlsAcceptor>, routes: Ro
     until_stopped(served, stopped).await;
 }
 
-/// Publishes each new state of the documents, and what becomes of it by the time.
+/// Publishes each new state of the documents, and what becomes of it by the time; tells of certificates in them that end.
 async fn follow(documents: watch::Receiver<Arc<Loaded>>, publisher: Arc<Publisher>) {
     let is_urgent = |newest: &Arc<Loaded>| {
         let old = publisher.loaded();
         loses_endpoints(old.in_force(), newest.in_force()) || old.state().deny_lists() != newest.state().deny_lists()
     };
     tokio::select! {
+        () = credentials::watch(documents.clone()) => {}
         () = pacing::follow(documents, is_urgent, || publisher.publish()) => {}
         () = end_denials(&publisher) => {}
     }
