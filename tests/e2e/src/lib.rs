@@ -13,6 +13,7 @@ pub mod pair;
 pub mod secrets;
 pub mod spiffe_app;
 pub mod stats;
+pub mod tls_admin;
 
 use std::path::Path;
 use std::time::Duration;
