@@ -30,8 +30,8 @@ const CONNECTIONS: usize = 20_000;
 const STREAMS: u32 = 1_000;
 
 /// Bytes of responses that wait in a stream's buffer beyond what the transport is writing: a slow client costs so much, hyper's own default is
-/// 400 KB.
-const SEND_BUFFER: usize = 16 * 1024;
+/// 400 KB. Less than a piece of a response, so that the next is made when the one before is being written.
+const SEND_BUFFER: usize = 8 * 1024;
 /// Bytes that wait for the socket encrypted: a frame of HTTP/2 with its head. The library's own default is 64 KB.
 const TLS_BUFFER: usize = 20 * 1024;
 
