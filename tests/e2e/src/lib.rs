@@ -6,6 +6,7 @@ pub mod cases;
 pub mod certificates;
 pub mod chaos;
 pub mod edge;
+pub mod file;
 pub mod key_search;
 pub mod load;
 pub mod pair;
@@ -71,9 +72,7 @@ spec:
 /// # Errors
 /// When the file cannot be written.
 pub fn configure(environment: &Environment, text: &str) -> anyhow::Result<()> {
-    std::fs::create_dir_all(environment.config_dir())?;
-    std::fs::write(environment.config_dir().join("mesh.yaml"), text)?;
-    Ok(())
+    file::put(&environment.config_dir(), "mesh.yaml", text)
 }
 
 /// Any free ports of the loopback address.
