@@ -29,7 +29,9 @@ const STREAMS: u32 = 1_000;
 
 /// Bytes of responses that wait in a stream's buffer beyond what the transport is writing: a slow client costs so much, hyper's own default is
 /// 400 KB.
-const SEND_BUFFER: usize = 32 * 1024;
+const SEND_BUFFER: usize = 16 * 1024;
+/// Encrypted bytes that wait for the socket: one record of TLS. The library's own default is 64 KB.
+const TLS_BUFFER: usize = 16 * 1024;
 
 /// How connections end.
 #[derive(Debug, Clone, Copy)]
@@ -155,7 +157,8 @@ async fn connection(stream: TcpStream, protection: Protection, routes: Routes, e
     match protection {
         Protection::Plaintext => http(stream, routes, Unauthenticated, true, ending).await,
         Protection::Tls(ref acceptor) | Protection::AnyHttp(ref acceptor) => {
-            let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await??;
+            let mut stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await??;
+            stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
             let chain = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
             http(stream, routes, PeerCertificates(chain), matches!(protection, Protection::Tls(_)), ending).await
         }

@@ -313,7 +313,7 @@ fn status(found: &Found, refusal: Option<&Refusal>) -> DocumentStatus {
 /// What is in force and does not do what it is for.
 pub(crate) fn warnings<'a>(state: &State, documents: impl Iterator<Item = &'a Document> + Clone, now: SystemTime) -> Vec<DocumentError> {
     let mut warnings = state.warnings(documents.clone());
-    warnings.extend(documents.filter_map(|document| document.untimely(now)));
+    warnings.extend(documents.flat_map(|document| document.untimely(now).into_iter().chain(document.ending(now))));
     warnings
 }
 

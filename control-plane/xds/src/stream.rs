@@ -229,9 +229,8 @@ impl<S: SnapshotSource> Connected<'_, S> {
                 Action::Send(response) => {
                     let (resource_type, resources) = (response.kind(), response.resources().len());
                     let state = self.source.state().filter(|_| lineage::is_marked(resource_type));
-                    let outgoing = Outgoing { protocol: self.protocol, state, response };
-                    self.source.observe(StreamEvent::Sent { stream, resource_type, resources, bytes: outgoing.size() });
-                    self.responses.push(outgoing);
+                    self.source.observe(StreamEvent::Sent { stream, resource_type, resources });
+                    self.responses.push(Outgoing { protocol: self.protocol, state, response });
                 }
                 Action::Acked { kind, versions, removed } => {
                     self.source.observe(StreamEvent::Acked { stream, resource_type: kind, versions, removed });

@@ -13,6 +13,7 @@ mod open;
 mod peer;
 mod properties;
 mod raw;
+mod recent;
 mod records;
 mod root;
 mod tally;

@@ -4,16 +4,14 @@ use std::rc::Rc;
 
 use meshwright_policy::AuditRecord;
 
-/// So many are remembered; more would take longer to look through than one takes to write.
-const MOST: usize = 8;
+use crate::recent::Recent;
+
 /// Longer ones are written each time.
 const LONGEST: usize = 1024;
 
-/// What was written lately, oldest replaced first.
 #[derive(Debug, Default)]
 pub(crate) struct Records {
-    written: Vec<(AuditRecord<'static>, Rc<[u8]>)>,
-    next: usize,
+    written: Recent<(AuditRecord<'static>, Rc<[u8]>)>,
 }
 
 impl Records {
@@ -26,17 +24,9 @@ impl Records {
         }
         let json: Rc<[u8]> = record.to_json().into();
         if json.len() <= LONGEST {
-            self.remember(record.clone().into_owned(), Rc::clone(&json));
+            self.written.push((record.clone().into_owned(), Rc::clone(&json)));
         }
         json
-    }
-
-    fn remember(&mut self, record: AuditRecord<'static>, json: Rc<[u8]>) {
-        match self.written.get_mut(self.next) {
-            Some(oldest) => *oldest = (record, json),
-            None => self.written.push((record, json)),
-        }
-        self.next = self.next.saturating_add(1) % MOST;
     }
 }
 
@@ -52,7 +42,7 @@ mod tests {
     fn each_record_is_what_it_would_be_without_memory() {
         let mut records = Records::default();
         let long = "x".repeat(LONGEST);
-        let subjects: Vec<String> = (0..2 * MOST).map(|number| format!("s{number}")).chain([long]).collect();
+        let subjects: Vec<String> = (0..20).map(|number| format!("s{number}")).chain([long]).collect();
         for _ in 0..3 {
             for subject in &subjects {
                 for rule in [0, 1] {
@@ -63,7 +53,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(records.written.len(), MOST);
         assert!(records.written.iter().all(|(_, json)| json.len() <= LONGEST));
     }
 

@@ -5,10 +5,8 @@ use std::rc::Rc;
 
 use meshwright_policy::{Authentication, Connection, Decision, Peer, Reason, Verdict};
 
+use crate::recent::Recent;
 use crate::tally::Tally;
-
-/// So many are remembered, as in `records.rs`.
-const MOST: usize = 8;
 
 /// All that the record of such a decision is made of.
 #[derive(Debug, Clone, Copy)]
@@ -66,11 +64,10 @@ impl Known {
     }
 }
 
-/// The decisions of late, oldest replaced first.
+/// The decisions of late.
 #[derive(Debug, Default)]
 pub(crate) struct Usual {
-    known: Vec<Known>,
-    next: usize,
+    known: Recent<Known>,
 }
 
 impl Usual {
@@ -95,14 +92,9 @@ impl Usual {
             record: Rc::clone(record),
             pending: 0,
         };
-        match self.known.get_mut(self.next) {
-            Some(oldest) => {
-                oldest.settle(tally);
-                *oldest = known;
-            }
-            None => self.known.push(known),
+        if let Some(mut oldest) = self.known.push(known) {
+            oldest.settle(tally);
         }
-        self.next = self.next.saturating_add(1) % MOST;
     }
 
     /// Tells the tally what was counted.
@@ -146,7 +138,7 @@ mod tests {
 
     #[test]
     fn no_decision_is_lost_to_the_count() {
-        let subjects: Vec<&'static str> = (0..3 * MOST).map(|number| &*format!("s{number}").leak()).collect();
+        let subjects: Vec<&'static str> = (0..24).map(|number| &*format!("s{number}").leak()).collect();
         let (mut usual, mut tally) = (Usual::default(), Tally::default());
         for subject in &subjects {
             usual.remember(&plain(subject, 0), &Rc::from([0]), &mut tally);
@@ -154,9 +146,8 @@ mod tests {
                 assert!(usual.count(&plain(subject, 0)).is_some());
             }
         }
-        assert_eq!(usual.known.len(), MOST);
         usual.settle(&mut tally);
         usual.settle(&mut tally);
-        assert_eq!(tally.pending("meshwright.decisions;verdict=ALLOW;policy=n/p;reason=allow_rule_matched"), 3 * 3 * 8);
+        assert_eq!(tally.pending("meshwright.decisions;verdict=ALLOW;policy=n/p;reason=allow_rule_matched"), 3 * 24);
     }
 }

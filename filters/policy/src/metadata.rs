@@ -15,7 +15,8 @@ pub struct MetadataKey {
 
 impl MetadataKey {
     /// A `when` key; none: it is another one.
-    pub(crate) fn parse(key: &str) -> Option<Result<Self, String>> {
+    #[must_use]
+    pub fn parse(key: &str) -> Option<Result<Self, String>> {
         let rest = key.strip_prefix(PREFIX).filter(|rest| rest.starts_with(FILTERS))?;
         let parts = rest.strip_suffix(']').and_then(|rest| rest.split_once('['));
         let found = parts.filter(|(filter, name)| filter.len() > FILTERS.len() && !name.is_empty() && !name.contains(['[', ']']));

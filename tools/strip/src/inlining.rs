@@ -6,7 +6,9 @@ use std::collections::HashMap;
 
 use anyhow::Context as _;
 use wasm_encoder::{CodeSection, Module, RawSection};
-use wasmparser::{FunctionBody, Operator, Parser, Payload, TypeRef};
+use wasmparser::{FunctionBody, Operator, Parser, Payload};
+
+use crate::imports;
 
 /// V8 copies nothing as long as this.
 const TOO_LONG: usize = 520;
@@ -23,10 +25,8 @@ pub(crate) fn prevented(module: &[u8]) -> anyhow::Result<Vec<u8>> {
     let mut sections = Vec::new();
     for payload in Parser::new(0).parse_all(module) {
         let payload = payload?;
-        if let Payload::ImportSection(imports) = &payload {
-            for import in imports.clone().into_imports() {
-                imported = imported.saturating_add(usize::from(matches!(import?.ty, TypeRef::Func(_))));
-            }
+        if let Payload::ImportSection(section) = &payload {
+            imported = usize::try_from(imports::functions(section.clone())?)?;
         } else if let Payload::CodeSectionEntry(body) = &payload {
             bodies.push(body.clone());
         }

@@ -5,6 +5,7 @@
 //! into the module of which each does nothing. Without the exports it makes none, and their code is gone. The module works the same with
 //! and without this step.
 
+mod imports;
 mod inlining;
 mod order;
 

@@ -8,6 +8,8 @@ use wasm_encoder::reencode::{Error, Reencode, utils};
 use wasm_encoder::{CodeSection, FunctionSection, Module, NameMap, NameSection};
 use wasmparser::{CodeSectionReader, FunctionSectionReader, KnownCustom, Name, NameSectionReader, Parser, Payload};
 
+use crate::imports;
+
 /// The same module with its functions in the order of `rank`, lowest first, those of one rank as they are. `kept` says which names stay.
 pub(crate) fn reorder(module: &[u8], rank: impl Fn(&str) -> usize, kept: impl Fn(&str) -> Option<String>) -> anyhow::Result<Vec<u8>> {
     let Functions { imported, count, names } = Functions::of(module)?;
@@ -41,9 +43,7 @@ impl Functions {
         for payload in Parser::new(0).parse_all(module) {
             let payload = payload?;
             if let Payload::ImportSection(section) = payload {
-                for import in section.into_imports() {
-                    functions.imported += u32::from(matches!(import?.ty, wasmparser::TypeRef::Func(_)));
-                }
+                functions.imported = imports::functions(section)?;
             } else if let Payload::FunctionSection(section) = payload {
                 functions.count = functions.imported + section.count();
             } else if let Payload::CustomSection(section) = payload

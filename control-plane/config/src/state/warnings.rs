@@ -1,6 +1,8 @@
 //! What holds as it is written, and may not be what was meant: a DestinationRule says how a service is called, whatever the service takes, and
 //! a policy may ask what nobody says.
 
+use meshwright_policy::MetadataKey;
+
 use super::State;
 use crate::authorization_policy::AuthorizationPolicy;
 use crate::destination_rule::{ClientTls, ClientTlsMode, DestinationRule, Subset, TrafficPolicy};
@@ -94,7 +96,7 @@ impl State {
 fn unsaid(document: &Document, policy: &AuthorizationPolicy) -> Vec<DocumentError> {
     let mut warnings = Vec::new();
     for (rule, conditions) in policy.wire().rules.iter().enumerate().filter_map(|(index, rule)| Some((index, rule.when.as_ref()?))) {
-        let asked = conditions.iter().enumerate().filter(|(_, condition)| condition.key.starts_with("experimental.envoy.filters."));
+        let asked = conditions.iter().enumerate().filter(|(_, condition)| MetadataKey::parse(&condition.key).is_some());
         warnings.extend(asked.map(|(index, condition)| {
             let message = format!("no filter of this mesh writes `{}`: `values` never match, and `notValues` always do", condition.key);
             document.error(&format!("spec.rules[{rule}].when[{index}].key"), message)

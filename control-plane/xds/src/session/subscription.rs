@@ -22,7 +22,7 @@ pub(super) struct Subscription {
     protocol: Protocol,
     interest: Interest,
     /// Name → version, as sent or as the client said it holds, of what it is interested in.
-    known: Sorted<Arc<Identity>>,
+    known: Sorted,
     /// Names that may have to be sent or removed. Of all others it is certain that the client has them as the snapshot does.
     open: Open,
     /// To be sent whatever the client holds: it asked anew, or waits for them after a change of what refers to them.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{AuditRecord, AuditedCustom, AuditedDecision, AuditedMiss, AuditedRule};
 use crate::wire::InvalidJson;
-use crate::wire::json::{Fields, Reader};
+use crate::wire::json::{Fields, Reader, fields};
 
 type Result<T> = std::result::Result<T, InvalidJson>;
 
@@ -17,9 +17,9 @@ impl<'a> AuditRecord<'a> {
 }
 
 fn record<'a>(reader: &mut Reader<'a>) -> Result<AuditRecord<'a>> {
-    const FIELDS: Fields = Fields {
-        required: 2,
-        names: &[
+    const FIELDS: Fields = fields(
+        2,
+        &[
             "verdict",
             "reason",
             "policy",
@@ -34,7 +34,7 @@ fn record<'a>(reader: &mut Reader<'a>) -> Result<AuditRecord<'a>> {
             "shadow",
             "custom",
         ],
-    };
+    );
     let mut record = AuditRecord::default();
     reader.object(FIELDS, &mut |reader, field| {
         match field {
@@ -59,7 +59,7 @@ fn record<'a>(reader: &mut Reader<'a>) -> Result<AuditRecord<'a>> {
 
 fn miss<'a>(reader: &mut Reader<'a>) -> Result<AuditedMiss<'a>> {
     let mut miss = AuditedMiss { policy: Cow::Borrowed(""), rule: 0, failed: Vec::new() };
-    reader.object(Fields { required: 3, names: &["policy", "rule", "failed"] }, &mut |reader, field| {
+    reader.object(fields(3, &["policy", "rule", "failed"]), &mut |reader, field| {
         match field {
             0 => miss.policy = reader.text()?,
             1 => miss.rule = reader.number()?,
@@ -72,7 +72,7 @@ fn miss<'a>(reader: &mut Reader<'a>) -> Result<AuditedMiss<'a>> {
 
 fn rule<'a>(reader: &mut Reader<'a>) -> Result<AuditedRule<'a>> {
     let mut rule = AuditedRule { policy: Cow::Borrowed(""), rule: 0 };
-    reader.object(Fields { required: 2, names: &["policy", "rule"] }, &mut |reader, field| {
+    reader.object(fields(2, &["policy", "rule"]), &mut |reader, field| {
         match field {
             0 => rule.policy = reader.text()?,
             _ => rule.rule = reader.number()?,
@@ -84,7 +84,7 @@ fn rule<'a>(reader: &mut Reader<'a>) -> Result<AuditedRule<'a>> {
 
 fn decision<'a>(reader: &mut Reader<'a>) -> Result<AuditedDecision<'a>> {
     let mut decision = AuditedDecision { verdict: Cow::Borrowed(""), policy: None, rule: None, reason: Cow::Borrowed("") };
-    reader.object(Fields { required: 2, names: &["verdict", "reason", "policy", "rule"] }, &mut |reader, field| {
+    reader.object(fields(2, &["verdict", "reason", "policy", "rule"]), &mut |reader, field| {
         match field {
             0 => decision.verdict = reader.text()?,
             1 => decision.reason = reader.text()?,
@@ -98,7 +98,7 @@ fn decision<'a>(reader: &mut Reader<'a>) -> Result<AuditedDecision<'a>> {
 
 fn custom<'a>(reader: &mut Reader<'a>) -> Result<AuditedCustom<'a>> {
     let mut custom = AuditedCustom { provider: Cow::Borrowed(""), policy: Cow::Borrowed(""), rule: 0 };
-    reader.object(Fields { required: 3, names: &["provider", "policy", "rule"] }, &mut |reader, field| {
+    reader.object(fields(3, &["provider", "policy", "rule"]), &mut |reader, field| {
         match field {
             0 => custom.provider = reader.text()?,
             1 => custom.policy = reader.text()?,

@@ -16,8 +16,12 @@ pub struct InvalidJson {
 /// The members that an object may have, at most 32; the first `required` must be there.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fields {
-    pub(crate) required: usize,
-    pub(crate) names: &'static [&'static str],
+    required: usize,
+    names: &'static [&'static str],
+}
+
+pub(crate) const fn fields(required: usize, names: &'static [&'static str]) -> Fields {
+    Fields { required, names }
 }
 
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! The plugin configurations from JSON, as the module reads them: as strictly as serde does, which reads the same types from documents.
 
-use super::json::{Fields, InvalidJson, Reader};
+use super::json::{Fields, InvalidJson, Reader, fields};
 use super::{
     AccessLogConfig, Action, AuthorizationPolicy, AuthzConfig, ClaimToHeader, Condition, DeniedPeers, Direction, From, JwtHeader, JwtRule,
     MutualTls, Operation, Protocol, RequestAuthentication, Rule, Source, To,
@@ -22,10 +22,6 @@ impl AccessLogConfig {
     pub fn from_json(text: &[u8]) -> Result<Self> {
         Reader::whole(text, access_log)
     }
-}
-
-const fn fields(required: usize, names: &'static [&'static str]) -> Fields {
-    Fields { required, names }
 }
 
 fn protocol(reader: &mut Reader<'_>) -> Result<Protocol> {
