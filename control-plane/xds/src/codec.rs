@@ -27,10 +27,10 @@ const VERSION_BYTES: usize = 16;
 /// Before each gRPC message: whether it is compressed, and its length.
 const PREFIX: usize = 5;
 const HEAD: usize = 160;
-/// Bytes of a piece: with the head of its frame (RFC 9113 section 4.1) they fill one TLS record. Smaller ones cost time, larger ones memory.
-const PIECE: usize = 16 * 1024 - 9;
-/// What is at least half as large is not copied into a piece, but is one: all streams send the same bytes.
-const SHARED: usize = 8 * 1024;
+/// Bytes of a piece: two HTTP/2 frames of the usual size. Smaller ones cost time, larger ones memory.
+const PIECE: usize = 32 * 1024;
+/// What is as large as a frame is not copied into a piece, but is one: all streams send the same bytes.
+const SHARED: usize = 16 * 1024;
 
 /// One response in the form of one protocol variant.
 #[derive(Debug)]

@@ -38,6 +38,8 @@ pub(crate) struct Facts {
     /// One bit for each.
     facts: u8,
     metadata: BTreeSet<MetadataKey>,
+    /// In lower case.
+    headers: BTreeSet<String>,
 }
 
 impl Facts {
@@ -49,6 +51,8 @@ impl Facts {
             }
             if let Test::Metadata(key, _) = test {
                 facts.metadata.insert(key.clone());
+            } else if let Test::Header(name, ..) = test {
+                facts.headers.insert(name.to_ascii_lowercase());
             }
         }
         facts
@@ -60,6 +64,11 @@ impl Facts {
 
     pub(crate) fn contains(&self, fact: Fact) -> bool {
         self.facts & fact.bit() != 0
+    }
+
+    /// Whether any test names it.
+    pub(crate) fn has_header(&self, name: &str) -> bool {
+        self.headers.contains(name)
     }
 
     pub(crate) fn metadata(&self) -> &BTreeSet<MetadataKey> {

@@ -16,7 +16,7 @@ pub struct Request<'a> {
 }
 
 /// What is known of the connection. An unknown address matches no block.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connection {
     /// Who opened the connection (`ipBlocks`).
     pub direct_ip: Option<IpAddr>,
