@@ -1,13 +1,15 @@
 //! The control plane's admin API, as commands ask it.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use meshwright_ca::Fingerprint;
 use reqwest::{Method, StatusCode};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,6 +26,12 @@ pub(crate) struct Admin {
     /// The root certificate's fingerprint, by which an `https` admin API is known; `meshwright status` shows it beside the control plane.
     #[arg(long = "admin-fingerprint", value_name = "SHA256", env = "MESHWRIGHT_ADMIN_FINGERPRINT", value_parser = fingerprint)]
     root: Option<Fingerprint>,
+    /// A certificate of the mesh to show, where the admin API knows who may ask by it: a PEM file, leaf first, as `meshwright cert join` writes.
+    #[arg(long = "admin-certificate", value_name = "FILE", env = "MESHWRIGHT_ADMIN_CERTIFICATE", requires_all = ["key", "root"])]
+    certificate: Option<PathBuf>,
+    /// The private key of that certificate, a PEM file.
+    #[arg(long = "admin-key", value_name = "FILE", env = "MESHWRIGHT_ADMIN_KEY", requires = "certificate")]
+    key: Option<PathBuf>,
 }
 
 /// `KIND/NAMESPACE/NAME`.
@@ -63,11 +71,24 @@ impl Admin {
         self.ask(Method::GET, &format!("/v1/documents/{document}?timeout_ms={}", wait.as_millis()), wait).await
     }
 
+    fn tls(&self, root: Fingerprint) -> anyhow::Result<rustls::ClientConfig> {
+        let Some((certificate, key)) = self.certificate.as_ref().zip(self.key.as_ref()) else {
+            return Ok(meshwright_ca::client::tls_config(root, None)?);
+        };
+        let unreadable = |file: &Path| format!("`{}` cannot be read as PEM", file.display());
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect);
+        let chain = chain.with_context(|| unreadable(certificate))?;
+        anyhow::ensure!(!chain.is_empty(), "there is no certificate in `{}`", certificate.display());
+        let der = PrivateKeyDer::from_pem_file(key).with_context(|| unreadable(key))?;
+        let config = meshwright_ca::client::tls_config(root, Some((chain, der)));
+        config.with_context(|| format!("`{}` and `{}` cannot be used together", certificate.display(), key.display()))
+    }
+
     async fn ask(&self, method: Method, path: &str, wait: Duration) -> anyhow::Result<Value> {
         let url = format!("{}{path}", self.url.trim_end_matches('/'));
         let mut builder = reqwest::Client::builder().no_proxy().timeout(TIMEOUT.saturating_add(wait));
         if let Some(root) = self.root {
-            builder = builder.tls_backend_preconfigured(meshwright_ca::client::tls_config(root)?);
+            builder = builder.tls_backend_preconfigured(self.tls(root)?);
         }
         let client = builder.build()?;
         let token = self

@@ -1,3 +1,5 @@
+mod join;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -9,7 +11,7 @@ use meshwright_identity::{SpiffeId, TrustDomain};
 
 use crate::output::{self, Format};
 
-/// Look at a workload's certificate, and why a peer would refuse it.
+/// Look at a workload's certificate, and why a peer would refuse it; or get one.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Cert {
     #[command(subcommand)]
@@ -20,6 +22,7 @@ pub(crate) struct Cert {
 enum CertCommand {
     Show(Look),
     Verify(Look),
+    Join(join::Join),
 }
 
 /// Show what a workload holds: its chain, until when, and what is wrong with it. `verify` is the same with exit code 1 when a peer would
@@ -50,6 +53,7 @@ impl Cert {
         let (look, verify) = match self.command {
             CertCommand::Show(look) => (look, false),
             CertCommand::Verify(look) => (look, true),
+            CertCommand::Join(join) => return join.run().await,
         };
         let report = look.report().await?;
         match look.output {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use meshwright_ca::{JwtIssuer, Rate, Rates};
+use meshwright_identity::SpiffeId;
 use meshwright_server::{BundleEndpointOptions, Guard, ServerOptions, WebCertificate};
 
 /// Run the control plane: documents in, xDS out.
@@ -27,12 +28,17 @@ pub(crate) struct ControlPlane {
     /// Where sidecars connect: ADS and certificates, mutual TLS. Port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:15012")]
     listen: SocketAddr,
-    /// Where `meshwright status` and metrics are served: in plaintext on a loopback address, else over TLS and only with a token.
+    /// Where `meshwright status` and metrics are served: in plaintext on a loopback address, else over TLS and only for who shows a token or
+    /// a certificate.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:15014")]
     admin: SocketAddr,
     /// A file with the token that the admin API asks for: at least 32 bytes, readable by its owner alone.
     #[arg(long, value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
+    /// Who may ask the admin API by a certificate of the mesh, exactly this SPIFFE ID; can be given several times. The admin API is then
+    /// served over TLS, on a loopback address too.
+    #[arg(long = "admin-identity", value_name = "SPIFFE-ID", value_parser = SpiffeId::parse)]
+    admin_identities: Vec<SpiffeId>,
     /// Also serve ADS without TLS and without checking who asks, for debugging with foreign clients. Loopback only.
     #[arg(long, value_name = "ADDRESS")]
     insecure_plaintext_xds: Option<SocketAddr>,
@@ -82,6 +88,7 @@ impl ControlPlane {
             listen: self.listen,
             admin: self.admin,
             admin_token_file: self.admin_token_file,
+            admin_identities: self.admin_identities,
             insecure_plaintext_xds: self.insecure_plaintext_xds,
             guard: Guard::new(self.hold_removals_above, self.hold_removals_from),
             certificate_ttl: Duration::from_secs(self.certificate_ttl),

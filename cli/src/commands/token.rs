@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -55,7 +55,8 @@ impl Token {
     }
 }
 
-fn write_secret(file: &PathBuf, secret: &str) -> std::io::Result<()> {
+/// A new file with this line, for its owner alone.
+pub(crate) fn write_secret(file: &Path, secret: &str) -> std::io::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     // A leftover of an earlier token may be replaced; a file of somebody else's keeps its own mode, so it is made anew.

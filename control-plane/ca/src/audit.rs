@@ -24,7 +24,8 @@ pub struct AuditRecord {
     /// Whose certificate it is; absent when it was not established who asks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identity: Option<String>,
-    /// By what they showed who they are: `join-token`, `jwt` or `certificate`; `discovery` of who may not have a discovery stream.
+    /// By what they showed who they are: `join-token`, `jwt` or `certificate`; `discovery` and `admin` of who may not have a
+    /// discovery stream, and not ask the admin API.
     pub proof: &'static str,
     /// Of a join token the first half of its hash, of a JWT its issuer: never what could be used again.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest as _, Sha256};
 
 use self::connection::Connection;
@@ -36,12 +37,16 @@ pub struct ModuleDescription {
     pub size: u64,
 }
 
-/// For asking what else the control plane serves: it is believed when its chain ends in the root with this fingerprint.
+/// For asking what else the control plane serves: it is believed when its chain ends in the root with this fingerprint, and shown a
+/// certificate if there is one (its chain, leaf first, and its key).
 ///
 /// # Errors
-/// When TLS cannot be set up on this machine.
-pub fn tls_config(root: Fingerprint) -> Result<rustls::ClientConfig, rustls::Error> {
-    let mut config = connection::tls_config(Arc::new(ControlPlaneVerifier::first_contact(root)), None)?;
+/// When TLS cannot be set up on this machine, or the key is not the certificate's.
+pub fn tls_config(
+    root: Fingerprint,
+    certificate: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+) -> Result<rustls::ClientConfig, rustls::Error> {
+    let mut config = connection::tls_config(Arc::new(ControlPlaneVerifier::first_contact(root)), certificate)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }

@@ -2,6 +2,7 @@
 //! output.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,6 +12,9 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+mod validity;
+
+use self::validity::Validity;
 use crate::key::DocumentKey;
 use crate::reader::Reader;
 
@@ -20,6 +24,8 @@ pub struct Credential {
     key: DocumentKey,
     certificate: Option<Certificate>,
     roots: Option<String>,
+    /// Of every certificate in it, the leaf first.
+    validities: Vec<Validity>,
 }
 
 /// A certificate chain and the private key of its first certificate, as PEM.
@@ -27,10 +33,6 @@ pub struct Credential {
 pub struct Certificate {
     chain: String,
     private_key: String,
-    not_before: OffsetDateTime,
-    not_after: OffsetDateTime,
-    /// The field that the chain is in, for messages.
-    field: String,
 }
 
 impl Certificate {
@@ -67,15 +69,21 @@ impl Credential {
 
     /// The field, and why no client would take what it holds at `now`.
     pub(crate) fn untimely(&self, now: OffsetDateTime) -> Option<(&str, String)> {
-        let certificate = self.certificate.as_ref()?;
-        let why = if now > certificate.not_after {
-            format!("the certificate ended at {}", certificate.not_after)
-        } else if now < certificate.not_before {
-            format!("the certificate begins at {}", certificate.not_before)
-        } else {
-            return None;
-        };
-        Some((&certificate.field, why))
+        let leaf = self.validities.first().filter(|_| self.certificate.is_some())?;
+        Some((leaf.field(), leaf.ended(now).or_else(|| leaf.begins(now))?))
+    }
+
+    /// Fields, and what in them ends soon at `now`, or has ended and is not the certificate that is shown itself.
+    pub(crate) fn ending(&self, now: OffsetDateTime) -> impl Iterator<Item = (&str, String)> {
+        let leaf = usize::from(self.certificate.is_some());
+        let ended = self.validities.iter().skip(leaf).filter_map(move |one| Some((one.field(), one.ended(now)?)));
+        ended.chain(self.validities.iter().filter_map(move |one| Some((one.field(), one.ends_soon(now)?))))
+    }
+
+    /// When the first of its certificates ends.
+    #[must_use]
+    pub fn not_after(&self) -> Option<SystemTime> {
+        self.validities.iter().map(|one| one.not_after().into()).min()
     }
 
     pub(crate) fn read(root: &Reader<'_>, key: DocumentKey) -> Option<Self> {
@@ -89,14 +97,19 @@ impl Credential {
         }
         let [chain, private, roots] = if is_istio { of_istio } else { of_kubernetes };
         let roots_alone = word == "Opaque" && has(&roots) && !has(&chain) && !has(&private);
-        let certificate = if roots_alone { None } else { Some(read_certificate(root, chain, private)?) };
+        let mut validities = Vec::new();
+        let certificate = if roots_alone { None } else { Some(read_certificate(root, chain, private, &mut validities)?) };
         // cert-manager writes an empty one where it knows of none.
         let roots = if has(&roots) { entry(root, roots).filter(|(_, pem)| roots_alone || !pem.trim().is_empty()) } else { None };
-        let roots = roots.and_then(|(field, pem)| checked_chain(&field, &pem).map(|_| pem));
+        let roots = roots.and_then(|(field, pem)| {
+            let found = checked_chain(&field, &pem)?;
+            validities.extend(validity::of(&found, field.path(), "root certificate"));
+            Some(pem)
+        });
         if roots_alone && roots.is_none() {
             return None;
         }
-        Some(Self { key, certificate, roots })
+        Some(Self { key, certificate, roots, validities })
     }
 }
 
@@ -112,25 +125,19 @@ impl fmt::Debug for Certificate {
     }
 }
 
-fn read_certificate(root: &Reader<'_>, chain: &str, private: &str) -> Option<Certificate> {
+fn read_certificate(root: &Reader<'_>, chain: &str, private: &str, validities: &mut Vec<Validity>) -> Option<Certificate> {
     let (chain, private) = (entry(root, chain), entry(root, private));
-    let leaf = chain.as_ref().and_then(|(field, pem)| checked_chain(field, pem));
+    let certificates = chain.as_ref().and_then(|(field, pem)| checked_chain(field, pem));
     let public = private.as_ref().and_then(|(field, pem)| public_key(field, pem));
     let ((field, chain), (private_field, private_key)) = (chain?, private?);
-    let leaf = leaf?;
-    let (_, parsed) = X509Certificate::from_der(&leaf).ok()?;
+    let certificates = certificates?;
+    let (_, parsed) = X509Certificate::from_der(certificates.first()?).ok()?;
     let public = public?;
     if parsed.tbs_certificate.subject_pki.raw != public {
         private_field.fail("is not the key of the first certificate of the chain");
     }
-    let validity = parsed.validity();
-    Some(Certificate {
-        chain,
-        private_key,
-        not_before: validity.not_before.to_datetime(),
-        not_after: validity.not_after.to_datetime(),
-        field: field.path().to_owned(),
-    })
+    validities.extend(validity::of(&certificates, field.path(), "certificate"));
+    Some(Certificate { chain, private_key })
 }
 
 /// `stringData` wins over `data`, as in Kubernetes. No message repeats a value.
@@ -149,8 +156,8 @@ fn entry<'a>(root: &Reader<'a>, name: &str) -> Option<(Reader<'a>, String)> {
     text.map(|text| (field, text))
 }
 
-/// The first certificate, when all are right.
-fn checked_chain(field: &Reader<'_>, pem: &str) -> Option<CertificateDer<'static>> {
+/// The certificates, when all are right.
+fn checked_chain(field: &Reader<'_>, pem: &str) -> Option<Vec<CertificateDer<'static>>> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
     let chain = certificates.ok().filter(|chain| !chain.is_empty());
     let Some(chain) = chain else {
@@ -161,7 +168,7 @@ fn checked_chain(field: &Reader<'_>, pem: &str) -> Option<CertificateDer<'static
         field.fail(format!("certificate {} of the chain is not X.509", index.saturating_add(1)));
         return None;
     }
-    chain.into_iter().next()
+    Some(chain)
 }
 
 /// Of the private key, as DER.

@@ -81,6 +81,13 @@ impl Document {
         credential.untimely(now.into()).map(|(field, why)| self.error(field, why))
     }
 
+    /// What in it should be replaced before long, or has ended without that being [`Document::untimely`]: certificates of a Secret.
+    #[must_use]
+    pub fn ending(&self, now: SystemTime) -> Vec<DocumentError> {
+        let Content::Secret(credential) = &self.content else { return Vec::new() };
+        credential.ending(now.into()).map(|(field, why)| self.error(field, why)).collect()
+    }
+
     /// An error of this document, at the field `path`.
     pub(crate) fn error(&self, path: &str, message: impl Into<String>) -> DocumentError {
         let report = Report::default();

@@ -104,4 +104,51 @@ fn a_certificate_is_right_for_a_time() {
     assert_eq!((ended.path(), ended.line()), ("stringData[tls.crt]", 1));
     assert!(ended.message().starts_with("the certificate ended at 2030-01-01"), "{ended}");
     assert!(document.untimely(at(2015)).unwrap().message().starts_with("the certificate begins at 2020-01-01"));
+    assert_eq!(document.ending(at(2035)), [], "its end is told once");
+}
+
+/// Of this many days, ending with 2029; with its own key.
+fn lasting(days: i64) -> Pair {
+    let key = KeyPair::generate().unwrap();
+    let mut parameters = CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+    let end = date_time_ymd(2030, 1, 1);
+    (parameters.not_before, parameters.not_after) = (end - Duration::from_secs(days.unsigned_abs() * 86_400), end);
+    Pair { chain: parameters.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
+}
+
+#[test]
+fn what_ends_soon_is_told_in_time() {
+    let end = SystemTime::from(date_time_ymd(2030, 1, 1));
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    // A quarter of its life, and no more than two weeks.
+    for (days, quiet, told, words) in
+        [(90, 24 * 14, 24 * 14 - 1, "in 13 days"), (365, 24 * 14, 30, "in 1 day"), (8, 48, 47, "in 1 day"), (1, 6, 5, "in 5 hours")]
+    {
+        let Pair { chain, key } = lasting(days);
+        let document = parse("kubernetes.io/tls", &json!({"tls.crt": chain, "tls.key": key})).unwrap();
+        let Content::Secret(credential) = document.content() else { panic!("no Secret") };
+        assert_eq!(credential.not_after(), Some(end));
+        assert_eq!(document.ending(end - hours(quiet)), [], "{days}");
+        let [warning] = &document.ending(end - hours(told))[..] else { panic!("{days}: one warning") };
+        assert_eq!(warning.path(), "stringData[tls.crt]");
+        assert_eq!(warning.message(), format!("the certificate ends at 2030-01-01 0:00:00.0 +00:00:00, {words}: replace it"));
+        assert_eq!(document.untimely(end - hours(told)), None);
+    }
+}
+
+#[test]
+fn the_rest_of_a_chain_and_roots_end_too() {
+    let (leaf, issuer) = (pair(&rcgen::PKCS_ECDSA_P256_SHA256), lasting(90));
+    let entries = json!({"tls.crt": format!("{}{}", leaf.chain, issuer.chain), "tls.key": leaf.key, "ca.crt": issuer.chain});
+    let document = parse("kubernetes.io/tls", &entries).unwrap();
+    let told = |at: SystemTime| -> Vec<String> {
+        document.ending(at).iter().map(|warning| format!("{}: {}", warning.path(), warning.message())).collect()
+    };
+    let end = SystemTime::from(date_time_ymd(2030, 1, 1));
+    let ended = told(end + Duration::from_secs(1));
+    let [chain, root] = &ended[..] else { panic!("{ended:?}") };
+    assert!(chain.starts_with("stringData[tls.crt]: certificate 2 ended at 2030-01-01"), "{chain}");
+    assert!(root.starts_with("stringData[ca.crt]: the root certificate ended at 2030-01-01"), "{root}");
+    let soon = told(end - Duration::from_secs(86_400 * 5));
+    assert_eq!(soon.len(), 3, "the leaf too, which ends then: {soon:?}");
 }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use meshwright_bundle::TrustBundle;
 use meshwright_config::{EndpointServer, FetchedBundles, ForeignDomain, State};
-use meshwright_fetch::{Kept, Store, StoreError};
+use meshwright_fetch::{Kept, Store, StoreError, set, sleep_until};
 use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -58,12 +58,7 @@ impl FederatedBundles {
 
     /// The documents from now on.
     pub fn want(&self, state: &State) {
-        let wanted = domains(state);
-        self.wanted.send_if_modified(|current| {
-            let changed = *current != wanted;
-            *current = wanted;
-            changed
-        });
+        set(&self.wanted, domains(state));
     }
 }
 
@@ -155,14 +150,7 @@ impl Federation {
     }
 
     fn publish(&self) {
-        let bundles = self.plan.bundles();
-        self.bundles.send_if_modified(|current| {
-            let changed = **current != bundles;
-            if changed {
-                *current = Arc::new(bundles);
-            }
-            changed
-        });
+        set(&self.bundles, Arc::new(self.plan.bundles()));
         self.report.send_replace(Arc::new(self.plan.report()));
     }
 }
@@ -201,11 +189,4 @@ fn load(store: &Store, of: &ForeignDomain) -> Result<Option<Held>, StoreError> {
 
 fn save(store: &Store, of: &ForeignDomain, held: &Held) -> Result<(), StoreError> {
     store.save(KIND, &source(of), &Kept { text: held.bundle.to_json(), fetched: held.fetched })
-}
-
-async fn sleep_until(next: Option<std::time::Instant>) {
-    match next {
-        Some(next) => tokio::time::sleep_until(next.into()).await,
-        None => std::future::pending().await,
-    }
 }

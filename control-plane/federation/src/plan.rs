@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use meshwright_bundle::TrustBundle;
 use meshwright_config::{BundleEndpoint, FetchedBundle, FetchedBundles, ForeignDomain};
+use meshwright_fetch::retry_after;
 use meshwright_identity::TrustDomain;
 
 use crate::report::DomainReport;
@@ -152,8 +153,7 @@ impl Entry {
 
     fn failed(&mut self, error: String, now: Instant) {
         self.is_fetching = false;
-        let doubled = FIRST_RETRY.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX));
-        self.next = now + doubled.min(self.refresh().min(LONGEST_RETRY).max(FIRST_RETRY));
+        self.next = now + retry_after(FIRST_RETRY, self.failures, self.refresh().min(LONGEST_RETRY));
         self.failures = self.failures.saturating_add(1);
         self.error = Some(error);
     }

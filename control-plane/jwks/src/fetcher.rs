@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use meshwright_config::{KeySets, KeySource, State};
-use meshwright_fetch::{Kept, Store, StoreError};
+use meshwright_fetch::{Kept, Store, StoreError, set, sleep_until};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -67,12 +67,7 @@ impl Keys {
 
     /// The documents from now on.
     pub fn want(&self, state: &State) {
-        let wanted = wanted(state);
-        self.wanted.send_if_modified(|current| {
-            let changed = *current != wanted;
-            *current = wanted;
-            changed
-        });
+        set(&self.wanted, wanted(state));
     }
 
     /// A proxy saw a token of `issuer` that names a key which it does not have. Its keys are fetched again, within limits.
@@ -177,14 +172,7 @@ impl Fetcher {
     }
 
     fn publish(&self) {
-        let sets = self.plan.key_sets();
-        self.key_sets.send_if_modified(|current| {
-            let changed = **current != sets;
-            if changed {
-                *current = Arc::new(sets);
-            }
-            changed
-        });
+        set(&self.key_sets, Arc::new(self.plan.key_sets()));
         self.report.send_replace(Arc::new(Report { sources: self.plan.report(), fetches: self.fetches.clone() }));
     }
 }
@@ -229,11 +217,4 @@ fn named(source: &KeySource) -> (&'static str, &str) {
 
 fn now() -> std::time::Instant {
     Instant::now().into_std()
-}
-
-async fn sleep_until(next: Option<std::time::Instant>) {
-    match next {
-        Some(next) => tokio::time::sleep_until(next.into()).await,
-        None => std::future::pending().await,
-    }
 }

@@ -37,7 +37,7 @@ pub(crate) struct Admin {
     pub(crate) denials: Arc<Denials>,
 }
 
-pub(crate) fn router(admin: Admin, access: Access) -> Router {
+pub(crate) fn router(admin: Admin, access: &Access) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
         .route("/v1/status", get(status))
@@ -50,7 +50,7 @@ pub(crate) fn router(admin: Admin, access: Access) -> Router {
         .route("/v1/proxies/{namespace}/{workload}", get(proxies::snapshot))
         .route("/v1/proxies/{namespace}/{workload}/config", get(proxies::config))
         .route("/v1/diff", get(proxies::diff))
-        .layer(axum::middleware::from_fn_with_state(access, access::check))
+        .layer(axum::middleware::from_fn_with_state((access.clone(), admin.clone()), access::check))
         .route("/healthz", get(async || "ok\n"))
         // The listener opens once the first complete snapshot can be made: to be reached is to be ready.
         .route("/readyz", get(async || "ready\n"))

@@ -5,13 +5,14 @@ mod entry;
 mod held;
 mod status;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use meshwright_ca::ObservedProxy;
 use meshwright_xds::{ResourceType, Snapshot, StreamEvent, StreamId};
+use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 
 use crate::board::held::Held;
@@ -49,7 +50,7 @@ struct Inner {
     /// The last step from one base to another, and what it changes: thousands of proxies take it one after the other.
     step: Option<Step>,
     /// To which proxy a stream belongs.
-    streams: HashMap<StreamId, Place>,
+    streams: FxHashMap<StreamId, Place>,
 }
 
 /// Where the board has a proxy.

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -29,7 +31,9 @@ const STREAMS: u32 = 1_000;
 
 /// Bytes of responses that wait in a stream's buffer beyond what the transport is writing: a slow client costs so much, hyper's own default is
 /// 400 KB.
-const SEND_BUFFER: usize = 32 * 1024;
+const SEND_BUFFER: usize = 16 * 1024;
+/// Bytes that wait for the socket encrypted: a frame of HTTP/2 with its head. The library's own default is 64 KB.
+const TLS_BUFFER: usize = 20 * 1024;
 
 /// How connections end.
 #[derive(Debug, Clone, Copy)]
@@ -85,6 +89,8 @@ pub(crate) async fn serve(
     mut shutdown: watch::Receiver<bool>,
     lifetimes: Lifetimes,
 ) {
+    // Once: a connection then only shares it.
+    let routes = routes.prepare();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let ending = watch::Sender::new(None);
     let mut connections = JoinSet::new();
@@ -155,7 +161,8 @@ async fn connection(stream: TcpStream, protection: Protection, routes: Routes, e
     match protection {
         Protection::Plaintext => http(stream, routes, Unauthenticated, true, ending).await,
         Protection::Tls(ref acceptor) | Protection::AnyHttp(ref acceptor) => {
-            let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await??;
+            let mut stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await??;
+            stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
             let chain = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
             http(stream, routes, PeerCertificates(chain), matches!(protection, Protection::Tls(_)), ending).await
         }
@@ -169,7 +176,7 @@ async fn http<T: Clone + Send + Sync + 'static>(
     http2_only: bool,
     mut ending: Ending,
 ) -> anyhow::Result<()> {
-    let service = routes.prepare().map_request(move |mut request: http::Request<hyper::body::Incoming>| {
+    let service = routes.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(peer.clone());
         request.map(tonic::body::Body::new)
     });
@@ -178,13 +185,17 @@ async fn http<T: Clone + Send + Sync + 'static>(
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(KEEPALIVE_INTERVAL).keep_alive_timeout(KEEPALIVE_TIMEOUT);
     builder.http2().max_concurrent_streams(STREAMS).max_send_buf_size(SEND_BUFFER);
     let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned());
+    let grace = ending.lifetimes.grace;
+    // Looked at when it is due, and not with each frame.
+    let mut due: FuturesUnordered<_> = std::iter::once(ending.due()).collect();
     tokio::select! {
+        biased;
         ended = served.as_mut() => return ended.map_err(|error| anyhow::anyhow!(error)),
-        () = ending.due() => {}
+        _due = due.next() => {}
     }
     // GOAWAY: the peer opens nothing more here.
     served.as_mut().graceful_shutdown();
-    match tokio::time::timeout(ending.lifetimes.grace, served).await {
+    match tokio::time::timeout(grace, served).await {
         Ok(ended) => ended.map_err(|error| anyhow::anyhow!(error)),
         // What is left are streams without an end.
         Err(_) => Ok(()),

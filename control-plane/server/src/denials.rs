@@ -1,5 +1,5 @@
-//! Peers that the mesh denies, where they come to the control plane: the authority's desk and the discovery streams ask here, each refusal
-//! is recorded, and `status` shows what there is and who came nevertheless.
+//! Peers that the mesh denies, where they come to the control plane: the authority's desk, the discovery streams and the admin API ask here,
+//! each refusal is recorded, and `status` shows what there is and who came nevertheless.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +11,9 @@ use meshwright_identity::SpiffeId;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+/// In the audit log: who may not have a discovery stream.
+pub(crate) const DISCOVERY: &str = "discovery";
+
 /// Who is denied now.
 pub(crate) struct Denials {
     /// Without the entries whose time is over.
@@ -20,14 +23,14 @@ pub(crate) struct Denials {
     refused: Mutex<BTreeMap<String, (u64, SystemTime)>>,
 }
 
-/// Who is at the other end of a stream.
+/// Who is at the other end of a connection.
 #[derive(Debug, Clone)]
-pub(crate) struct StreamPeer {
+pub(crate) struct Peer {
     pub(crate) identity: SpiffeId,
     pub(crate) serial: Option<String>,
 }
 
-impl StreamPeer {
+impl Peer {
     pub(crate) fn new(identity: SpiffeId, certificates: Option<&PeerCertificates>) -> Self {
         Self { identity, serial: certificates.and_then(PeerCertificates::serial) }
     }
@@ -38,19 +41,19 @@ impl Denials {
         Self { in_force, audit, refused: Mutex::default() }
     }
 
-    /// Why a discovery stream is not served; recorded.
-    pub(crate) fn refuse_stream(&self, peer: &StreamPeer) -> Option<String> {
+    /// Why whoever came for this (`discovery`, `admin`) is not served; recorded.
+    pub(crate) fn refuse(&self, at: &'static str, peer: &Peer) -> Option<String> {
         let message = self.denies(&peer.identity, peer.serial.as_deref())?;
-        self.audit.refused("discovery", &peer.identity, peer.serial.as_deref(), Refusal::PeerDenied, &message, SystemTime::now());
+        self.audit.refused(at, &peer.identity, peer.serial.as_deref(), Refusal::PeerDenied, &message, SystemTime::now());
         Some(message)
     }
 
     /// Waits until the peer of an open stream is denied: why. Never, when nobody can say so any more.
-    pub(crate) async fn denied(&self, peer: &StreamPeer) -> String {
+    pub(crate) async fn denied(&self, peer: &Peer) -> String {
         let mut in_force = self.in_force.clone();
         loop {
             in_force.mark_unchanged();
-            if let Some(message) = self.refuse_stream(peer) {
+            if let Some(message) = self.refuse(DISCOVERY, peer) {
                 return message;
             }
             if in_force.changed().await.is_err() {
@@ -114,9 +117,9 @@ mod tests {
         ))
     }
 
-    fn peer(account: &str) -> StreamPeer {
+    fn peer(account: &str) -> Peer {
         let identity = SpiffeId::parse(&format!("spiffe://shop.test/ns/shop/sa/{account}")).unwrap();
-        StreamPeer { identity, serial: Some("0a".to_owned()) }
+        Peer { identity, serial: Some("0a".to_owned()) }
     }
 
     #[tokio::test]
@@ -124,7 +127,7 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let (sender, receiver) = watch::channel(state(""));
         let denials = Denials::new(receiver, Arc::new(AuditLog::open(data.path()).unwrap()));
-        assert_eq!(denials.refuse_stream(&peer("web")), None);
+        assert_eq!(denials.refuse(DISCOVERY, &peer("web")), None);
         let (web, cart) = (peer("web"), peer("cart"));
         let (mut web, mut cart) = (std::pin::pin!(denials.denied(&web)), std::pin::pin!(denials.denied(&cart)));
         let edit = async {

@@ -5,6 +5,7 @@ mod admin;
 mod board;
 mod bundle_endpoint;
 mod connections;
+mod credentials;
 mod denials;
 mod foreign_bundles;
 mod key_sources;

@@ -16,9 +16,12 @@ use std::sync::Arc;
 use meshwright_ca::Authority;
 use meshwright_federation::FederatedBundles;
 use meshwright_jwks::Keys;
+use meshwright_sources::Loaded;
 use meshwright_xds::{ResourceType, StreamEvent};
+use tokio::sync::watch;
 
 use crate::board::ProxyStatus;
+use crate::credentials::CredentialMetrics;
 use crate::foreign_bundles::BundleMetrics;
 use crate::key_sources::KeyMetrics;
 use crate::trust::TrustMetrics;
@@ -54,7 +57,7 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(keys: Keys, federated: FederatedBundles, authority: Arc<Authority>) -> Self {
+    pub(crate) fn new(keys: Keys, federated: FederatedBundles, authority: Arc<Authority>, documents: watch::Receiver<Arc<Loaded>>) -> Self {
         let mut registry = Registry::with_prefix("meshwright");
         let metrics = (Family::<OfType, Counter>::default(), Family::default(), Gauge::default(), Gauge::default(), Gauge::default());
         let (acks, nacks, connected, in_sync, revision) = metrics;
@@ -71,6 +74,7 @@ impl Metrics {
         registry.register_collector(Box::new(KeyMetrics { keys }));
         registry.register_collector(Box::new(BundleMetrics { federated }));
         registry.register_collector(Box::new(TrustMetrics { authority }));
+        registry.register_collector(Box::new(CredentialMetrics { documents }));
         Self { registry, acks, nacks, connected, in_sync, revision, convergence }
     }
 

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use meshwright_ca::{JwtIssuer, KeyAlgorithm, Passphrase, Rates};
+use meshwright_identity::SpiffeId;
 use meshwright_sources::Guard;
 
 /// What a control plane is started with.
@@ -18,10 +19,12 @@ pub struct ServerOptions {
     pub guard: Guard,
     /// ADS and the identity service, over mutual TLS.
     pub listen: SocketAddr,
-    /// The admin API: in plaintext on a loopback address, else over TLS and only with a token.
+    /// The admin API: in plaintext on a loopback address, else over TLS and only for who shows a token or a certificate.
     pub admin: SocketAddr,
     /// Holds the token that the admin API asks for.
     pub admin_token_file: Option<PathBuf>,
+    /// Who may ask the admin API by a certificate of the mesh; where there are any, it is served over TLS on every address.
+    pub admin_identities: Vec<SpiffeId>,
     /// ADS without TLS and without knowing who asks; must be a loopback address.
     pub insecure_plaintext_xds: Option<SocketAddr>,
     /// Life of issued certificates.

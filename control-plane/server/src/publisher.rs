@@ -34,7 +34,7 @@ pub(crate) struct Publisher {
     facts: Facts,
     documents: watch::Receiver<Arc<Loaded>>,
     lineage: Arc<Lineage>,
-    /// What is translated.
+    /// What is translated. Whoever waits for a change of it waits for one of who is denied: every stream does.
     in_force: watch::Sender<Arc<State>>,
     inner: Mutex<Inner>,
 }
@@ -271,7 +271,7 @@ impl Publisher {
         Some(Duration::from_secs(end.saturating_sub(now)))
     }
 
-    /// The state that proxies are told of.
+    /// The state that proxies are told of. A change is announced when it may deny somebody else.
     pub(crate) fn in_force(&self) -> watch::Receiver<Arc<State>> {
         self.in_force.subscribe()
     }
@@ -281,7 +281,11 @@ impl Publisher {
         let inner = &mut *guard;
         let state = current(&inner.loaded);
         inner.translator.change(Arc::clone(&state), inputs);
-        self.in_force.send_replace(state);
+        self.in_force.send_if_modified(|current| {
+            let is_news = current.deny_lists() != state.deny_lists() || current.mesh() != state.mesh();
+            *current = state;
+            is_news
+        });
         inner.revision = inner.revision.saturating_add(1);
         let now = Instant::now();
         inner.targets.retain(|_, target| !target.is_forgotten(now));

@@ -24,6 +24,7 @@ use crate::admin::{self, Access, Admin};
 use crate::board::Board;
 use crate::bundle_endpoint::{self, Shown};
 use crate::connections::{self, Lifetimes, Protection};
+use crate::credentials;
 use crate::denials::Denials;
 use crate::lineage::Lineage;
 use crate::metrics::Metrics;
@@ -46,13 +47,14 @@ const LINEAGE: &str = "states";
 /// # Errors
 /// When the configuration, the data directory, the module or an address cannot be used; or when a part ends early.
 pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announce: &dyn Fn(Ready)) -> anyhow::Result<()> {
-    let access = admin_access(&options)?;
+    let access = Access::new(options.admin, options.admin_token_file.as_deref(), &options.admin_identities)?;
     let source = DirectorySource::open(&options.config_dir, options.guard, &options.data_dir.join(LAST_GOOD))?;
     let documents = source.subscribe();
     let loaded = Arc::clone(&documents.borrow());
     let module = Module::read(&options.module)?;
     let now = SystemTime::now();
     let mesh = loaded.state().mesh().context("the configuration has no Mesh document")?;
+    access.check_trust_domain(mesh.trust_domain())?;
     let kept = authority_options(&options);
     let authority = Arc::new(Authority::open_with(&options.data_dir, mesh.trust_domain(), mesh.root_namespace(), kept, now)?);
     let tokens = TokenStore::open(&options.data_dir)?;
@@ -68,7 +70,7 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     let lineage = Arc::new(Lineage::open(&options.data_dir.join(LINEAGE))?);
     let (fetcher, keys) = Fetcher::open(&options.data_dir, loaded.state())?;
     let (federation, federated) = Federation::open(&options.data_dir, loaded.state())?;
-    let board = Arc::new(Board::new(Metrics::new(keys.clone(), federated.clone(), Arc::clone(&authority))));
+    let board = Arc::new(Board::new(Metrics::new(keys.clone(), federated.clone(), Arc::clone(&authority), documents.clone())));
     let facts = facts(&authority, mesh.root_namespace(), &module);
     let roots = authority.trust_bundle_pem();
     let publisher =
@@ -97,8 +99,8 @@ pub async fn run(options: ServerOptions, stop: impl Future<Output = ()>, announc
     let publication = bundle.map(|bundle| bundle.serve(&mut parts, &stopped)).transpose()?;
     let trust = Trust { authority, board: Arc::clone(&board), publication };
     let admin_api =
-        admin::router(Admin { board, publisher: Arc::clone(&publisher), source: source.handle(), trust: trust.clone(), denials }, access);
-    parts.spawn(serve_admin(admin, ready.admin, admin_api, acceptor, stopped.clone()));
+        admin::router(Admin { board, publisher: Arc::clone(&publisher), source: source.handle(), trust: trust.clone(), denials }, &access);
+    parts.spawn(serve_admin(admin, access.needs_tls(ready.admin).then_some(acceptor), admin_api, stopped.clone()));
     parts.spawn(until_stopped(source.run(), stopped.clone()));
     let fetching = fetching((fetcher, keys), (federation, federated), Arc::clone(&publisher));
     parts.spawn(until_stopped(fetching, stopped.clone()));
@@ -218,21 +220,9 @@ fn plaintext_address(options: &ServerOptions) -> anyhow::Result<Option<SocketAdd
     Ok(options.insecure_plaintext_xds)
 }
 
-/// Beyond this machine nothing is told without a token.
-fn admin_access(options: &ServerOptions) -> anyhow::Result<Access> {
-    match &options.admin_token_file {
-        Some(file) => Access::token_file(file),
-        None => {
-            let address = options.admin;
-            anyhow::ensure!(address.ip().is_loopback(), "the admin API on `{address}` needs a token: a loopback address does not");
-            Ok(Access::Local)
-        }
-    }
-}
-
-/// In plaintext to this machine alone.
-async fn serve_admin(listener: TcpListener, address: SocketAddr, routes: Router, tls: TlsAcceptor, stopped: watch::Receiver<bool>) {
-    if !address.ip().is_loopback() {
+/// In plaintext to this machine alone, and where nobody shows a certificate.
+async fn serve_admin(listener: TcpListener, tls: Option<TlsAcceptor>, routes: Router, stopped: watch::Receiver<bool>) {
+    if let Some(tls) = tls {
         return connections::serve(listener, Protection::AnyHttp(tls), Routes::from(routes), stopped, Lifetimes::default()).await;
     }
     let served = async {
@@ -243,13 +233,14 @@ async fn serve_admin(listener: TcpListener, address: SocketAddr, routes: Router,
     until_stopped(served, stopped).await;
 }
 
-/// Publishes each new state of the documents, and what becomes of it by the time.
+/// Publishes each new state of the documents, and what becomes of it by the time; tells of certificates in them that end.
 async fn follow(documents: watch::Receiver<Arc<Loaded>>, publisher: Arc<Publisher>) {
     let is_urgent = |newest: &Arc<Loaded>| {
         let old = publisher.loaded();
         loses_endpoints(old.in_force(), newest.in_force()) || old.state().deny_lists() != newest.state().deny_lists()
     };
     tokio::select! {
+        () = credentials::watch(documents.clone()) => {}
         () = pacing::follow(documents, is_urgent, || publisher.publish()) => {}
         () = end_denials(&publisher) => {}
     }

@@ -12,7 +12,7 @@ use tonic::{Extensions, Status};
 
 use crate::board::Board;
 use crate::connections::Unauthenticated;
-use crate::denials::{Denials, StreamPeer};
+use crate::denials::{DISCOVERY, Denials, Peer};
 use crate::lineage::Lineage;
 use crate::publisher::Publisher;
 
@@ -50,7 +50,7 @@ impl SnapshotSource for Snapshots {
             // It was admitted a moment ago.
             Err(status) => return status,
         };
-        let message = self.denials.denied(&StreamPeer::new(identity, peer.get())).await;
+        let message = self.denials.denied(&Peer::new(identity, peer.get())).await;
         tracing::warn!(node = node.id(), reason = message, "the stream of a proxy is closed");
         Status::permission_denied(message)
     }
@@ -131,7 +131,7 @@ impl Snapshots {
 
     fn admit(&self, node: &Node, peer: &Extensions) -> Result<(Proxy, SpiffeId), Status> {
         let expected = self.identify(node, peer)?;
-        if let Some(message) = self.denials.refuse_stream(&StreamPeer::new(expected.clone(), peer.get())) {
+        if let Some(message) = self.denials.refuse(DISCOVERY, &Peer::new(expected.clone(), peer.get())) {
             return Err(Status::permission_denied(message));
         }
         let metadata =

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use itertools::EitherOrBoth::{Both, Left, Right};
+use itertools::Itertools as _;
 use meshwright_config::{Document, DocumentError, DocumentKey, Origin, Rejected, State};
 
 use crate::guard::Held;
@@ -13,28 +15,21 @@ use crate::store;
 /// The documents in force.
 pub(crate) type Documents = BTreeMap<DocumentKey, InForce>;
 
+type Entry<'a> = (&'a DocumentKey, &'a InForce);
+
 /// What differs between two such, in the order of keys: as it was, and as it is. Documents that moved within their files are the same.
 pub fn differences<'a>(
     old: &'a BTreeMap<DocumentKey, InForce>,
     new: &'a BTreeMap<DocumentKey, InForce>,
 ) -> impl Iterator<Item = (&'a DocumentKey, Option<&'a InForce>, Option<&'a InForce>)> {
-    let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
-    std::iter::from_fn(move || {
-        loop {
-            let order = match (old.peek(), new.peek()) {
-                (None, None) => return None,
-                (Some(_), None) => Ordering::Less,
-                (None, Some(_)) => Ordering::Greater,
-                (Some((_, before)), Some((_, now))) if Arc::ptr_eq(&before.document, &now.document) => Ordering::Equal,
-                (Some((before, _)), Some((now, _))) => before.cmp(now),
-            };
-            let before = if order == Ordering::Greater { None } else { old.next() };
-            let now = if order == Ordering::Less { None } else { new.next() };
-            let same = before.zip(now).is_some_and(|((_, before), (_, now))| before.version == now.version);
-            if let (false, Some((key, _))) = (same, now.or(before)) {
-                return Some((key, before.map(|(_, before)| before), now.map(|(_, now)| now)));
-            }
-        }
+    let order = |(before, was): &Entry<'_>, (now, is): &Entry<'_>| {
+        if Arc::ptr_eq(&was.document, &is.document) { Ordering::Equal } else { before.cmp(now) }
+    };
+    old.iter().merge_join_by(new, order).filter_map(|pair| match pair {
+        Both((_, was), (_, is)) if was.version == is.version => None,
+        Both((_, was), (key, is)) => Some((key, Some(was), Some(is))),
+        Left((key, was)) => Some((key, Some(was), None)),
+        Right((key, is)) => Some((key, None, Some(is))),
     })
 }
 

@@ -52,16 +52,20 @@ impl Parsed {
                 // Whatever keeps it from being read may pass without the file being changed.
                 Err(error) => {
                     let broken = (Hash::default(), vec![broken(&file.as_str().into(), error, false)]);
-                    let last = self.0.insert(file.clone(), broken);
-                    before.insert(file.clone(), last.map(|(_, found)| found).unwrap_or_default());
+                    before.insert(file.clone(), self.replace(file, broken));
                 }
             }
         }
         for (file, parsed) in parse_all(&changed) {
-            let last = self.0.insert(file.clone(), parsed);
-            before.insert(file, last.map(|(_, found)| found).unwrap_or_default());
+            let last = self.replace(&file, parsed);
+            before.insert(file, last);
         }
         before
+    }
+
+    /// Returns what was in the file before.
+    fn replace(&mut self, file: &str, now: (Hash, Vec<Found>)) -> Vec<Found> {
+        self.0.insert(file.to_owned(), now).map(|(_, found)| found).unwrap_or_default()
     }
 
     /// What is in one file.

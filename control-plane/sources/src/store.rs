@@ -143,6 +143,10 @@ impl Store {
     /// Puts back what must not go all at once: every document that is not there any more, and the last version of those of which too much
     /// was taken away.
     fn hold(&mut self, candidates: &mut Candidates) -> Option<Held> {
+        // At the start there is nothing to lose.
+        if self.good.is_empty() {
+            return None;
+        }
         let before = Things::of(self.good.iter().map(|(key, good)| (key, good.document.content())));
         let contents = candidates.chosen.iter().map(|chosen| &chosen.good.document);
         let after = Things::of(contents.map(|document| (document.key(), document.content())));
@@ -170,8 +174,10 @@ impl Store {
 
     /// What was found and is right in itself, and the last good version of what is not, or is not good any more or yet at `now`.
     fn choose(&self, found: &[Found], now: SystemTime) -> Candidates {
+        // Only asked about where something could not be read.
+        let all_read = found.iter().all(|found| found.parsed.is_ok());
         let parsed: BTreeSet<&DocumentKey> =
-            found.iter().filter_map(|found| found.parsed.as_ref().ok()).map(|document| document.key()).collect();
+            found.iter().filter(|_| !all_read).filter_map(|found| found.parsed.as_ref().ok()).map(|document| document.key()).collect();
         let mut candidates = Candidates { chosen: Vec::new(), refused: BTreeMap::new() };
         let mut kept = BTreeSet::new();
         for (index, found) in found.iter().enumerate() {
@@ -313,7 +319,7 @@ fn status(found: &Found, refusal: Option<&Refusal>) -> DocumentStatus {
 /// What is in force and does not do what it is for.
 pub(crate) fn warnings<'a>(state: &State, documents: impl Iterator<Item = &'a Document> + Clone, now: SystemTime) -> Vec<DocumentError> {
     let mut warnings = state.warnings(documents.clone());
-    warnings.extend(documents.filter_map(|document| document.untimely(now)));
+    warnings.extend(documents.flat_map(|document| document.untimely(now).into_iter().chain(document.ending(now))));
     warnings
 }
 

@@ -11,9 +11,10 @@ use crate::proxy::View;
 use crate::reach::Reach;
 
 /// What becomes of a service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Known {
     /// It can be called.
+    #[default]
     Called,
     /// It cannot be called by its name, but routes lead to it.
     RoutedTo,
@@ -32,7 +33,9 @@ impl Known {
 /// See the module.
 #[derive(Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Scope {
-    /// By host; what is not here is called.
+    /// What becomes of a service that is not in `others`: whatever becomes of most, as there may be thousands of scopes of thousands of services.
+    usual: Known,
+    /// By host.
     others: BTreeMap<String, Known>,
 }
 
@@ -47,19 +50,25 @@ impl Scope {
             ProxyScope::Allowed => reach.denied(&identity),
         };
         let sidecar = view.state.sidecar_for(view.workload);
-        let mut scope = Self::default();
+        let mut all: BTreeMap<&str, Known> = BTreeMap::new();
         let mut needed: BTreeSet<&str> = view.mesh.providers().iter().map(|provider| provider.host().as_str()).collect();
         for service in view.state.services() {
             for host in service.hosts() {
                 let route = view.state.virtual_service_for(host);
                 let leads_on = || route.is_some_and(|route| destinations(route).any(|to| !denied.contains(to)));
                 let imported = sidecar.is_none_or(|sidecar| sidecar.imports(view.namespace(), service.key().namespace(), host));
-                if !imported {
-                    scope.others.insert(host.to_string(), Known::NotImported);
+                let known = if !imported {
+                    Known::NotImported
                 } else if denied.contains(host.as_str()) && !leads_on() {
-                    scope.others.insert(host.to_string(), Known::Denied);
+                    Known::Denied
                 } else {
                     needed.extend(route.into_iter().flat_map(destinations));
+                    Known::Called
+                };
+                let of_host = all.entry(host.as_str()).or_default();
+                // A host of two entries is called only if neither says otherwise.
+                if known != Known::Called {
+                    *of_host = known;
                 }
             }
         }
@@ -70,15 +79,24 @@ impl Scope {
             .flat_map(|gateway| gateway.servers().iter().flat_map(|server| view.state.gateway_routes(gateway, server)));
         needed.extend(of_gateways.flat_map(|route| destinations(route.virtual_service())));
         for host in needed {
-            if let Some(known) = scope.others.get_mut(host) {
+            if let Some(known) = all.get_mut(host).filter(|known| **known != Known::Called) {
                 *known = Known::RoutedTo;
             }
         }
-        Ok(scope)
+        Ok(Self::of_all(&all))
     }
 
+    fn of_all(all: &BTreeMap<&str, Known>) -> Self {
+        let count = |of: Known| all.values().filter(|known| **known == of).count();
+        let kinds = [Known::Called, Known::RoutedTo, Known::NotImported, Known::Denied];
+        let usual = kinds.into_iter().max_by_key(|kind| count(*kind)).unwrap_or_default();
+        let others = all.iter().filter(|(_, known)| **known != usual);
+        Self { usual, others: others.map(|(host, known)| ((*host).to_owned(), *known)).collect() }
+    }
+
+    /// Of a service that there was when the scope was made.
     pub(crate) fn of(&self, host: &str) -> Known {
-        self.others.get(host).copied().unwrap_or(Known::Called)
+        self.others.get(host).copied().unwrap_or(self.usual)
     }
 }
 

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use meshwright_config::State;
 use meshwright_xds::{Base, Resource, Snapshot};
+use rustc_hash::FxHashMap;
 
 use crate::catalog::Catalog;
 use crate::plugins::{Plugins, Policies};
@@ -44,7 +45,7 @@ struct Generation {
     shared: BTreeMap<Option<String>, Shared>,
     routes: HashMap<RoutesKey, Arc<Resource>>,
     policies: Policies,
-    own: HashMap<Arc<str>, Own>,
+    own: FxHashMap<Arc<str>, Box<Own>>,
 }
 
 /// Namespace, scope, whether unknown hosts are called too, and the listener's address.
@@ -66,7 +67,15 @@ struct Own {
 impl Generation {
     fn new(state: Arc<State>, inputs: MeshInputs) -> Self {
         let reach = Arc::new(Reach::new(&state));
-        Self { state, inputs, reach, shared: BTreeMap::new(), routes: HashMap::new(), policies: Policies::default(), own: HashMap::new() }
+        Self {
+            state,
+            inputs,
+            reach,
+            shared: BTreeMap::new(),
+            routes: HashMap::new(),
+            policies: Policies::default(),
+            own: FxHashMap::default(),
+        }
     }
 }
 
@@ -123,7 +132,7 @@ impl Translator {
         let routes = view.metadata.outbound_address.map(|address| self.routes(&view, &scope, address)).transpose()?;
         let before = self.last.as_ref().and_then(|(last, changes)| {
             let own = last.own.get(proxy.node_id()).filter(|own| own.proxy == *proxy)?;
-            (!changes.concern(&last.state, &view)).then_some(own)
+            (!changes.concern(&last.state, &view)).then_some(&**own)
         });
         let has_routes = |own: &&Own| routes.iter().all(|routes| own.resources.iter().any(|found| Arc::ptr_eq(found, routes)));
         // Where a TCP service is not told of, the proxy has a cluster of its own in its place.
@@ -131,7 +140,7 @@ impl Translator {
         let shared = shared::has_own_rules(&view.callers()).then(|| view.namespace().to_owned());
         let is_plain = !is_scoped(&view) && state.gateways_for(view.workload).is_empty();
         let own = match before.filter(has_routes).filter(fits) {
-            Some(own) => Own { snapshot: Snapshot::rebased(&own.snapshot, &base)?, shared, is_plain, scope, ..own.clone() },
+            Some(own) => Own { snapshot: Snapshot::rebased(&own.snapshot, &base)?, shared, is_plain, scope, ..Own::clone(own) },
             None => {
                 let mut resources = Resources::beside(Arc::clone(&base), routes);
                 let plugins = Plugins::shared(&view, &self.now.inputs.key_sets, &mut self.now.policies)?;
@@ -154,7 +163,7 @@ impl Translator {
             }
         };
         let snapshot = Arc::clone(&own.snapshot);
-        self.now.own.insert(Arc::clone(proxy.shared_node_id()), own);
+        self.now.own.insert(Arc::clone(proxy.shared_node_id()), Box::new(own));
         Ok(snapshot)
     }
 
@@ -169,8 +178,9 @@ impl Translator {
         let base = shared.and_then(|shared| shared.made(own.scope.0)).filter(|_| !is_changed(&metadata.namespace, &metadata.workload));
         let Some(base) = base else { return Ok(None) };
         let snapshot = Snapshot::rebased(&own.snapshot, base)?;
-        if let Some((node, own)) = last.own.remove_entry(proxy.node_id()) {
-            self.now.own.insert(node, Own { snapshot: Arc::clone(&snapshot), ..own });
+        if let Some((node, mut own)) = last.own.remove_entry(proxy.node_id()) {
+            own.snapshot = Arc::clone(&snapshot);
+            self.now.own.insert(node, own);
         }
         Ok(Some(snapshot))
     }

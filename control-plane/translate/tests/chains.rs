@@ -5,12 +5,17 @@
 #[path = "../../../envoy/config/tests/support/goldens.rs"]
 #[expect(dead_code, reason = "what compares with golden files is not needed here")]
 mod goldens;
+#[path = "support/state.rs"]
+mod state;
+#[path = "support/told.rs"]
+mod told;
 
-use meshwright_config::{State, parse_file};
-use meshwright_envoy_config::names;
-use meshwright_translate::{MeshInputs, NodeMetadata, Proxy, translate};
+use meshwright_translate::{MeshInputs, NodeMetadata};
 use meshwright_xds::ResourceType;
 use serde_json::Value;
+
+use state::state;
+use told::{metadata, told};
 
 const DOCUMENTS: &str = "
 apiVersion: meshwright.dev/v1alpha1
@@ -63,23 +68,12 @@ fn listeners(more: &str) -> impl Fn(u16) -> Value + use<> {
 }
 
 fn listeners_for(envoy_version: &str, more: &str) -> impl Fn(u16) -> Value + use<> {
-    let parsed = parse_file("mesh.yaml", &format!("{DOCUMENTS}{more}"));
-    let parsed = parsed.into_iter().map(|parsed| parsed.unwrap_or_else(|rejected| panic!("{rejected}")));
-    let (state, errors) = State::assemble(parsed.collect());
-    assert!(errors.is_empty(), "{errors:?}");
     let metadata = NodeMetadata {
-        namespace: "a".into(),
-        workload: "a".into(),
-        service_account: "a".into(),
-        module_dir: "/m".into(),
-        module_sha256: "00".into(),
-        outbound_address: None,
         apps: HTTP.into_iter().chain(TCP).map(|port| (port, "127.0.0.1:9000".parse().unwrap())).collect(),
-        tcp: [].into(),
         envoy_version: envoy_version.to_owned(),
+        ..metadata("a", "a")
     };
-    let proxy = Proxy::new(names::node_id("a", "a"), metadata);
-    let resources = translate(&state, &proxy, &MeshInputs::default()).unwrap();
+    let resources = told(&state(&format!("{DOCUMENTS}{more}")), &metadata, &MeshInputs::default()).unwrap();
     move |port| {
         let name = format!("inbound|{port}");
         let found = resources.iter().find(|resource| resource.kind() == ResourceType::Listener && resource.name() == name).unwrap();

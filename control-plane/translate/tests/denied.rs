@@ -4,11 +4,17 @@
 #[path = "../../../envoy/config/tests/support/goldens.rs"]
 #[expect(dead_code, reason = "what compares with golden files is not needed here")]
 mod goldens;
+#[path = "support/state.rs"]
+mod state;
+#[path = "support/told.rs"]
+mod told;
 
-use meshwright_config::{State, parse_file};
-use meshwright_translate::{MeshInputs, NodeMetadata, Proxy, translate};
+use meshwright_translate::{MeshInputs, NodeMetadata};
 use meshwright_xds::{Resource, ResourceType};
 use serde_json::Value;
+
+use state::state;
+use told::{metadata, told};
 
 const DOCUMENTS: &str = "
 apiVersion: meshwright.dev/v1alpha1
@@ -45,22 +51,9 @@ fn resources(entries: &str) -> Vec<Resource> {
             format!("apiVersion: meshwright.dev/v1alpha1\nkind: IdentityDenyList\nmetadata: {{name: l}}\nspec: {{entries: [{entries}]}}\n")
         }
     };
-    let parsed = parse_file("mesh.yaml", &format!("{DOCUMENTS}{list}"));
-    let parsed = parsed.into_iter().map(|parsed| parsed.unwrap_or_else(|rejected| panic!("{rejected}")));
-    let (state, errors) = State::assemble(parsed.collect());
-    assert!(errors.is_empty(), "{errors:?}");
-    let metadata = NodeMetadata {
-        namespace: "a".into(),
-        workload: "a".into(),
-        service_account: "one".into(),
-        module_dir: "/m".into(),
-        module_sha256: "00".into(),
-        outbound_address: None,
-        apps: [(80, "127.0.0.1:9000".parse().unwrap())].into(),
-        tcp: [].into(),
-        envoy_version: "1.40.0".into(),
-    };
-    translate(&state, &Proxy::new("sidecar~a/a".to_owned(), metadata), &MeshInputs::default()).unwrap()
+    let metadata =
+        NodeMetadata { service_account: "one".to_owned(), apps: [(80, "127.0.0.1:9000".parse().unwrap())].into(), ..metadata("a", "a") };
+    told(&state(&format!("{DOCUMENTS}{list}")), &metadata, &MeshInputs::default()).unwrap()
 }
 
 fn json(resources: &[Resource], kind: ResourceType, name: &str) -> Value {

@@ -4,12 +4,14 @@
 
 #[path = "../../../envoy/config/tests/support/goldens.rs"]
 mod goldens;
+#[path = "support/told.rs"]
+mod told;
 
 use std::net::SocketAddr;
 
 use meshwright_config::{Document, State, parse_file};
 use meshwright_envoy_config::{Admin, BootstrapParams, ControlPlaneAddress, bootstrap, names};
-use meshwright_translate::{MeshInputs, NodeMetadata, Proxy, TranslateError, translate};
+use meshwright_translate::{MeshInputs, NodeMetadata, TranslateError};
 use meshwright_xds::{Resource, ResourceType, Snapshot};
 use serde_json::{Value, json};
 
@@ -41,15 +43,10 @@ fn address(text: &str) -> SocketAddr {
 
 fn metadata(namespace: &str, workload: &str, account: &str) -> NodeMetadata {
     NodeMetadata {
-        namespace: namespace.into(),
-        workload: workload.into(),
         service_account: account.into(),
         module_dir: "/run/meshwright".into(),
         module_sha256: "00ff".into(),
-        outbound_address: None,
-        apps: [].into(),
-        tcp: [].into(),
-        envoy_version: "1.40.0".into(),
+        ..told::metadata(namespace, workload)
     }
 }
 
@@ -71,8 +68,7 @@ fn proxies() -> Vec<(&'static str, NodeMetadata)> {
 }
 
 fn translated(state: &State, metadata: &NodeMetadata) -> Result<Vec<Resource>, TranslateError> {
-    let proxy = Proxy::new(names::node_id(&metadata.namespace, &metadata.workload), metadata.clone());
-    translate(state, &proxy, &MeshInputs { trust_bundle_pem: CERTIFICATE.to_owned(), ..MeshInputs::default() })
+    told::told(state, metadata, &MeshInputs { trust_bundle_pem: CERTIFICATE.to_owned(), ..MeshInputs::default() })
 }
 
 fn json_of(resource: &Resource) -> Value {

@@ -10,17 +10,22 @@ mod caller;
 mod documents;
 #[path = "mixes/server.rs"]
 mod server;
+#[path = "support/state.rs"]
+mod state;
+#[path = "support/told.rs"]
+mod told;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use meshwright_translate::{MeshInputs, NodeMetadata, Proxy, translate};
+use meshwright_translate::{MeshInputs, NodeMetadata};
 use meshwright_xds::{Protocol, Resource, ResourceType, Snapshot};
 use proptest::prelude::*;
 
 use caller::Caller;
 use documents::{Documents, documents};
 use server::{Probe, Server, probes};
+use told::{metadata, told};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -43,18 +48,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 /// What the proxy of the workload `a/a` is told.
 fn resources(documents: &Documents) -> Vec<Resource> {
-    let metadata = NodeMetadata {
-        namespace: "a".into(),
-        workload: "a".into(),
-        service_account: "a".into(),
-        module_dir: "/m".into(),
-        module_sha256: "00".into(),
-        outbound_address: None,
-        apps: server::PORTS.into_iter().map(|port| (port, "127.0.0.1:9000".parse().unwrap())).collect(),
-        tcp: [].into(),
-        envoy_version: "1.40.0".to_owned(),
-    };
-    translate(&documents.state(), &Proxy::new("sidecar~a/a".to_owned(), metadata), &MeshInputs::default()).unwrap()
+    let apps = server::PORTS.into_iter().map(|port| (port, "127.0.0.1:9000".parse().unwrap())).collect();
+    told(&documents.state(), &NodeMetadata { apps, ..metadata("a", "a") }, &MeshInputs::default()).unwrap()
 }
 
 /// What was published, and what each of it permits on its own.

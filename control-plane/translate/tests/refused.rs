@@ -1,12 +1,19 @@
 //! What cannot be translated exactly is refused, with what is wrong and what is allowed; what is missing only closes what needs it.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+#[path = "support/state.rs"]
+mod state;
+#[path = "support/told.rs"]
+mod told;
+
 use std::sync::Arc;
 
-use meshwright_config::{KeySource, State, parse_file};
-use meshwright_envoy_config::names;
-use meshwright_translate::{MeshInputs, NodeMetadata, Proxy, TranslateError, translate};
+use meshwright_config::KeySource;
+use meshwright_translate::{MeshInputs, NodeMetadata, TranslateError};
 use meshwright_xds::{Resource, ResourceType, Snapshot};
+
+use state::state;
+use told::told;
 
 const MESH: &str =
     r#"{"kind": "Mesh", "apiVersion": "meshwright.dev/v1alpha1", "metadata": {"name": "mesh"}, "spec": {"trustDomain": "mesh.local"}}"#;
@@ -22,25 +29,11 @@ fn translated(documents: &[&str], metadata: &NodeMetadata) -> Result<Vec<Resourc
 
 fn translated_with(documents: &[&str], metadata: &NodeMetadata, inputs: &MeshInputs) -> Result<Vec<Resource>, TranslateError> {
     let text = [MESH].iter().chain(documents).copied().collect::<Vec<&str>>().join("\n---\n");
-    let documents = parse_file("mesh.yaml", &text).into_iter().map(|parsed| parsed.unwrap_or_else(|rejected| panic!("{rejected:?}")));
-    let (state, errors) = State::assemble(documents.collect());
-    assert!(errors.is_empty(), "{errors:?}");
-    let proxy = Proxy::new(names::node_id(&metadata.namespace, &metadata.workload), metadata.clone());
-    translate(&state, &proxy, inputs)
+    told(&state(&text), metadata, inputs)
 }
 
 fn metadata() -> NodeMetadata {
-    NodeMetadata {
-        namespace: "shop".into(),
-        workload: "a".into(),
-        service_account: "a".into(),
-        module_dir: "/m".into(),
-        module_sha256: "00".into(),
-        outbound_address: None,
-        apps: [].into(),
-        tcp: [].into(),
-        envoy_version: "1.40.0".into(),
-    }
+    told::metadata("shop", "a")
 }
 
 fn refusal(documents: &[&str], metadata: &NodeMetadata) -> String {
@@ -93,9 +86,7 @@ fn mutual_tls_names_servers_by_spiffe_id() {
 
 #[test]
 fn without_a_mesh_there_is_no_trust_domain() {
-    let (state, _) = State::assemble(parse_file("mesh.yaml", WORKLOAD).into_iter().map(Result::unwrap).collect());
-    let proxy = Proxy::new(names::node_id("shop", "a"), metadata());
-    let refused = translate(&state, &proxy, &MeshInputs::default()).unwrap_err();
+    let refused = told(&state(WORKLOAD), &metadata(), &MeshInputs::default()).unwrap_err();
     assert_eq!(refused.to_string(), "there is no `Mesh`: the trust domain is not known");
 }
 

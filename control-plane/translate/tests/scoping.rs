@@ -1,17 +1,25 @@
 //! What a proxy is not told of: never a service of which policy allows it a single request; and what is left out is really left out.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+#[path = "support/state.rs"]
+mod state;
+#[path = "support/told.rs"]
+mod told;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use meshwright_config::{MtlsMode, State, Workload, parse_file};
+use meshwright_config::{MtlsMode, State, Workload};
 use meshwright_envoy_config::pb::envoy::config::route::v3 as route;
 use meshwright_identity::SpiffeId;
 use meshwright_policy::{Authentication, Connection, Headers, HttpRequest, Metadata, Peer, Policy, Request, Verdict, decide, wire};
-use meshwright_translate::{MeshInputs, NodeMetadata, Proxy, translate, workload_policy};
+use meshwright_translate::{MeshInputs, NodeMetadata, workload_policy};
 use meshwright_xds::{Resource, ResourceType, Snapshot};
 use proptest::prelude::*;
 use prost::Message as _;
+
+use state::state;
+use told::{metadata, told};
 
 const NAMESPACES: [&str; 2] = ["a", "b"];
 const SERVICES: usize = 4;
@@ -41,27 +49,9 @@ fn services() -> String {
     text
 }
 
-fn state(text: &str) -> State {
-    let documents = parse_file("mesh.yaml", text).into_iter().map(|parsed| parsed.unwrap_or_else(|rejected| panic!("{rejected}\n{text}")));
-    let (state, errors) = State::assemble(documents.collect());
-    assert!(errors.is_empty(), "{errors:?}\n{text}");
-    state
-}
-
 fn resources(state: &State, namespace: &str, workload: &str) -> Vec<Resource> {
-    let metadata = NodeMetadata {
-        namespace: namespace.to_owned(),
-        workload: workload.to_owned(),
-        service_account: String::new(),
-        module_dir: "/m".into(),
-        module_sha256: "00".into(),
-        outbound_address: Some(OUTBOUND.parse().unwrap()),
-        apps: [].into(),
-        tcp: [].into(),
-        envoy_version: "1.40.0".into(),
-    };
-    let proxy = Proxy::new(format!("sidecar~{namespace}/{workload}"), metadata);
-    let resources = translate(state, &proxy, &MeshInputs::default()).unwrap();
+    let metadata = NodeMetadata { outbound_address: Some(OUTBOUND.parse().unwrap()), ..metadata(namespace, workload) };
+    let resources = told(state, &metadata, &MeshInputs::default()).unwrap();
     Snapshot::build(resources.iter().cloned()).unwrap();
     resources
 }

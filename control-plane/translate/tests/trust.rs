@@ -4,16 +4,21 @@
 #[path = "../../../envoy/config/tests/support/goldens.rs"]
 #[expect(dead_code, reason = "the golden tests need the rest")]
 mod goldens;
+#[path = "support/state.rs"]
+mod state;
+#[path = "support/told.rs"]
+mod told;
 
 use std::sync::Arc;
 
 use meshwright_bundle::TrustBundle;
-use meshwright_config::{FetchedBundle, State, parse_file};
-use meshwright_envoy_config::names;
+use meshwright_config::{FetchedBundle, State};
 use meshwright_identity::TrustDomain;
-use meshwright_translate::{MeshInputs, NodeMetadata, Proxy, translate, trust_bundles};
+use meshwright_translate::{MeshInputs, NodeMetadata, trust_bundles};
 use meshwright_xds::{Resource, ResourceType};
 use serde_json::{Value, json};
+
+use told::{metadata, told};
 
 const ROOT: &str = include_str!("../../../identity/bundle/tests/support/root.pem");
 
@@ -23,10 +28,7 @@ fn state(domains: &Value) -> State {
         "spec": {"trustDomain": "own.example", "trustDomainAliases": ["old.example", "kept.example"], "trustDomains": domains}});
     let workload = json!({"apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry", "metadata": {"name": "w", "namespace": "n"},
         "spec": {"address": "10.0.0.1", "serviceAccount": "w"}});
-    let text = format!("{mesh}\n---\n{workload}\n");
-    let (state, errors) = State::assemble(parse_file("a.yaml", &text).into_iter().map(Result::unwrap).collect());
-    assert!(errors.is_empty(), "{errors:?}");
-    state
+    state::state(&format!("{mesh}\n---\n{workload}\n"))
 }
 
 fn domain(name: &str) -> TrustDomain {
@@ -38,18 +40,8 @@ fn fetched(name: &str, url: &str) -> Value {
 }
 
 fn resources(state: &State, inputs: &MeshInputs) -> Vec<Resource> {
-    let metadata = NodeMetadata {
-        namespace: "n".into(),
-        workload: "w".into(),
-        service_account: "w".into(),
-        module_dir: "/m".into(),
-        module_sha256: "00".into(),
-        outbound_address: None,
-        apps: [(8080, "127.0.0.1:9000".parse().unwrap())].into(),
-        tcp: [].into(),
-        envoy_version: "1.40.0".into(),
-    };
-    translate(state, &Proxy::new(names::node_id("n", "w"), metadata), inputs).unwrap()
+    let metadata = NodeMetadata { apps: [(8080, "127.0.0.1:9000".parse().unwrap())].into(), ..metadata("n", "w") };
+    told(state, &metadata, inputs).unwrap()
 }
 
 #[test]

@@ -6,6 +6,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering as Memory};
 
+use itertools::EitherOrBoth::{Both, Left, Right};
+use itertools::Itertools as _;
+
 use crate::by_type::ByType;
 use crate::snapshot::Inconsistent;
 use crate::{Resource, ResourceType};
@@ -175,20 +178,11 @@ fn refers_within(resource: &Resource, all: &OfKind) -> Result<(), Inconsistent> 
 
 /// Both are in the order of names.
 fn differences(old: &BTreeSet<ByName>, new: &BTreeSet<ByName>) -> Vec<Arc<str>> {
-    let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
-    let mut changes = Vec::new();
-    loop {
-        let order = match (old.peek(), new.peek()) {
-            (None, None) => return changes,
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (Some(old), Some(new)) => old.cmp(new),
-        };
-        let before = if order == Ordering::Greater { None } else { old.next() };
-        let after = if order == Ordering::Less { None } else { new.next() };
-        let same = matches!((before, after), (Some(before), Some(after)) if Arc::ptr_eq(&before.0, &after.0) || before == after);
-        if let (false, Some(named)) = (same, after.or(before)) {
-            changes.push(Arc::clone(named.0.shared_name()));
-        }
-    }
+    // Nearly all of them are the same object, and of those no text is compared.
+    let order = |old: &&ByName, new: &&ByName| if Arc::ptr_eq(&old.0, &new.0) { Ordering::Equal } else { old.cmp(new) };
+    let differing = old.iter().merge_join_by(new, order).filter_map(|pair| match pair {
+        Both(old, new) => (!Arc::ptr_eq(&old.0, &new.0) && old != new).then_some(new),
+        Left(one) | Right(one) => Some(one),
+    });
+    differing.map(|named| Arc::clone(named.0.shared_name())).collect()
 }

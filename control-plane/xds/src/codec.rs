@@ -27,7 +27,7 @@ const VERSION_BYTES: usize = 16;
 /// Before each gRPC message: whether it is compressed, and its length.
 const PREFIX: usize = 5;
 const HEAD: usize = 160;
-/// Bytes that make a piece: two HTTP/2 frames, or two TLS records, of the usual size. Smaller ones cost time, larger ones memory.
+/// Bytes of a piece: two HTTP/2 frames of the usual size. Smaller ones cost time, larger ones memory.
 const PIECE: usize = 32 * 1024;
 /// What is as large as a frame is not copied into a piece, but is one: all streams send the same bytes.
 const SHARED: usize = 16 * 1024;
@@ -42,11 +42,6 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Bytes of resources in it.
-    pub(crate) fn size(&self) -> usize {
-        self.response.resources().iter().map(|resource| resource.delta().len()).sum()
-    }
-
     /// # Errors
     /// For a response that is longer than gRPC allows a message to be.
     pub(crate) fn pieces(self) -> Result<Pieces, Status> {
@@ -157,14 +152,20 @@ impl Pieces {
             self.finish_field();
             return Some(shared);
         }
-        while self.gathered.len() < PIECE && self.shared.is_none() {
+        while self.shared.is_none() {
             let Some(resource) = self.outgoing.response.resources().get(self.next) else { break };
             let field = self.outgoing.field(resource);
+            let is_copied = field.shared().len() < SHARED;
+            let copied = if is_copied { field.length() } else { HEAD };
+            // The buffer never grows.
+            if !self.gathered.is_empty() && self.gathered.len().saturating_add(copied) > PIECE {
+                break;
+            }
             if self.gathered.capacity() == 0 {
-                self.gathered.reserve(self.left.min(PIECE));
+                self.gathered.reserve(self.left.saturating_add(HEAD).min(PIECE));
             }
             field.begin(&mut self.gathered);
-            if field.shared().len() < SHARED {
+            if is_copied {
                 self.gathered.extend_from_slice(field.shared());
                 self.finish_field();
             } else {
@@ -178,9 +179,12 @@ impl Pieces {
     fn finish_field(&mut self) {
         let Some(resource) = self.outgoing.response.resources().get(self.next) else { return };
         let field = self.outgoing.field(resource);
-        field.end(&mut self.gathered);
         self.left = self.left.saturating_sub(field.length());
         self.next = self.next.saturating_add(1);
+        if matches!(field, Field::Marked(..)) && self.gathered.capacity() == 0 {
+            self.gathered.reserve(self.left.saturating_add(HEAD).min(PIECE));
+        }
+        field.end(&mut self.gathered);
     }
 }
 
@@ -299,7 +303,7 @@ mod tests {
             let Some(Action::Send(response)) = actions.pop() else { panic!("nothing is sent") };
             let mut pieces = Outgoing { protocol: Protocol::Delta, state: state.map(Arc::from), response }.pieces().unwrap();
             let pieces: Vec<Bytes> = std::iter::from_fn(|| pieces.piece()).collect();
-            assert!(pieces.len() > 3 && pieces.iter().all(|piece| piece.len() < PIECE + SHARED), "{:?}", pieces.iter().map(Bytes::len));
+            assert!(pieces.len() > 3 && pieces.iter().all(|piece| piece.len() <= PIECE), "{:?}", pieces.iter().map(Bytes::len));
             let is_shared = |resource: &&Arc<Resource>| pieces.iter().any(|piece| piece.as_ptr() == resource.delta().as_ptr());
             assert_eq!(snapshot.resources(ResourceType::Listener).filter(is_shared).count(), 4);
             let message = pieces.concat();

@@ -19,7 +19,6 @@ pub enum StreamEvent {
         stream: StreamId,
         resource_type: ResourceType,
         resources: usize,
-        bytes: usize,
     },
     /// The client holds these names at these versions, beyond what it held before; `removed` it holds no longer.
     Acked {

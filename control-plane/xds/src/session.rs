@@ -121,10 +121,14 @@ impl Session {
             let Some(Taken { response, changed }) = self.subscription(kind).take(&snapshot, may_remove, nonce) else { continue };
             self.nonces = nonce;
             let changed = changed.as_deref().unwrap_or_else(|| response.resources());
+            let mut again = ByType::<Vec<Arc<str>>>::default();
             for (dependent, name) in changed.iter().flat_map(|resource| resource.dependencies()) {
                 if let (true, Some(awaited)) = (dependent.is_awaited_by_dependents(), snapshot.get(*dependent, name)) {
-                    self.subscription(*dependent).send_again(awaited.shared_name());
+                    again.get_mut(*dependent).push(Arc::clone(awaited.shared_name()));
                 }
+            }
+            for dependent in ResourceType::ALL {
+                self.subscription(dependent).send_again(std::mem::take(again.get_mut(dependent)));
             }
             actions.push(Action::Send(response));
         }

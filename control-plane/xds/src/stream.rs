@@ -3,6 +3,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::{Extensions, Status};
@@ -38,6 +40,9 @@ pub(crate) trait Incoming: prost::Message + Default + 'static {
     /// Of a stream with one type a client need not say which ("it is implicit in requests made via singleton xDS APIs").
     fn imply_type(&mut self, kind: ResourceType);
 
+    /// Whether it says what the client holds from before.
+    fn tells_versions(&self) -> bool;
+
     /// A state that the client has been in and the source has not, see [`lineage`].
     fn ahead<S: SnapshotSource>(&self, snapshot: &Snapshot, source: &S) -> Option<String>;
 
@@ -57,6 +62,10 @@ impl Incoming for DeltaDiscoveryRequest {
 
     fn imply_type(&mut self, kind: ResourceType) {
         kind.type_url().clone_into(&mut self.type_url);
+    }
+
+    fn tells_versions(&self) -> bool {
+        !self.initial_resource_versions.is_empty()
     }
 
     fn ahead<S: SnapshotSource>(&self, snapshot: &Snapshot, source: &S) -> Option<String> {
@@ -92,6 +101,10 @@ impl Incoming for DiscoveryRequest {
     }
 
     /// In this variant a client says nothing of what it has.
+    fn tells_versions(&self) -> bool {
+        false
+    }
+
     fn ahead<S: SnapshotSource>(&self, _snapshot: &Snapshot, _source: &S) -> Option<String> {
         None
     }
@@ -139,13 +152,15 @@ async fn run<S: SnapshotSource, M: Incoming>(
     let brief = node.brief();
     source.observe(StreamEvent::Connected { stream, node, only });
     let node = brief;
-    let mut revoked = std::pin::pin!(source.revoked(&node, &peer));
+    // These are looked at when they have something to say, and not whenever the stream is woken for another reason.
+    let mut revoked: FuturesUnordered<_> = std::iter::once(source.revoked(&node, &peer)).collect();
     let connected = Connected { source: source.as_ref(), stream, node_id: node.id().to_owned(), protocol: M::PROTOCOL, responses };
 
     let (began, mut rate) = (Instant::now(), Rate::new(limits.request_burst, limits.request_interval));
     let mut session = Session::new(M::PROTOCOL, limits);
     let snapshot = Arc::clone(&snapshots.borrow_and_update());
     connected.act(session.on_snapshot(&snapshot));
+    let mut changes: FuturesUnordered<_> = std::iter::once(next_change(snapshots.clone())).collect();
     let mut next = Some(first);
     let mut half_closed = false;
     loop {
@@ -162,28 +177,39 @@ async fn run<S: SnapshotSource, M: Incoming>(
             connected.act(actions);
         }
         tokio::select! {
+            biased;
+            Some(status) = revoked.next() => return Err(status),
+            Some(changed) = changes.next() => {
+                let mut newest = changed?;
+                let snapshot = Arc::clone(&newest.borrow_and_update());
+                changes.push(next_change(newest));
+                connected.act(session.on_snapshot(&snapshot));
+            }
             request = requests.message(), if !half_closed => {
                 next = request?;
                 // A client that will not speak again may still listen.
                 half_closed = next.is_none();
             },
-            changed = snapshots.changed() => {
-                changed.map_err(|_| Status::unavailable("the server is shutting down"))?;
-                let snapshot = Arc::clone(&snapshots.borrow_and_update());
-                connected.act(session.on_snapshot(&snapshot));
-            }
-            status = revoked.as_mut() => return Err(status),
         }
     }
 }
 
-/// Waits until the client would not be led back. The newest snapshot, if it has become another meanwhile.
+/// Waits for another snapshot than the one that was seen last.
+async fn next_change(mut snapshots: watch::Receiver<Arc<Snapshot>>) -> Result<watch::Receiver<Arc<Snapshot>>, Status> {
+    snapshots.changed().await.map_err(|_| Status::unavailable("the server is shutting down"))?;
+    Ok(snapshots)
+}
+
+/// Waits until the client would not be led back. The newest snapshot, if it has become another since this was asked last.
 async fn caught_up<S: SnapshotSource, M: Incoming>(
     request: &M,
     source: &S,
     node: &Node,
     snapshots: &mut watch::Receiver<Arc<Snapshot>>,
 ) -> Result<Option<Arc<Snapshot>>, Status> {
+    if !request.tells_versions() {
+        return Ok(None);
+    }
     let until = Instant::now() + lineage::HOLD;
     let mut is_held = false;
     loop {
@@ -229,9 +255,8 @@ impl<S: SnapshotSource> Connected<'_, S> {
                 Action::Send(response) => {
                     let (resource_type, resources) = (response.kind(), response.resources().len());
                     let state = self.source.state().filter(|_| lineage::is_marked(resource_type));
-                    let outgoing = Outgoing { protocol: self.protocol, state, response };
-                    self.source.observe(StreamEvent::Sent { stream, resource_type, resources, bytes: outgoing.size() });
-                    self.responses.push(outgoing);
+                    self.source.observe(StreamEvent::Sent { stream, resource_type, resources });
+                    self.responses.push(Outgoing { protocol: self.protocol, state, response });
                 }
                 Action::Acked { kind, versions, removed } => {
                     self.source.observe(StreamEvent::Acked { stream, resource_type: kind, versions, removed });

@@ -8,7 +8,6 @@ mod traffic;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use meshwright_demo::bookshop::Network;
 use meshwright_demo::launcher::Environment;
 
@@ -17,7 +16,7 @@ pub use cutter::Cutter;
 pub use small_disk::SmallDisk;
 pub use traffic::{Account, Traffic};
 
-use crate::pair;
+use crate::{file, pair};
 
 /// How long everything may take to be in force once nothing breaks any more.
 pub const CONVERGED: Duration = Duration::from_secs(60);
@@ -40,7 +39,7 @@ spec:
     pair::documents(network, "", &policy)
 }
 
-/// Puts the policy of `turn` into force as a careful operator does: written beside, renamed into place.
+/// Puts the policy of `turn` into force as a careful operator does.
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -53,8 +52,5 @@ pub fn save(environment: &Environment, network: Network, turn: u32) -> anyhow::R
 /// # Errors
 /// When the file cannot be written.
 pub fn save_in(folder: &Path, network: Network, turn: u32) -> anyhow::Result<()> {
-    std::fs::create_dir_all(folder)?;
-    let beside = folder.join(".mesh.yaml.new");
-    std::fs::write(&beside, documents(network, turn))?;
-    std::fs::rename(&beside, folder.join("mesh.yaml")).with_context(|| format!("`{}` cannot be replaced", folder.display()))
+    file::put(folder, "mesh.yaml", &documents(network, turn))
 }

@@ -6,12 +6,14 @@ pub mod cases;
 pub mod certificates;
 pub mod chaos;
 pub mod edge;
+pub mod file;
 pub mod key_search;
 pub mod load;
 pub mod pair;
 pub mod secrets;
 pub mod spiffe_app;
 pub mod stats;
+pub mod tls_admin;
 
 use std::path::Path;
 use std::time::Duration;
@@ -70,9 +72,7 @@ spec:
 /// # Errors
 /// When the file cannot be written.
 pub fn configure(environment: &Environment, text: &str) -> anyhow::Result<()> {
-    std::fs::create_dir_all(environment.config_dir())?;
-    std::fs::write(environment.config_dir().join("mesh.yaml"), text)?;
-    Ok(())
+    file::put(&environment.config_dir(), "mesh.yaml", text)
 }
 
 /// Any free ports of the loopback address.

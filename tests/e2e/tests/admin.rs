@@ -4,8 +4,9 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use meshwright_demo::bookshop::Bookshop;
-use meshwright_demo::launcher::{ControlPlane, Process, STARTUP};
-use meshwright_e2e::{any_ports, configure, refusal, smallest_mesh};
+use meshwright_demo::launcher::ControlPlane;
+use meshwright_e2e::tls_admin::TlsAdmin;
+use meshwright_e2e::{any_ports, configure, smallest_mesh};
 use meshwright_test_support as support;
 use reqwest::StatusCode;
 use serde_json::Value;
@@ -103,48 +104,80 @@ async fn the_documented_answers_are_given_and_hold_no_secret() -> anyhow::Result
     mesh.stop().await
 }
 
+fn admin_token(folder: &Path, secret: &str) -> anyhow::Result<String> {
+    let file = folder.join("admin.token");
+    std::fs::write(&file, secret)?;
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    Ok(file.to_string_lossy().into_owned())
+}
+
 #[tokio::test]
 async fn beyond_this_machine_it_takes_tls_and_the_token() -> anyhow::Result<()> {
     let (folder, environment) = support::environment()?;
     configure(&environment, &smallest_mesh("mesh.example", "127.0.0.1", 8080))?;
-    let token = folder.path().join("admin.token");
     let secret = "0123456789abcdef0123456789abcdef0123456789abcdef";
-    std::fs::write(&token, secret)?;
-    std::fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    let token = admin_token(folder.path(), secret)?;
     // Any address that is not loopback; the firewall is not asked, since only this machine connects.
-    let mut command = tokio::process::Command::new(&environment.binary);
-    command.arg("control-plane").arg("--config-dir").arg(environment.config_dir()).arg("--data-dir").arg(environment.data_dir());
-    command.arg("--module").arg(&environment.module).args(["--listen", "127.0.0.1:0", "--admin", "0.0.0.0:0"]);
-    let refused = refusal(Process::start("control-plane", &mut command, &environment.log("refused")).await?).await?;
-    assert!(refused.contains("needs a token"), "{refused}");
-    command.arg("--admin-token-file").arg(&token);
-    let mut process = Process::start("control-plane", &mut command, &environment.log("control-plane")).await?;
-    let line = process.line_with("control plane ready", STARTUP).await?;
-    let port = line.rsplit(':').next().context("the line ends in the port")?.to_owned();
-
-    // The fingerprint is what the authority says when it is made.
-    let made = process.line_with("a new root certificate", STARTUP).await?;
-    let fingerprint =
-        made.split("fingerprint=").nth(1).and_then(|rest| rest.split_whitespace().next()).context("it is in the log")?.to_owned();
-    let url = format!("https://127.0.0.1:{port}");
-    let file = token.to_string_lossy().into_owned();
-    let status = |fingerprint: String, with_token: bool| {
-        let mut arguments = vec!["status".to_owned(), "--output".to_owned(), "json".to_owned(), "--admin".to_owned(), url.clone()];
-        arguments.extend(["--admin-fingerprint".to_owned(), fingerprint]);
-        if with_token {
-            arguments.extend(["--admin-token-file".to_owned(), file.clone()]);
-        }
-        arguments
-    };
-    let run = async |arguments: Vec<String>| environment.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    let answer: Value = serde_json::from_str(&run(status(fingerprint.clone(), true)).await?)?;
-    assert_eq!(answer["root_fingerprint"], Value::from(fingerprint.clone()));
-    let without = run(status(fingerprint.clone(), false)).await.unwrap_err().to_string();
+    let anywhere = "0.0.0.0:0";
+    let refused = TlsAdmin::refusal(&environment, anywhere, &[]).await?;
+    assert!(refused.contains("needs a token or an identity") && refused.contains("--admin-identity"), "{refused}");
+    let shown = ["--admin-token-file", &token];
+    let control_plane = TlsAdmin::start(&environment, anywhere, &shown).await?;
+    let answer: Value = serde_json::from_str(&control_plane.status(&shown).await?)?;
+    assert_eq!(answer["root_fingerprint"], Value::from(control_plane.fingerprint()));
+    let without = control_plane.status(&[]).await.unwrap_err().to_string();
     assert!(without.contains("admin token"), "{without}");
-    let other = run(status("00".repeat(32), true)).await.unwrap_err().to_string();
+    let other = control_plane.ask_by(&"00".repeat(32), &["status"], &shown).await.unwrap_err().to_string();
     assert!(other.contains("no answer from"), "another root is another control plane: {other}");
-    assert!(process.lines().iter().all(|line| !line.contains(secret)));
-    process.stop().await?;
+    assert!(control_plane.process.lines().iter().all(|line| !line.contains(secret)));
+    control_plane.process.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn by_a_certificate_only_those_may_ask_whom_the_operator_names() -> anyhow::Result<()> {
+    let (folder, environment) = support::environment()?;
+    configure(&environment, &smallest_mesh("mesh.example", "127.0.0.1", 8080))?;
+    let (loopback, operator) = ("127.0.0.1:0", "spiffe://mesh.example/ns/ops/sa/operator");
+    let foreign = TlsAdmin::refusal(&environment, loopback, &["--admin-identity", "spiffe://other.example/ns/ops/sa/operator"]).await?;
+    assert!(foreign.contains("can never ask") && foreign.contains("`mesh.example`"), "{foreign}");
+    let token = admin_token(folder.path(), &"t".repeat(32))?;
+    let by_token = ["--admin-token-file", &token];
+    let control_plane = TlsAdmin::start(&environment, loopback, &["--admin-identity", operator, by_token[0], by_token[1]]).await?;
+    let named = control_plane.certificate(folder.path(), "operator").await?;
+    let another = control_plane.certificate(folder.path(), "cleaner").await?;
+    let status = async |certificate: &[String]| control_plane.status(&certificate.iter().map(String::as_str).collect::<Vec<_>>()).await;
+
+    let answer: Value = serde_json::from_str(&status(&named).await?)?;
+    assert_eq!(answer["trust_domain"], "mesh.example");
+    let none = status(&[]).await.unwrap_err().to_string();
+    assert!(none.contains("a client certificate of the mesh is needed"), "{none}");
+    let refused = status(&another).await.unwrap_err().to_string();
+    assert!(refused.contains("`spiffe://mesh.example/ns/ops/sa/cleaner` may not ask"), "{refused}");
+    // The right name in a certificate of another mesh, and of another mesh that calls itself the same.
+    for trust_domain in ["other.example", "mesh.example"] {
+        let (other_folder, other_environment) = support::environment()?;
+        configure(&other_environment, &smallest_mesh(trust_domain, "127.0.0.1", 8080))?;
+        let other =
+            TlsAdmin::start(&other_environment, loopback, &["--admin-identity", &operator.replace("mesh.example", trust_domain)]).await?;
+        let theirs = other.certificate(other_folder.path(), "operator").await?;
+        let refused = format!("{:#}", status(&theirs).await.unwrap_err());
+        assert!(refused.contains("UnknownCA"), "{refused}");
+        other.process.stop().await?;
+    }
+
+    // A named identity that the mesh denies is refused as soon as the list is in force.
+    let denied = format!(
+        "---\napiVersion: meshwright.dev/v1alpha1\nkind: IdentityDenyList\nmetadata: {{name: lost, namespace: ops}}\n\
+         spec: {{entries: [{{spiffeId: {operator}, reason: stolen}}]}}\n"
+    );
+    configure(&environment, &format!("{}{denied}", smallest_mesh("mesh.example", "127.0.0.1", 8080)))?;
+    control_plane.ask_by(control_plane.fingerprint(), &["wait", "IdentityDenyList/ops/lost"], &by_token).await?;
+    let refused = status(&named).await.unwrap_err().to_string();
+    assert!(refused.contains("is denied by IdentityDenyList ops/lost") && refused.contains("stolen"), "{refused}");
+    let audit = std::fs::read_to_string(environment.data_dir().join("audit.log"))?;
+    assert!(audit.lines().any(|line| line.contains(r#""proof":"admin""#) && line.contains(operator)), "{audit}");
+    control_plane.process.stop().await?;
     Ok(())
 }
 

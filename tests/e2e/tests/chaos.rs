@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use meshwright_demo::launcher::{ControlPlane, ControlPlaneSpec, Environment};
 use meshwright_e2e::chaos::{Account, CONVERGED, Clock, Cutter, SmallDisk, Traffic, documents, save, save_in};
+use meshwright_e2e::configure;
 use meshwright_e2e::pair::Pair;
 use meshwright_test_support as support;
 use nix::sys::signal::Signal;
@@ -207,7 +208,7 @@ async fn a_policy_that_is_broken_when_the_control_plane_starts() -> anyhow::Resu
     let traffic = Traffic::start(&mesh.calls()?, 0);
     let spec = same_ports(&mesh);
     let broken = documents(network, 1).replace("action: ALLOW", "action: PERHAPS");
-    std::fs::write(environment.config_dir().join("mesh.yaml"), broken)?;
+    configure(&environment, &broken)?;
     mesh.control_plane.process().kill().await?;
     mesh.control_plane = ControlPlane::start(&environment, spec).await?;
     mesh.control_plane.connected(2, CONVERGED).await?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use meshwright_e2e::file;
 use meshwright_e2e::pair::{self, HOST, HTTP, Pair};
 use meshwright_test_support as support;
 use serde_json::Value;
@@ -21,8 +22,10 @@ const STRICT: &str =
 const CLIENT: &str = "spiffeId: spiffe://test.local/ns/test/sa/client";
 const SERVER: &str = "spiffeId: spiffe://test.local/ns/test/sa/server";
 
+const LIST: &str = "denied.yaml";
+
 fn list_file(mesh: &Pair) -> PathBuf {
-    mesh.environment.config_dir().join("denied.yaml")
+    mesh.environment.config_dir().join(LIST)
 }
 
 /// Writes the only deny list, in one step. When that was.
@@ -30,9 +33,7 @@ fn deny(mesh: &Pair, entry: &str) -> anyhow::Result<Instant> {
     let document = format!(
         "apiVersion: meshwright.dev/v1alpha1\nkind: IdentityDenyList\nmetadata: {{name: incident, namespace: test}}\nspec:\n  entries:\n  - {entry}\n    reason: the test says so\n"
     );
-    let beside = mesh.environment.folder.join("denied.new");
-    std::fs::write(&beside, document)?;
-    std::fs::rename(beside, list_file(mesh))?;
+    file::put(&mesh.environment.config_dir(), LIST, &document)?;
     Ok(Instant::now())
 }
 
@@ -153,8 +154,9 @@ async fn a_denied_caller_is_refused_everywhere_at_once() -> anyhow::Result<()> {
     until("the log has the reason", begun, async || logged(&mesh, "peer_identity_denied").await).await?;
     until("the discovery stream is refused", begun, async || Ok(!refusals(&mesh, "client")?.is_empty())).await?;
 
-    std::fs::write(
-        list_file(&mesh),
+    file::put(
+        &mesh.environment.config_dir(),
+        LIST,
         "apiVersion: meshwright.dev/v1alpha1\nkind: IdentityDenyList\nmetadata: {name: incident, namespace: test}\nspec:\n  entries: [{spiffeID: x}]\n",
     )?;
     until("a broken list is quarantined", begun, async || {
@@ -172,7 +174,8 @@ async fn a_denied_caller_is_refused_everywhere_at_once() -> anyhow::Result<()> {
     let begun = Instant::now();
     std::fs::remove_file(list_file(&mesh))?;
     until("the entry is gone and requests pass", begun, async || status_is(&mesh, &[200]).await).await?;
-    assert_eq!(pair::line(mesh.tcp(), "hello").await?.as_deref(), Some("server: hello"));
+    let reached = async || Ok(pair::line(mesh.tcp(), "hello").await?.as_deref() == Some("server: hello"));
+    until("and so do connections", begun, reached).await?;
     mesh.stop().await
 }
 

@@ -39,6 +39,13 @@ async fn the_command_lines_of_the_identity_page_are_understood() -> anyhow::Resu
 }
 
 #[tokio::test]
+async fn the_command_lines_of_the_admin_page_are_understood() -> anyhow::Result<()> {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/admin-api.md"))?;
+    let fingerprint = "0f".repeat(32);
+    understood(&page.replace("```bash", "```sh").replace("SHA256", &fingerprint)).await
+}
+
+#[tokio::test]
 async fn the_documents_of_the_identity_page_are_valid() -> anyhow::Result<()> {
     let (_folder, environment) = support::environment()?;
     let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/identity.md"))?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use meshwright_e2e::certificates::{Authority, Issued, Life, secret};
 use meshwright_e2e::edge::{EdgeClient, Offer, Outcome, backend};
+use meshwright_e2e::file;
 use meshwright_e2e::pair::{self, HOST, HTTP, Pair};
 use meshwright_e2e::stats::{envoy, stat};
 use meshwright_test_support as support;
@@ -100,8 +101,7 @@ fn gateway(servers: &[String]) -> String {
 
 fn put(folder: &Path, issued: &Issued) -> anyhow::Result<()> {
     for (name, text) in [("tls.crt", &issued.chain), ("tls.key", &issued.key)] {
-        std::fs::write(folder.join("new"), text)?;
-        std::fs::rename(folder.join("new"), folder.join(name))?;
+        file::put(folder, name, text)?;
     }
     Ok(())
 }

@@ -101,7 +101,7 @@ async fn no_call_of_the_mesh_fails_while_the_mode_changes() -> anyhow::Result<()
     }
     let direct = format!("http://{}/", mesh.server_port(HTTP));
     answered(&account).await?;
-    for mode in ["PERMISSIVE", "STRICT", "PERMISSIVE", "DISABLE", "PERMISSIVE", "STRICT", "DISABLE"] {
+    for mode in ["PERMISSIVE", "STRICT", "PERMISSIVE", "DISABLE", "PERMISSIVE", "STRICT", "PERMISSIVE", "DISABLE"] {
         mesh.edit(&documents(mode)).await?;
         // Each is a new connection.
         for _ in 0..10 {

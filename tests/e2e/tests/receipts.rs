@@ -2,6 +2,7 @@
 //! not taken a change is named.
 
 use anyhow::Context as _;
+use meshwright_e2e::file;
 use meshwright_e2e::pair::{self, HOST, Pair};
 use meshwright_test_support as support;
 use nix::sys::signal::{Signal, kill};
@@ -25,9 +26,7 @@ struct Mesh {
 impl Mesh {
     /// Saves a file of its own, as an editor does.
     fn save(&self, text: &str) -> anyhow::Result<()> {
-        let dir = self.pair.environment.config_dir();
-        std::fs::write(dir.join(".policy.new"), text)?;
-        Ok(std::fs::rename(dir.join(".policy.new"), dir.join("policy.yaml"))?)
+        file::put(&self.pair.environment.config_dir(), "policy.yaml", text)
     }
 
     /// Exit code, answer, and what went to standard error.

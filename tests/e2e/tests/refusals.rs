@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use meshwright_e2e::file;
 use meshwright_e2e::pair::{self, HOST, Pair};
 use meshwright_test_support as support;
 use serde_json::{Value, json};
@@ -42,9 +43,7 @@ struct Mesh {
 
 impl Mesh {
     fn save(&self, text: &str) -> anyhow::Result<()> {
-        let dir = self.pair.environment.config_dir();
-        std::fs::write(dir.join(".routes.new"), text)?;
-        Ok(std::fs::rename(dir.join(".routes.new"), dir.join("routes.yaml"))?)
+        file::put(&self.pair.environment.config_dir(), "routes.yaml", text)
     }
 
     async fn receipt(&self, command: &[&str]) -> anyhow::Result<Value> {

@@ -99,7 +99,7 @@ impl Shared {
             seen.counts.count(bytes, reply);
         }
         for mark in &reply.marks {
-            seen.contents.marks.arrived(*mark, now);
+            seen.contents.marks.arrived(*mark, index, now);
         }
         seen.last = Activity(now);
         let since = now.saturating_duration_since(seen.began);
@@ -220,10 +220,10 @@ impl Swarm {
         let _passed = tokio::time::timeout(timeout, waiting).await;
     }
 
-    /// An edit that is about to be saved.
+    /// An edit that is about to be saved; `earlier` is the one whose place it takes, if there is one.
     #[must_use]
-    pub fn mark(&self, text: &str) -> MarkId {
-        self.shared.lock().contents.marks.add(text)
+    pub fn mark(&self, text: &str, earlier: Option<MarkId>) -> MarkId {
+        self.shared.lock().contents.marks.add(text, earlier)
     }
 
     #[must_use]

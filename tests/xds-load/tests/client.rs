@@ -150,7 +150,7 @@ fn drops_what_nothing_refers_to_any_more() {
 #[test]
 fn an_edit_has_arrived_where_its_content_is_acknowledged() {
     let mut told = synced();
-    let mark = told.contents.marks.add("marker-7");
+    let mark = told.contents.marks.add("marker-7", None);
     let with = |text: &str| [endpoints("a"), format!("\u{32}\u{8}{text}").into_bytes()].concat();
     let reply = told.tell(Kind::Endpoint, &[("a", "2", with("marker-7"))], &[]);
     assert_eq!(reply.marks, [mark]);

@@ -66,7 +66,7 @@ async fn everybody_gets_everything_once() {
     let connected = swarm.counts();
     assert_eq!((connected.resources, connected.repeated), (2 * 40, 0));
 
-    let mark = swarm.mark("-marked");
+    let mark = swarm.mark("-marked", None);
     sender.send_replace(snapshot("-marked"));
     assert_eq!(swarm.arrived(mark, CLIENTS, PATIENCE).await.len(), CLIENTS);
     let edited = swarm.counts().since(&connected);

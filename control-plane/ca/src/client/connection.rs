@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
-use rustls_pki_types::ServerName;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -28,6 +28,9 @@ const CALL: Duration = Duration::from_secs(60);
 /// Never sent and never checked: the control plane is known by its SPIFFE ID.
 const NAME: &str = "meshwright-control-plane.invalid";
 
+/// A chain, leaf first, and its key.
+pub(super) type ClientCertificate = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
 /// An open connection to the control plane's services.
 pub(super) struct Connection {
     pub(super) service: IdentityServiceClient<Channel>,
@@ -41,8 +44,9 @@ pub(super) async fn open(
     verifier: Arc<ControlPlaneVerifier>,
     credentials: Option<&Credentials>,
 ) -> Result<Connection, ClientError> {
-    let config = tls_config(verifier, credentials)
-        .map_err(|error| ClientError::Tls { address: address.to_owned(), source: io::Error::other(error) })?;
+    let shown = credentials.map(|credentials| (credentials.chain().to_vec(), credentials.key().to_der()));
+    let config =
+        tls_config(verifier, shown).map_err(|error| ClientError::Tls { address: address.to_owned(), source: io::Error::other(error) })?;
     let well_formed = address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
     if !well_formed {
         return Err(ClientError::Address(address.to_owned()));
@@ -57,13 +61,13 @@ pub(super) async fn open(
     channel(address, tls).await
 }
 
-pub(super) fn tls_config(verifier: Arc<ControlPlaneVerifier>, credentials: Option<&Credentials>) -> Result<ClientConfig, rustls::Error> {
+pub(super) fn tls_config(verifier: Arc<ControlPlaneVerifier>, shown: Option<ClientCertificate>) -> Result<ClientConfig, rustls::Error> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
         .dangerous()
         .with_custom_certificate_verifier(verifier);
-    let mut config = match credentials {
-        Some(credentials) => builder.with_client_auth_cert(credentials.chain().to_vec(), credentials.key().to_der())?,
+    let mut config = match shown {
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key)?,
         None => builder.with_no_client_auth(),
     };
     config.enable_sni = false;

@@ -1,7 +1,11 @@
 //! What one document says against what the others say. A document that contradicts is left out; the others stay.
 
 use std::borrow::Borrow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rustc_hash::FxHashMap;
 
 use super::State;
 use crate::document::Document;
@@ -89,12 +93,16 @@ const STAGES: &[fn(&View<'_>) -> Vec<DocumentError>] = &[
     policies::providers_are_services,
 ];
 
+/// So many documents are worth more than one core.
+const WORTH_SHARING: usize = 10_000;
+
 /// The state of the documents that fit together, and what was wrong with the others.
 pub(super) fn consistent<D: Borrow<Document>>(documents: Vec<D>) -> (State, Vec<DocumentError>) {
     let mut documents: Vec<&Document> = documents.iter().map(Borrow::borrow).collect();
     let mut errors = refuse_duplicates(&mut documents);
     let mut view = View::new(&documents);
-    for stage in STAGES {
+    let clean = if documents.len() < WORTH_SHARING { 0 } else { clean_stages(&view) };
+    for stage in STAGES.iter().skip(clean) {
         let found = stage(&view);
         if found.is_empty() {
             continue;
@@ -107,8 +115,27 @@ pub(super) fn consistent<D: Borrow<Document>>(documents: Vec<D>) -> (State, Vec<
     (view.state, errors)
 }
 
+/// How many stages, from the first on, find nothing wrong: nearly always all of them, and then none has to wait for those before it. On all
+/// cores.
+fn clean_stages(view: &View<'_>) -> usize {
+    let next = AtomicUsize::new(0);
+    let look = || {
+        let stages = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
+        let stages = stages.map_while(|index| Some((index, STAGES.get(index)?)));
+        stages.filter(|(_, stage)| stage(view).is_empty()).map(|(index, _)| index).collect::<BTreeSet<usize>>()
+    };
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let clean: BTreeSet<usize> = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..cores).map(|_| scope.spawn(look)).collect();
+        let own = look();
+        // What a thread that has died has not said is looked at once more.
+        others.into_iter().filter_map(|other| other.join().ok()).flatten().chain(own).collect()
+    });
+    (0..STAGES.len()).take_while(|index| clean.contains(index)).count()
+}
+
 fn refuse_duplicates(documents: &mut Vec<&Document>) -> Vec<DocumentError> {
-    let mut first = HashMap::with_capacity(documents.len());
+    let mut first = FxHashMap::with_capacity_and_hasher(documents.len(), rustc_hash::FxBuildHasher);
     let mut errors = Vec::new();
     documents.retain(|document| match first.get(document.key()) {
         None => {
@@ -128,4 +155,31 @@ fn refuse_duplicates(documents: &mut Vec<&Document>) -> Vec<DocumentError> {
 /// The keys of all documents of a kind.
 fn keys_of<'a>(view: &View<'a>, kind: Kind) -> Vec<&'a DocumentKey> {
     view.documents.iter().map(|document| document.key()).filter(|key| key.kind() == kind).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse_file;
+
+    const MESH: &str = "apiVersion: meshwright.dev/v1alpha1\nkind: Mesh\nmetadata: {name: first}\nspec: {trustDomain: shop.test}\n---\n";
+
+    fn clean(text: &str) -> usize {
+        let documents: Vec<Document> = parse_file("a.yaml", text).into_iter().map(Result::unwrap).collect();
+        clean_stages(&View::new(&documents.iter().collect::<Vec<_>>()))
+    }
+
+    fn service(name: &str, host: &str) -> String {
+        let head = format!("apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {name}, namespace: shop}}\n");
+        format!("{head}spec: {{hosts: [{host}], ports: [{{number: 80, name: http, protocol: HTTP}}], resolution: DNS}}\n---\n")
+    }
+
+    #[test]
+    fn all_stages_at_once_find_where_the_first_is_that_finds_something() {
+        let good = format!("{MESH}{}{}", service("a", "a.test"), service("b", "b.test"));
+        assert_eq!(clean(&good), STAGES.len());
+        assert_eq!(clean(&format!("{good}{}", service("c", "b.test"))), 1, "one service per host");
+        let second_mesh = MESH.replace("name: first", "name: other");
+        assert_eq!(clean(&format!("{good}{second_mesh}{}", service("c", "b.test"))), 0, "one mesh, and a host twice");
+    }
 }

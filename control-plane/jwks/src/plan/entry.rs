@@ -1,6 +1,7 @@
 use std::time::{Duration, Instant};
 
 use meshwright_config::KeySource;
+use meshwright_fetch::retry_after;
 
 use super::tried::Tried;
 use crate::key_set::KeySet;
@@ -71,8 +72,7 @@ impl Entry {
             Some(_) => (FIRST_RETRY, REFRESH),
             None => (FIRST_RETRY_WITHOUT_KEYS, LONGEST_RETRY_WITHOUT_KEYS),
         };
-        let doubled = first.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX));
-        self.next = now + doubled.min(longest);
+        self.next = now + retry_after(first, self.failures, longest);
         self.failures = self.failures.saturating_add(1);
         self.error = Some(error);
         // Nothing was found out about any name.

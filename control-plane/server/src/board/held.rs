@@ -1,10 +1,13 @@
 //! What a proxy has acknowledged, kept as how it differs from what it should hold: a proxy that is in sync costs nothing, however much it
 //! holds. Pure.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use meshwright_xds::{ResourceType, Snapshot};
+use itertools::EitherOrBoth::{Both, Left, Right};
+use itertools::Itertools as _;
+use meshwright_xds::{Resource, ResourceType, Snapshot};
 
 use crate::board::Versions;
 use crate::receipts::Change;
@@ -67,6 +70,13 @@ impl Held {
         versions: Vec<(Arc<str>, Arc<str>)>,
         removed: Vec<String>,
     ) {
+        if let (None, Some(target)) = (self.differing.get(&kind), target)
+            && removed.is_empty()
+            && versions.is_sorted_by(|(one, _), (other, _)| one < other)
+        {
+            self.differing.insert(kind, differing(target, kind, versions));
+            return;
+        }
         let wanted = |name: &str| target.and_then(|target| target.get(kind, name));
         let differing = self.differing.entry(kind).or_insert_with(|| {
             let acknowledged: BTreeSet<&str> = versions.iter().map(|(name, _)| &**name).collect();
@@ -106,11 +116,22 @@ impl Held {
     }
 }
 
+/// How `held`, in the order of names, differs from the target: by one walk through both, since what a proxy acknowledges first is nearly all.
+fn differing(target: &Snapshot, kind: ResourceType, held: Vec<(Arc<str>, Arc<str>)>) -> BTreeMap<Arc<str>, Option<Arc<str>>> {
+    let order = |resource: &&Arc<Resource>, (name, _): &(Arc<str>, Arc<str>)| {
+        if Arc::ptr_eq(resource.shared_name(), name) { Ordering::Equal } else { resource.shared_name().cmp(name) }
+    };
+    let pairs = target.resources(kind).merge_join_by(held, order).filter_map(|pair| match pair {
+        Left(resource) => Some((Arc::clone(resource.shared_name()), None)),
+        Right((name, version)) => Some((name, Some(version))),
+        Both(resource, (name, version)) => (*resource.shared_version() != version).then_some((name, Some(version))),
+    });
+    pairs.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-
-    use meshwright_xds::Resource;
 
     use super::*;
     use crate::receipts::differences;

@@ -1,9 +1,10 @@
 //! What differs between two states, and what that concerns.
 
-use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use itertools::EitherOrBoth::Both;
+use itertools::Itertools as _;
 use meshwright_config::{ProxyScope, State, Workload};
 
 use crate::proxy::{MeshInputs, View};
@@ -112,19 +113,10 @@ impl Changes {
 
 /// Both are in the order of keys.
 fn differing(old: &[Workload], new: &[Workload]) -> Workloads {
-    let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
+    let pairs = old.iter().merge_join_by(new, |old, new| old.key().cmp(new.key()));
     let mut differing = Workloads::new();
-    loop {
-        let order = match (old.peek(), new.peek()) {
-            (None, None) => return differing,
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (Some(old), Some(new)) => old.key().cmp(new.key()),
-        };
-        let before = if order == Ordering::Greater { None } else { old.next() };
-        let after = if order == Ordering::Less { None } else { new.next() };
-        if let (true, Some(workload)) = (before != after, after.or(before)) {
-            differing.entry(workload.namespace().to_owned()).or_default().insert(workload.name().to_owned());
-        }
+    for workload in pairs.filter(|pair| !matches!(pair, Both(old, new) if old == new)).map(|pair| pair.reduce(|_, new| new)) {
+        differing.entry(workload.namespace().to_owned()).or_default().insert(workload.name().to_owned());
     }
+    differing
 }

@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 
-use meshwright_config::{State, parse_file};
+use meshwright_config::State;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
+
+use crate::state::state;
 
 const MESH: &str = "apiVersion: networking.istio.io/v1
 kind: ServiceEntry
@@ -73,11 +75,7 @@ impl Documents {
     }
 
     pub(crate) fn state(&self) -> State {
-        let parsed =
-            parse_file("mesh.yaml", &self.0).into_iter().map(|parsed| parsed.unwrap_or_else(|rejected| panic!("{rejected}\n{}", self.0)));
-        let (state, errors) = State::assemble(parsed.collect());
-        assert!(errors.is_empty(), "{errors:?}\n{}", self.0);
-        state
+        state(&self.0)
     }
 }
 

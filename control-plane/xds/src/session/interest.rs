@@ -17,7 +17,7 @@ pub(super) struct Interest {
     named: bool,
     explicit_wildcard: bool,
     /// As the resources have them that were there then: a pointer each.
-    names: Sorted<Arc<Identity>>,
+    names: Sorted,
 }
 
 impl Interest {

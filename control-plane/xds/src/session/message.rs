@@ -56,7 +56,7 @@ pub enum Action {
 pub struct Response {
     pub(super) kind: ResourceType,
     pub(super) nonce: String,
-    pub(super) resources: Vec<Arc<Resource>>,
+    pub(super) resources: Arc<[Arc<Resource>]>,
     pub(super) removed: Vec<String>,
 }
 

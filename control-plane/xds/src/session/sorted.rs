@@ -2,28 +2,11 @@ use std::sync::Arc;
 
 use crate::resource::Identity;
 
-/// What has a name.
-pub(super) trait Named {
-    fn name(&self) -> &Arc<str>;
-}
+/// Identities by name that take no more room than they must: of these there is a list for each type of each stream.
+#[derive(Debug, Default)]
+pub(super) struct Sorted(Vec<Arc<Identity>>);
 
-impl Named for Arc<Identity> {
-    fn name(&self) -> &Arc<str> {
-        &self.name
-    }
-}
-
-/// Entries by name that take no more room than they must: of these there is a list for each type of each stream.
-#[derive(Debug)]
-pub(super) struct Sorted<T>(Vec<T>);
-
-impl<T> Default for Sorted<T> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<T: Named> Sorted<T> {
+impl Sorted {
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
@@ -32,7 +15,7 @@ impl<T: Named> Sorted<T> {
         self.0.is_empty()
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&T> {
+    pub(super) fn get(&self, name: &str) -> Option<&Arc<Identity>> {
         let at = self.find(name).ok()?;
         self.0.get(at)
     }
@@ -41,36 +24,36 @@ impl<T: Named> Sorted<T> {
         self.find(name).is_ok()
     }
 
-    /// In the place of what has the same name.
-    pub(super) fn insert(&mut self, entry: T) {
-        match self.find(entry.name()) {
+    /// In the place of what has the same name. Returns where that is.
+    pub(super) fn insert(&mut self, entry: Arc<Identity>) -> usize {
+        match self.find(&entry.name) {
             Ok(at) => {
                 if let Some(known) = self.0.get_mut(at) {
                     *known = entry;
                 }
+                at
             }
-            Err(at) => self.0.insert(at, entry),
+            Err(at) => {
+                self.0.insert(at, entry);
+                at
+            }
         }
     }
 
-    /// As [`Sorted::insert`] for what `place` may be the place of. Returns where it is.
-    pub(super) fn insert_near(&mut self, place: usize, entry: T) -> usize {
-        match self.0.get_mut(place).filter(|known| known.name() == entry.name()) {
+    /// As [`Sorted::insert`] for what `place` may be the place of.
+    pub(super) fn insert_near(&mut self, place: usize, entry: Arc<Identity>) -> usize {
+        match self.0.get_mut(place).filter(|known| known.name == entry.name) {
             Some(known) => {
                 *known = entry;
                 place
             }
-            None => {
-                let name = Arc::clone(entry.name());
-                self.insert(entry);
-                self.find(&name).unwrap_or_else(|place| place)
-            }
+            None => self.insert(entry),
         }
     }
 
     /// As [`Sorted::get`] for what `place` may be the place of.
-    pub(super) fn get_near(&self, place: usize, name: &str) -> Option<(usize, &T)> {
-        if let Some(found) = self.0.get(place).filter(|found| &**found.name() == name) {
+    pub(super) fn get_near(&self, place: usize, name: &str) -> Option<(usize, &Arc<Identity>)> {
+        if let Some(found) = self.0.get(place).filter(|found| *found.name == *name) {
             return Some((place, found));
         }
         let place = self.find(name).ok()?;
@@ -78,12 +61,12 @@ impl<T: Named> Sorted<T> {
     }
 
     /// Many at once, in any order; of one name the last counts.
-    pub(super) fn extend(&mut self, entries: impl IntoIterator<Item = T>) {
+    pub(super) fn extend(&mut self, entries: impl IntoIterator<Item = Arc<Identity>>) {
         self.0.extend(entries);
         // Stable: what came last is first of its name once it is turned round.
         self.0.reverse();
-        self.0.sort_by(|one, other| one.name().cmp(other.name()));
-        self.0.dedup_by(|one, other| one.name() == other.name());
+        self.0.sort_by(|one, other| one.name.cmp(&other.name));
+        self.0.dedup_by(|one, other| one.name == other.name);
         self.shrink();
     }
 
@@ -94,20 +77,20 @@ impl<T: Named> Sorted<T> {
     }
 
     /// For looking up many names, each of which comes after the one before.
-    pub(super) fn ascending(&self) -> Ascending<'_, T> {
+    pub(super) fn ascending(&self) -> Ascending<'_> {
         Ascending(&self.0)
     }
 
     pub(super) fn retain(&mut self, mut keeps: impl FnMut(&Arc<str>) -> bool) {
-        self.0.retain(|entry| keeps(entry.name()));
+        self.0.retain(|entry| keeps(&entry.name));
         self.shrink();
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.0.iter().map(Named::name)
+        self.0.iter().map(|entry| &entry.name)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Identity>> {
         self.0.iter()
     }
 
@@ -119,23 +102,23 @@ impl<T: Named> Sorted<T> {
     }
 
     fn find(&self, name: &str) -> Result<usize, usize> {
-        self.0.binary_search_by(|found| (**found.name()).cmp(name))
+        self.0.binary_search_by(|found| (*found.name).cmp(name))
     }
 }
 
 /// See [`Sorted::ascending`]. Where the names are those of the list, one after the other and shared, no text is compared.
 #[derive(Debug)]
-pub(super) struct Ascending<'a, T>(&'a [T]);
+pub(super) struct Ascending<'a>(&'a [Arc<Identity>]);
 
-impl<'a, T: Named> Ascending<'a, T> {
-    pub(super) fn get(&mut self, name: &Arc<str>) -> Option<&'a T> {
-        if let Some((first, rest)) = self.0.split_first().filter(|(first, _)| Arc::ptr_eq(first.name(), name)) {
+impl<'a> Ascending<'a> {
+    pub(super) fn get(&mut self, name: &Arc<str>) -> Option<&'a Arc<Identity>> {
+        if let Some((first, rest)) = self.0.split_first().filter(|(first, _)| Arc::ptr_eq(&first.name, name)) {
             self.0 = rest;
             return Some(first);
         }
-        let at = self.0.partition_point(|entry| entry.name() < name);
+        let at = self.0.partition_point(|entry| entry.name < *name);
         self.0 = self.0.get(at..).unwrap_or_default();
-        let (first, rest) = self.0.split_first().filter(|(first, _)| first.name() == name)?;
+        let (first, rest) = self.0.split_first().filter(|(first, _)| first.name == *name)?;
         self.0 = rest;
         Some(first)
     }
@@ -154,7 +137,7 @@ mod tests {
         let mut sorted = Sorted::default();
         sorted.insert(entry("c", 1));
         sorted.extend([("b", 2), ("c", 3), ("a", 4), ("b", 5)].map(|(name, version)| entry(name, version)));
-        let entries = |sorted: &Sorted<Arc<Identity>>| sorted.iter().map(|it| format!("{}{}", it.name, it.version)).collect::<String>();
+        let entries = |sorted: &Sorted| sorted.iter().map(|it| format!("{}{}", it.name, it.version)).collect::<String>();
         assert_eq!(entries(&sorted), "a4b5c3");
         sorted.insert(entry("b", 6));
         sorted.remove("a");

@@ -22,7 +22,7 @@ pub(super) struct Subscription {
     protocol: Protocol,
     interest: Interest,
     /// Name → version, as sent or as the client said it holds, of what it is interested in.
-    known: Sorted<Arc<Identity>>,
+    known: Sorted,
     /// Names that may have to be sent or removed. Of all others it is certain that the client has them as the snapshot does.
     open: Open,
     /// To be sent whatever the client holds: it asked anew, or waits for them after a change of what refers to them.
@@ -48,7 +48,8 @@ pub(super) struct Subscription {
 #[derive(Debug)]
 struct InFlight {
     nonce: String,
-    versions: Vec<Arc<Identity>>,
+    /// Shared with what is on its way.
+    sent: Arc<[Arc<Resource>]>,
     removed: Vec<String>,
     /// Something in it is not known to the client for sure.
     brings_new: bool,
@@ -96,10 +97,11 @@ impl Subscription {
 
     /// The ACK or NACK of what is in flight, when the nonce says that it is one. Only `error` makes it a NACK.
     pub(super) fn resolve(&mut self, nonce: &str, error: Option<String>) -> Option<Action> {
-        let InFlight { versions, removed, forgotten, .. } = self.in_flight.take_if(|sent| sent.nonce == nonce)?;
+        let InFlight { sent, removed, forgotten, .. } = self.in_flight.take_if(|sent| sent.nonce == nonce)?;
+        let versions = || sent.iter().map(|resource| resource.identity());
         let Some(message) = error else {
             let is_simple = self.refused.is_empty() && !forgotten;
-            for name in versions.iter().map(|sent| &sent.name).filter(|_| !is_simple) {
+            for name in versions().map(|sent| &sent.name).filter(|_| !is_simple) {
                 let was_refused = self.refused.remove(name).is_some();
                 // Dropped and asked for anew while on its way, it may be held or not.
                 let is_uncertain = self.interest.contains(name) && !self.known.contains(name);
@@ -110,9 +112,9 @@ impl Subscription {
                     self.open.add(name);
                 }
             }
-            return Some(Action::Acked { kind: self.kind, versions: pairs(&versions), removed });
+            return Some(Action::Acked { kind: self.kind, versions: pairs(versions()), removed });
         };
-        let names: Vec<String> = versions.iter().map(|sent| sent.name.to_string()).collect();
+        let names: Vec<String> = versions().map(|sent| sent.name.to_string()).collect();
         self.refused_held = self.is_full_state() && !names.is_empty();
         // Which part of it the client took cannot be known. What it may hold is to be removed once it goes, and a removal is tried again.
         // Not one that was refused on its own, nor one by absence from the full state: the client could have both repeated for ever.
@@ -123,8 +125,8 @@ impl Subscription {
             self.open.add(&name);
             self.known.insert(uncertain(&name));
         }
-        self.suspect(&versions);
-        self.refused.extend(pairs(&versions).into_iter().filter(|(name, _)| self.interest.contains(name)));
+        self.suspect(&versions().cloned().collect::<Vec<_>>());
+        self.refused.extend(pairs(versions()).into_iter().filter(|(name, _)| self.interest.contains(name)));
         Some(Action::Nacked { kind: self.kind, names, message })
     }
 
@@ -227,12 +229,18 @@ impl Subscription {
         }
     }
 
-    /// What refers to it has been sent: the client waits for it. A client that comes back may subscribe to it only afterwards, and say that it
-    /// holds it.
-    pub(super) fn send_again(&mut self, name: &Arc<str>) {
-        if self.interest.contains(name) || !self.interest.is_requested() {
-            self.open.add(name);
-            self.again.insert(Arc::clone(name));
+    /// What refers to these has been sent: the client waits for them. A client that comes back may subscribe to them only afterwards, and say
+    /// that it holds them.
+    pub(super) fn send_again(&mut self, mut names: Vec<Arc<str>>) {
+        if self.interest.is_requested() {
+            names.retain(|name| self.interest.contains(name));
+        }
+        names.iter().for_each(|name| self.open.add(name));
+        if self.again.is_empty() {
+            // Many are put in order together, and nearly always are.
+            self.again = names.into_iter().collect();
+        } else {
+            self.again.extend(names);
         }
     }
 
@@ -306,10 +314,11 @@ impl Subscription {
         if self.is_full_state() {
             self.hold(&resources);
         }
-        let versions = resources.iter().map(|resource| Arc::clone(resource.identity())).collect();
+        let resources: Arc<[Arc<Resource>]> = resources.into();
         (self.owes_answer, self.answered) = (false, true);
         self.last_nonce.clone_from(&nonce);
-        self.in_flight = Some(InFlight { nonce: nonce.clone(), versions, removed: removed.clone(), brings_new, forgotten: false });
+        self.in_flight =
+            Some(InFlight { nonce: nonce.clone(), sent: Arc::clone(&resources), removed: removed.clone(), brings_new, forgotten: false });
         Response { kind: self.kind, nonce, resources, removed }
     }
 

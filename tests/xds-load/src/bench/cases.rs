@@ -131,7 +131,7 @@ async fn flips(
     let mut rows = connected.rows(name);
     let edits = setting.fewer(edits, 5).max(3);
     progress(&format!("{name}: {edits} edits, one each {} ms", interval.as_millis()));
-    let mut editor = Editor { written: &connected.written, swarm: &connected.swarm, server: &connected.server, next: 0 };
+    let mut editor = Editor::new(&connected.written, &connected.swarm, &connected.server, 0);
     // A flip adds the service's third endpoint first; only later ones replace it. Both are one endpoint resource.
     let convergence = editor.run(kinds, edits, interval).await?;
     rows.extend(edit_rows(&format!("{name}-endpoint-flip"), &convergence, (name == "w2").then_some((250.0, 15.0))));
@@ -185,7 +185,7 @@ async fn policy(setting: &Setting) -> anyhow::Result<Section> {
     let cpu = connected.server.usage()?.cpu.saturating_sub(spent);
     rows.push(Row::new("w6-noop-edit-bytes", float(none.bytes), "bytes").at_most(0.0));
     rows.push(Row::new("w6-noop-edit-server-cpu-ms", cpu.as_secs_f64() * 1000.0, "ms"));
-    let mut editor = Editor { written: &connected.written, swarm: &connected.swarm, server: &connected.server, next: 1 };
+    let mut editor = Editor::new(&connected.written, &connected.swarm, &connected.server, 1);
     let edits = setting.fewer(10, 3);
     progress(&format!("w6: {edits} edits of the mesh's policy"));
     let convergence = editor.run(&[(Edit::Policy, 1)], edits, Duration::from_secs(2)).await?;

@@ -16,11 +16,15 @@ const LONGEST: Duration = Duration::from_secs(120);
 pub(crate) async fn proxies(setting: &Setting) -> anyhow::Result<Section> {
     let (services, sizes) = if setting.quick { (20, [50, 100].to_vec()) } else { (100, vec![500, 1000, 2000, 4000, 8000]) };
     let mut rows = Vec::new();
+    let endpoints = sizes.last().copied().unwrap_or_default() / services + 1;
     for proxies in sizes {
-        let shape = Shape::new(services, proxies / services + 1, proxies);
-        cost(setting, &format!("proxies-{proxies}"), shape, &mut rows).await?;
+        cost(setting, &format!("proxies-{proxies}"), Shape::new(services, endpoints, proxies), &mut rows).await?;
     }
-    let text = format!("A cold connect to {services} services. Each doubling should at most double the CPU.");
+    let text = format!(
+        "A cold connect to {services} services of {endpoints} endpoints, so many of which have a proxy: the mesh is the same for all, since each \
+         further\nendpoint would be one more for every proxy to be told of, and that is not what a proxy costs. Each doubling should at most double the \
+         CPU."
+    );
     Ok(Section { title: "Cost by the number of proxies".to_owned(), text, rows: with_growth(rows) })
 }
 
@@ -31,16 +35,43 @@ pub(crate) async fn services(setting: &Setting) -> anyhow::Result<Section> {
         cost(setting, &format!("services-{services}"), Shape::new(services, 2, 50), &mut rows).await?;
     }
     let text =
-        "A cold connect of 50 proxies, each of which is given every service. Each doubling should at most double the CPU.".to_owned();
+        "A cold connect of 50 proxies, each of which is given every service; of short runs the cheapest of three. Each doubling should at most double the CPU."
+            .to_owned();
     Ok(Section { title: "Cost by the number of services".to_owned(), text, rows: with_growth(rows) })
 }
 
-/// CPU of the start and of the connect together: a service costs both.
+/// A run that takes less is made again: what else the machine did is a part of it that counts.
+const SHORT: Duration = Duration::from_secs(2);
+const RUNS: usize = 3;
+
+/// What one size costs.
+struct Cost {
+    /// Of the start and of the connect together: a service costs both.
+    cpu: Duration,
+    peak_bytes: u64,
+    received_bytes: u64,
+}
+
+impl Cost {
+    async fn measure(setting: &Setting, name: &str, shape: Shape) -> anyhow::Result<Self> {
+        let connected = Connected::new(setting, name, shape).await?;
+        Ok(Self { cpu: connected.usage.cpu, peak_bytes: connected.usage.peak_bytes, received_bytes: connected.received.bytes })
+    }
+}
+
+/// Of several runs the cheapest.
 async fn cost(setting: &Setting, name: &str, shape: Shape, rows: &mut Vec<Row>) -> anyhow::Result<()> {
-    let connected = Connected::new(setting, name, shape).await?;
-    rows.push(Row::new(format!("{name}-server-cpu-seconds"), connected.usage.cpu.as_secs_f64(), "s"));
-    rows.push(Row::new(format!("{name}-rss-mb"), megabytes(connected.usage.peak_bytes), "MB"));
-    rows.push(Row::new(format!("{name}-mb"), float(connected.received.bytes) / MEGABYTE, "MB"));
+    let mut least = Cost::measure(setting, name, shape).await?;
+    let more = if least.cpu < SHORT && !setting.quick { RUNS.saturating_sub(1) } else { 0 };
+    for _ in 0..more {
+        let again = Cost::measure(setting, name, shape).await?;
+        if again.cpu < least.cpu {
+            least = again;
+        }
+    }
+    rows.push(Row::new(format!("{name}-server-cpu-seconds"), least.cpu.as_secs_f64(), "s"));
+    rows.push(Row::new(format!("{name}-rss-mb"), megabytes(least.peak_bytes), "MB"));
+    rows.push(Row::new(format!("{name}-mb"), float(least.received_bytes) / MEGABYTE, "MB"));
     Ok(())
 }
 

@@ -1,8 +1,9 @@
 //! Edits at a steady rate, and how long each takes to every client.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use meshwright_workloads::{PolicyEdit, marker_address, policy_marker, policy_yaml, route_marker};
+use meshwright_workloads::{PolicyEdit, Service, marker_address, policy_marker, policy_yaml, route_marker};
 use tokio::time::{Instant, sleep_until};
 
 use super::mesh::Written;
@@ -41,7 +42,7 @@ impl Convergence {
 }
 
 /// One kind of edit; each is given a number of its own.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Edit {
     /// Another service each time gets an endpoint, or another address of it.
     Flip,
@@ -56,10 +57,24 @@ pub(crate) struct Editor<'a> {
     pub(crate) written: &'a Written,
     pub(crate) swarm: &'a Swarm,
     pub(crate) server: &'a Server,
-    pub(crate) next: usize,
+    next: usize,
+    /// The newest edit of each kind in each file.
+    newest: BTreeMap<(String, Edit), Newest>,
 }
 
-impl Editor<'_> {
+/// An edit that is in its file.
+#[derive(Debug, Clone, Copy)]
+struct Newest {
+    sequence: usize,
+    mark: MarkId,
+}
+
+impl<'a> Editor<'a> {
+    /// `next` is the number of the first edit.
+    pub(crate) fn new(written: &'a Written, swarm: &'a Swarm, server: &'a Server, next: usize) -> Self {
+        Self { written, swarm, server, next, newest: BTreeMap::new() }
+    }
+
     /// `edits` at this interval, which alternate where there are several kinds with their shares.
     pub(crate) async fn run(&mut self, kinds: &[(Edit, usize)], edits: usize, interval: Duration) -> anyhow::Result<Convergence> {
         let (before, spent) = (self.swarm.counts(), self.server.usage()?.cpu);
@@ -86,32 +101,44 @@ impl Editor<'_> {
     fn save(&mut self, edit: Edit) -> anyhow::Result<(MarkId, usize)> {
         let sequence = self.next;
         self.next = self.next.saturating_add(1);
-        let scoped = self.written.scoped();
         let mut told = self.swarm.size();
         let (file, text, mark) = match edit {
             Edit::Flip => {
-                let (service, address) = (self.written.service(sequence)?, marker_address(sequence));
+                let service = self.written.service(sequence)?;
                 told = self.written.mesh.told(service);
-                (service.file(), service.yaml_with(scoped, &address), address)
+                (service.file(), self.text(service, Some(sequence), None), marker_address(sequence))
             }
             Edit::Roll(at_once) => {
                 let last = self.written.mesh.services().len().saturating_sub(1);
                 let addresses: Vec<String> = (0..at_once).map(|place| marker_address(sequence.saturating_add(place))).collect();
                 self.next = self.next.saturating_add(at_once);
                 let (service, mark) = (self.written.service(last)?, addresses.first().cloned().unwrap_or_default());
-                (service.file(), service.yaml(scoped, Some(&addresses)), mark)
+                (service.file(), service.yaml(self.written.scoped(), Some(&addresses)), mark)
             }
             Edit::Route => {
                 let service = self.written.service(0)?;
-                (service.file(), service.routed(sequence).yaml(scoped, None), route_marker(sequence))
+                (service.file(), self.text(service, None, Some(sequence)), route_marker(sequence))
             }
             Edit::Policy => {
                 let edit = PolicyEdit { sequence, annotation: 0 };
                 (meshwright_workloads::POLICY_FILE.to_owned(), policy_yaml(edit), policy_marker(sequence))
             }
         };
-        let mark = self.swarm.mark(&mark);
+        let of = (file.clone(), edit);
+        let mark = self.swarm.mark(&mark, self.newest.get(&of).map(|newest| newest.mark));
+        self.newest.insert(of, Newest { sequence, mark });
         self.written.save(&file, &text)?;
         Ok((mark, told))
+    }
+
+    /// A service with one edit more: what other kinds of edits have made of it stays.
+    fn text(&self, service: &Service, flip: Option<usize>, route: Option<usize>) -> String {
+        let newest = |edit| self.newest.get(&(service.file(), edit)).map(|newest| newest.sequence);
+        let (flip, route) = (flip.or_else(|| newest(Edit::Flip)), route.or_else(|| newest(Edit::Route)));
+        let service = route.map_or_else(|| service.clone(), |sequence| service.routed(sequence));
+        match flip {
+            Some(sequence) => service.yaml_with(self.written.scoped(), &marker_address(sequence)),
+            None => service.yaml(self.written.scoped(), None),
+        }
     }
 }

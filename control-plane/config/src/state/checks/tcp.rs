@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use meshwright_policy::wire::Action;
 
 use super::View;
-use crate::authorization_policy::ACCEPT_WIDENING;
+use crate::authorization_policy::{ACCEPT_WIDENING, AuthorizationPolicy};
 use crate::enforcement::Enforcement;
 use crate::error::DocumentError;
 use crate::key::DocumentKey;
@@ -13,13 +13,18 @@ use crate::state::RuleOnPort;
 
 /// A DENY or CUSTOM rule never matches more than it says, unless its author accepts that.
 pub(super) fn nothing_widened(view: &View<'_>) -> Vec<DocumentError> {
+    let may_widen =
+        |policy: &AuthorizationPolicy| !policy.accepts_widening() && matches!(policy.wire().action, Action::Deny | Action::Custom);
+    if !view.state.authorization_policies().iter().any(may_widen) {
+        return Vec::new();
+    }
     let enforcements = view.state.enforcements();
     let mut errors = Vec::new();
     for policy in view.state.authorization_policies() {
-        let action = policy.wire().action;
-        if policy.accepts_widening() || !matches!(action, Action::Deny | Action::Custom) {
+        if !may_widen(policy) {
             continue;
         }
+        let action = policy.wire().action;
         let more = if action == Action::Deny { "deny" } else { "ask about" };
         let on_ports = enforcements.of(policy);
         for (rule, _) in policy.wire().rules.iter().enumerate() {
@@ -43,6 +48,10 @@ pub(super) fn nothing_widened(view: &View<'_>) -> Vec<DocumentError> {
 /// A provider that is asked over HTTP is asked about requests; there are none on a TCP port.
 pub(super) fn providers_can_be_asked(view: &View<'_>) -> Vec<DocumentError> {
     let is_http = |name: &str| view.state.mesh().and_then(|mesh| mesh.provider(name)).is_some_and(|provider| !provider.is_grpc());
+    let asks = |policy: &AuthorizationPolicy| policy.wire().provider.as_deref().is_some_and(is_http);
+    if !view.state.authorization_policies().iter().any(asks) {
+        return Vec::new();
+    }
     let enforcements = view.state.enforcements();
     let mut errors = Vec::new();
     for policy in view.state.authorization_policies() {

@@ -96,7 +96,7 @@ impl Mesh {
         let (_federation, federated) = Federation::open(folder.path(), loaded.state()).unwrap();
         let mesh = loaded.state().mesh().unwrap();
         let authority = Authority::open(folder.path(), mesh.trust_domain(), mesh.root_namespace(), SystemTime::now()).unwrap();
-        let board = Arc::new(Board::new(Metrics::new(keys.clone(), federated.clone(), Arc::new(authority))));
+        let board = Arc::new(Board::new(Metrics::new(keys.clone(), federated.clone(), Arc::new(authority), documents.clone())));
         let lineage = Arc::new(Lineage::open(&folder.path().join("states")).unwrap());
         let facts = Facts {
             trust_domain: mesh.trust_domain().to_string(),
