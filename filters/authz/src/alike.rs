@@ -54,7 +54,7 @@ impl Repeated {
             }
             start = *next;
         }
-        self.headers.get(start..) == headers.get(start..) && self.connection == *connection
+        self.headers.get(start..) == headers.get(start..) && self.connection.is_same(connection)
     }
 }
 
@@ -94,6 +94,7 @@ impl Alike {
     }
 
     /// The same request of before, which is counted. `now` is in seconds since the epoch, and asked for only if there is a token.
+    #[inline(never)]
     pub(crate) fn find(&mut self, connection: &Connection, headers: &[u8], now: impl FnOnce() -> u64) -> Option<Rc<Repeated>> {
         let found = self.recent.iter().find(|repeated| repeated.is(connection, headers))?;
         if let Some(lasts) = found.lasts {
@@ -107,10 +108,11 @@ impl Alike {
     }
 
     /// For the next of its kind. Gives back the decision of which it was the last to know.
+    #[inline(never)]
     pub(crate) fn remember(
         &mut self,
         lasting: Lasting,
-        connection: &Connection,
+        connection: Connection,
         headers: &[u8],
         changes: &[HeaderChange],
     ) -> Option<Rc<Known>> {
@@ -120,14 +122,8 @@ impl Alike {
             return None;
         }
         let Lasting { known, lasts } = lasting;
-        let repeated = Repeated {
-            headers: headers.to_vec(),
-            ignored: self.ignored_in(headers),
-            connection: connection.clone(),
-            lasts,
-            known,
-            changes: changes.to_vec(),
-        };
+        let repeated =
+            Repeated { headers: headers.to_vec(), ignored: self.ignored_in(headers), connection, lasts, known, changes: changes.to_vec() };
         self.recent.push(Rc::new(repeated)).map(|oldest| Rc::clone(&oldest.known))
     }
 
@@ -211,7 +207,7 @@ mod tests {
     }
 
     fn learn(engine: &Engine<SoftwareCrypto>, connection: &Connection, bytes: &[u8]) {
-        engine.remember(&mut decide(engine, connection, bytes), connection, bytes);
+        engine.remember(&mut decide(engine, connection, bytes), connection.clone(), bytes);
     }
 
     #[test]
@@ -261,7 +257,7 @@ mod tests {
             } else {
                 let mut outcome = decide(&engine, &connection, &bytes);
                 assert_eq!((&outcome.record, &outcome.changes, &outcome.denial), (&expected.record, &expected.changes, &expected.denial));
-                engine.remember(&mut outcome, &connection, &bytes);
+                engine.remember(&mut outcome, connection, &bytes);
             }
         }
         assert!(known > 500, "{known}");

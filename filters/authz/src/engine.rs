@@ -84,7 +84,7 @@ impl<C: Crypto> Engine<C> {
     }
 
     /// For [`Engine::again`]. `headers` are those that the outcome is about, as the host has them.
-    pub(crate) fn remember(&self, outcome: &mut Outcome, connection: &Connection, headers: &[u8]) {
+    pub(crate) fn remember(&self, outcome: &mut Outcome, connection: Connection, headers: &[u8]) {
         let Some(lasting) = outcome.lasting.take() else { return };
         let last = self.alike.borrow_mut().remember(lasting, connection, headers, &outcome.changes);
         last.iter().for_each(|known| known.settle(&mut self.tally.borrow_mut()));

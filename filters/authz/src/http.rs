@@ -44,12 +44,12 @@ impl HttpContext for HttpRequest {
             repeated.changes().iter().for_each(apply);
             return Action::Continue;
         }
-        decide(engine, &connection, &bytes)
+        decide(engine, connection, &bytes)
     }
 }
 
 #[inline(never)]
-fn decide(engine: &Engine, connection: &Result<Connection, UnknownPeer>, bytes: &[u8]) -> Action {
+fn decide(engine: &Engine, connection: Result<Connection, UnknownPeer>, bytes: &[u8]) -> Action {
     let Ok(received) = Received::parse(bytes, engine.policy().owned_headers()) else { return reply(&Denial::FORBIDDEN) };
     received.forged().iter().for_each(|name| remove(name));
     let is_forged = !received.forged().is_empty();

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use rustc_hash::FxHashSet;
+
 use crate::check::Test;
 use crate::metadata::MetadataKey;
 
@@ -39,23 +41,29 @@ pub(crate) struct Facts {
     facts: u8,
     metadata: BTreeSet<MetadataKey>,
     /// In lower case.
-    headers: BTreeSet<String>,
+    headers: FxHashSet<String>,
 }
 
 impl Facts {
+    #[inline(never)]
     pub(crate) fn of<'a>(tests: impl Iterator<Item = &'a Test>) -> Self {
         let mut facts = Self::default();
-        for test in tests {
-            if let Some(fact) = fact(test) {
-                facts.add(fact);
-            }
-            if let Test::Metadata(key, _) = test {
-                facts.metadata.insert(key.clone());
-            } else if let Test::Header(name, ..) = test {
-                facts.headers.insert(name.to_ascii_lowercase());
-            }
-        }
+        tests.for_each(|test| facts.add_test(test));
         facts
+    }
+
+    #[inline(never)]
+    fn add_test(&mut self, test: &Test) {
+        if let Some(fact) = fact(test) {
+            self.add(fact);
+        }
+        if let Test::Metadata(key, _) = test {
+            self.metadata.insert(key.clone());
+        } else if let Test::Header(name, ..) = test
+            && !self.has_header(name)
+        {
+            self.headers.insert(name.to_ascii_lowercase());
+        }
     }
 
     pub(crate) fn add(&mut self, fact: Fact) {

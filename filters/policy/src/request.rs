@@ -30,6 +30,15 @@ pub struct Connection {
     pub metadata: Metadata,
 }
 
+impl Connection {
+    /// As `==`; apart, since it is much code.
+    #[must_use]
+    #[inline(never)]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
 /// Who is at the other end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Peer {

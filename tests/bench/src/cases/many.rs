@@ -21,7 +21,7 @@ pub(crate) async fn run(bench: &Bench, case: String, count: usize, least: f64) -
         [("the last matches", policies::path(last), StatusCode::OK), ("none matches", "/nowhere/book".to_owned(), StatusCode::FORBIDDEN)]
     {
         let headers = vec![("x-tenant", policies::tenant(last))];
-        let load = Load { connections: CONNECTIONS, path, headers, bearer: Bearer::None, expected };
+        let load = Load { connections: CONNECTIONS, path, headers, bearer: Bearer::None, expected, differing: false };
         let measured = alternate(bench, &format!("{case}: {what}"), &contenders, &load, bench.shortened(ROUND)).await?;
         let named: Vec<Measured> =
             measured.into_iter().map(|one| Measured { name: format!("{}, {what}", one.name), samples: one.samples }).collect();
