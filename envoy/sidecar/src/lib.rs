@@ -14,6 +14,7 @@ mod app;
 mod drain;
 mod envoy;
 mod envoy_binary;
+mod expiry;
 mod held;
 mod identity;
 mod metadata;

@@ -14,7 +14,7 @@ use crate::state_dir::StateDir;
 use crate::supervise::{Tasks, supervise};
 use crate::unknown_keys::{UnknownKey, UnknownKeys};
 use crate::workload_api::{self, Feed};
-use crate::{identity, ports, unknown_keys};
+use crate::{expiry, identity, ports, unknown_keys};
 
 /// How a sidecar ended when nothing went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +70,7 @@ async fn prepare(
         tasks.spawn(workload_api::serve(workload_api, &feed).await?);
         tasks.spawn(workload_api::follow(Admin::new(state.admin_socket()), feed.clone()));
     }
+    tasks.spawn(expiry::watch(Admin::new(state.admin_socket())));
     let kept = options.keep_identity.then(|| state.identity());
     let credentials = Arc::new(identity::obtain(options, kept.as_deref()).await?);
     feed.publish(&credentials)?;

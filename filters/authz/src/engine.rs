@@ -5,15 +5,16 @@ use std::rc::Rc;
 
 use meshwright_policy::{
     AuditRecord, Authentication, Connection, Crypto, Decision, Evaluation, HeaderChange, Headers, HttpRequest, Metadata, Peer, Policy,
-    Reason, Request, TokenCache, Verdict, evaluate,
+    Reason, Request, TokenCache, TokenCounts, Verdict, evaluate,
 };
 
+use crate::alike::{Alike, Lasting, Repeated};
 use crate::connection::UnknownPeer;
 use crate::crypto::HostCrypto;
 use crate::records::Records;
 use crate::tally::Tally;
 use crate::unknown_keys::UnknownKeys;
-use crate::usual::{Plain, Usual};
+use crate::usual::{Known, Plain, Usual};
 
 const FORBIDDEN: u16 = 403;
 const UNAUTHORIZED: u16 = 401;
@@ -29,6 +30,7 @@ pub(crate) struct Engine<C = HostCrypto> {
     tally: RefCell<Tally>,
     records: RefCell<Records>,
     usual: RefCell<Usual>,
+    alike: RefCell<Alike>,
     unknown_keys: RefCell<UnknownKeys>,
     crypto: C,
 }
@@ -46,6 +48,8 @@ pub(crate) struct Outcome {
     pub(crate) record: Rc<[u8]>,
     /// For the host's log.
     pub(crate) unknown_key: Option<String>,
+    /// Of what passes, and would pass again.
+    pub(crate) lasting: Option<Lasting>,
 }
 
 /// The reply that a denied request gets. A denied connection is closed instead.
@@ -66,24 +70,37 @@ impl<C: Crypto> Engine<C> {
     pub(crate) fn new(policy: Policy, crypto: C) -> Self {
         let (tokens, tally, unknown_keys) = (RefCell::default(), RefCell::default(), RefCell::default());
         let (records, usual) = (RefCell::default(), RefCell::default());
-        Self { policy, tokens, tally, records, usual, unknown_keys, crypto }
+        let alike = RefCell::new(Alike::new(&policy));
+        Self { policy, tokens, tally, records, usual, alike, unknown_keys, crypto }
     }
 
     pub(crate) fn policy(&self) -> &Policy {
         &self.policy
     }
 
+    /// What was done about the same request before; `now` is in seconds since the epoch, and asked for only if it matters.
+    pub(crate) fn again(&self, connection: &Connection, headers: &[u8], now: impl FnOnce() -> u64) -> Option<Rc<Repeated>> {
+        self.alike.borrow_mut().find(connection, headers, now)
+    }
+
+    /// For [`Engine::again`]. `headers` are those that the outcome is about, as the host has them.
+    pub(crate) fn remember(&self, outcome: &mut Outcome, connection: Connection, headers: &[u8]) {
+        let Some(lasting) = outcome.lasting.take() else { return };
+        let last = self.alike.borrow_mut().remember(lasting, connection, headers, &outcome.changes);
+        last.iter().for_each(|known| known.settle(&mut self.tally.borrow_mut()));
+    }
+
     /// Decides about an HTTP request; `now` is in seconds since the epoch, and asked for only if it matters.
-    pub(crate) fn request(&self, connection: Result<Connection, UnknownPeer>, headers: Headers<'_>, now: impl FnOnce() -> u64) -> Outcome {
+    pub(crate) fn request(&self, connection: Result<&Connection, UnknownPeer>, headers: Headers<'_>, now: impl FnOnce() -> u64) -> Outcome {
         let connection = match connection {
             Ok(connection) => connection,
             Err(error) => return self.unknown_peer(error),
         };
         let http = HttpRequest::new(headers);
         // Of a peer that is denied no token is looked at.
-        let verifies = self.policy.verifies_tokens() && self.policy.refuses(&connection).is_none();
+        let verifies = self.policy.verifies_tokens() && self.policy.refuses(connection).is_none();
         let (authentication, unknown_key) = if verifies { self.authenticate(&http, now()) } else { (Authentication::Anonymous, None) };
-        Outcome { unknown_key, ..self.decide(&connection, Some(&http), authentication) }
+        Outcome { unknown_key, ..self.decide(connection, Some(&http), authentication) }
     }
 
     #[inline(never)]
@@ -118,11 +135,12 @@ impl<C: Crypto> Engine<C> {
         };
         let is_plain = evaluation.is_plain() && !self.policy.denies_serials();
         let plain = is_plain.then(|| Plain::new(evaluation.decision, connection, &authentication));
-        let (custom, record) = match plain.as_ref().and_then(|plain| self.usual.borrow_mut().count(plain)) {
-            Some(record) => (Vec::new(), record),
+        let (custom, record, known) = match plain.as_ref().and_then(|plain| self.usual.borrow().count(plain)) {
+            Some(known) => (Vec::new(), Rc::clone(known.record()), Some(known)),
             None => self.record(evaluation, plain.as_ref(), connection, &authentication),
         };
-        Outcome { denial, custom, changes: authentication.into_changes(), record, unknown_key: None }
+        let lasting = if denial.is_none() { known.and_then(|known| Lasting::new(known, &authentication)) } else { None };
+        Outcome { denial, custom, changes: authentication.into_changes(), record, unknown_key: None, lasting }
     }
 
     /// Counts it, and says whom to ask.
@@ -133,16 +151,14 @@ impl<C: Crypto> Engine<C> {
         plain: Option<&Plain<'_>>,
         connection: &Connection,
         authentication: &Authentication,
-    ) -> (Vec<String>, Rc<[u8]>) {
+    ) -> (Vec<String>, Rc<[u8]>, Option<Rc<Known>>) {
         self.tally.borrow_mut().evaluation(&evaluation);
         let custom = evaluation.custom.iter().map(|check| check.provider.to_owned()).collect();
         let record = AuditRecord::new(self.policy.version(), evaluation, connection, authentication);
         let record = if self.policy.denies_serials() { record.with_serial(connection) } else { record };
         let record = self.records.borrow_mut().json(&record);
-        if let Some(plain) = plain {
-            self.usual.borrow_mut().remember(plain, &record, &mut self.tally.borrow_mut());
-        }
-        (custom, record)
+        let known = plain.map(|plain| self.usual.borrow_mut().remember(plain, &record, &mut self.tally.borrow_mut()));
+        (custom, record, known)
     }
 
     fn unknown_peer(&self, error: UnknownPeer) -> Outcome {
@@ -153,7 +169,7 @@ impl<C: Crypto> Engine<C> {
     fn refused(&self, reason: &'static str) -> Outcome {
         self.tally.borrow_mut().refusal(reason);
         let record = self.records.borrow_mut().json(&AuditRecord::refused(reason));
-        Outcome { denial: Some(Denial::FORBIDDEN), custom: Vec::new(), changes: Vec::new(), record, unknown_key: None }
+        Outcome { denial: Some(Denial::FORBIDDEN), custom: Vec::new(), changes: Vec::new(), record, unknown_key: None, lasting: None }
     }
 
     /// The record of a refusal that is not this policy's, or comes late: the peer is denied by the newest list.
@@ -177,10 +193,25 @@ impl<C: Crypto> Engine<C> {
 
     /// Gives the host what was counted since the last time.
     pub(crate) fn flush(&self) {
-        let counts = self.tokens.borrow_mut().take_counts();
+        let counts = self.settle();
+        self.tally.borrow_mut().flush(counts);
+    }
+
+    /// Tells the tally what was counted elsewhere; but of the cache of tokens, whose counts are given back.
+    fn settle(&self) -> TokenCounts {
+        let mut counts = self.tokens.borrow_mut().take_counts();
         let mut tally = self.tally.borrow_mut();
-        self.usual.borrow_mut().settle(&mut tally);
-        tally.flush(counts);
+        self.usual.borrow().settle(&mut tally);
+        let tokens = self.alike.borrow_mut().settle(&mut tally);
+        counts.hits = counts.hits.saturating_add(tokens);
+        counts
+    }
+
+    /// Of the counter with this name.
+    #[cfg(test)]
+    pub(crate) fn pending(&self, name: &str) -> i64 {
+        self.settle();
+        self.tally.borrow().pending(name)
     }
 }
 
@@ -267,7 +298,7 @@ mod tests {
 
     #[test]
     fn an_allowed_request_passes_and_is_recorded() {
-        let outcome = engine().request(Ok(connection("orders")), Headers::default(), || 0);
+        let outcome = engine().request(Ok(&connection("orders")), Headers::default(), || 0);
         assert_eq!(outcome.denial, None);
         let record = record(&outcome);
         assert_eq!((&*record.verdict, record.policy.as_deref()), ("ALLOW", Some("shop/callers")));
@@ -278,7 +309,7 @@ mod tests {
         let engine = engine();
         for _ in 0..3 {
             for account in ["orders", "catalog"] {
-                let decide = |engine: &Engine<_>| engine.request(Ok(connection(account)), Headers::default(), || 0);
+                let decide = |engine: &Engine<_>| engine.request(Ok(&connection(account)), Headers::default(), || 0);
                 assert_eq!(decide(&engine).record, decide(&self::engine()).record, "{account}");
             }
         }
@@ -286,7 +317,7 @@ mod tests {
 
     #[test]
     fn a_denied_request_gets_403() {
-        let outcome = engine().request(Ok(connection("catalog")), Headers::default(), || 0);
+        let outcome = engine().request(Ok(&connection("catalog")), Headers::default(), || 0);
         assert_eq!(outcome.denial, Some(Denial::FORBIDDEN));
         assert_eq!(record(&outcome).verdict, "DENY");
     }
@@ -295,7 +326,7 @@ mod tests {
     fn a_bad_token_gets_401_and_a_challenge_without_the_query() {
         let engine = engine();
         let pairs = [(":scheme", "https"), (":authority", "a.test"), (":path", "/a?access_token=x"), ("authorization", "Bearer nonsense")];
-        let outcome = engine.request(Ok(connection("orders")), headers(&pairs), || 0);
+        let outcome = engine.request(Ok(&connection("orders")), headers(&pairs), || 0);
         let denial = outcome.denial.unwrap();
         assert_eq!(denial.status, 401);
         assert_eq!(denial.challenge.as_deref(), Some("Bearer realm=\"https://a.test/a\", error=\"invalid_token\""));
@@ -306,7 +337,7 @@ mod tests {
         let engine = engine();
         // {"alg":"EdDSA","kid":"new"} and {"iss":"https://i"}
         let token = "Bearer eyJhbGciOiJFZERTQSIsImtpZCI6Im5ldyJ9.eyJpc3MiOiJodHRwczovL2kifQ.AAAA";
-        let request = |now| engine.request(Ok(connection("orders")), headers(&[("authorization", token)]), || now);
+        let request = |now| engine.request(Ok(&connection("orders")), headers(&[("authorization", token)]), || now);
         let outcome = request(100);
         assert_eq!(outcome.denial.map(|denial| denial.status), Some(401));
         assert_eq!(outcome.unknown_key.as_deref(), Some(r#"meshwright-unknown-key {"issuer":"https://i","kid":"new"}"#));
@@ -328,7 +359,7 @@ mod tests {
         let policy =
             json!({"version": 1, "protocol": "http", "trust_domain": "mesh.local", "authorization": [custom("opa"), custom("legacy")]});
         let engine = Engine::new(Policy::from_json(policy.to_string().as_bytes()).unwrap(), SoftwareCrypto);
-        let outcome = || engine.request(Ok(connection("orders")), Headers::default(), || 0);
+        let outcome = || engine.request(Ok(&connection("orders")), Headers::default(), || 0);
         for chain in [None, Some(",opa,"), Some(",opa,legacy2,"), Some("opa,legacy")] {
             let refused = engine.if_askable(outcome(), || chain.map(str::to_owned));
             assert_eq!((refused.denial.as_ref(), refused.to_ask()), (Some(&Denial::FORBIDDEN), None), "{chain:?}");
@@ -343,7 +374,7 @@ mod tests {
     fn what_is_denied_or_asks_nobody_needs_no_provider() {
         for account in ["orders", "catalog"] {
             let engine = engine();
-            let outcome = engine.request(Ok(connection(account)), Headers::default(), || 0);
+            let outcome = engine.request(Ok(&connection(account)), Headers::default(), || 0);
             let denied = outcome.denial.clone();
             let outcome = engine.if_askable(outcome, || panic!("not looked at"));
             assert_eq!((&outcome.denial, outcome.to_ask()), (&denied, None), "{account}");

@@ -35,10 +35,11 @@ impl<'a> Received<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn map(pairs: &[(&str, &[u8])]) -> Vec<u8> {
+    /// As a host serializes headers.
+    pub(crate) fn map(pairs: &[(&str, &[u8])]) -> Vec<u8> {
         let length = |text: &[u8]| u32::try_from(text.len()).unwrap().to_le_bytes();
         let lengths = pairs.iter().flat_map(|(name, value)| [length(name.as_bytes()), length(value)]).flatten();
         let texts = pairs.iter().flat_map(|(name, value)| [name.as_bytes(), b"\0", value, b"\0"]).flatten().copied();

@@ -1,11 +1,11 @@
 use std::rc::Rc;
 
-use meshwright_policy::HeaderChange;
+use meshwright_policy::{Connection, HeaderChange};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, MapType};
 
-use crate::connection;
+use crate::connection::{self, UnknownPeer};
 use crate::engine::{Denial, Engine};
 use crate::headers::Received;
 use crate::host::{self, Host};
@@ -36,20 +36,39 @@ impl HttpContext for HttpRequest {
         let Some(engine) = &self.engine else { return reply(&Denial::FORBIDDEN) };
         // Every host has a request's headers here; of one that has not nothing is known.
         let Some(bytes) = raw::request_headers() else { return reply(&Denial::FORBIDDEN) };
-        let Ok(received) = Received::parse(&bytes, engine.policy().owned_headers()) else { return reply(&Denial::FORBIDDEN) };
-        received.forged().iter().for_each(|name| remove(name));
-        let outcome = engine.request(connection::of_request(&Host, engine.policy()), received.into_headers(), host::now);
-        let outcome = engine.if_askable(outcome, host::providers);
-        host::record(&outcome.record);
-        outcome.to_ask().iter().for_each(|providers| host::ask(providers));
-        outcome.unknown_key.iter().for_each(|line| host::log_warning(line));
-        match outcome.denial {
-            None => {
-                outcome.changes.iter().for_each(apply);
-                Action::Continue
-            }
-            Some(denial) => reply(&denial),
+        let connection = connection::of_request(&Host, engine.policy());
+        if let Ok(connection) = &connection
+            && let Some(repeated) = engine.again(connection, &bytes, host::now)
+        {
+            host::record(repeated.record());
+            repeated.changes().iter().for_each(apply);
+            return Action::Continue;
         }
+        decide(engine, connection, &bytes)
+    }
+}
+
+#[inline(never)]
+fn decide(engine: &Engine, connection: Result<Connection, UnknownPeer>, bytes: &[u8]) -> Action {
+    let Ok(received) = Received::parse(bytes, engine.policy().owned_headers()) else { return reply(&Denial::FORBIDDEN) };
+    received.forged().iter().for_each(|name| remove(name));
+    let is_forged = !received.forged().is_empty();
+    let outcome = engine.request(connection.as_ref().map_err(|error| *error), received.into_headers(), host::now);
+    let mut outcome = engine.if_askable(outcome, host::providers);
+    if let Ok(connection) = connection
+        && !is_forged
+    {
+        engine.remember(&mut outcome, connection, bytes);
+    }
+    host::record(&outcome.record);
+    outcome.to_ask().iter().for_each(|providers| host::ask(providers));
+    outcome.unknown_key.iter().for_each(|line| host::log_warning(line));
+    match outcome.denial {
+        None => {
+            outcome.changes.iter().for_each(apply);
+            Action::Continue
+        }
+        Some(denial) => reply(&denial),
     }
 }
 

@@ -3,6 +3,7 @@
 //! It knows Envoy and no policy: what is read from the host, when, and what is done about a verdict is here; the verdict is not.
 //! Whatever goes wrong on the way ends in a denial.
 
+mod alike;
 mod connection;
 mod crypto;
 mod engine;

@@ -19,10 +19,6 @@ impl<T> Recent<T> {
         self.items.iter()
     }
 
-    pub(crate) fn iter_mut(&mut self) -> std::slice::IterMut<'_, T> {
-        self.items.iter_mut()
-    }
-
     /// Gives back what it takes the place of.
     pub(crate) fn push(&mut self, item: T) -> Option<T> {
         let at = self.next;

@@ -80,6 +80,11 @@ impl Tally {
         }
     }
 
+    /// Tokens that were verified before.
+    pub(crate) fn tokens(&mut self, count: u64) {
+        self.verified = self.verified.saturating_add(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
     fn add(&mut self, series: Series, outcome: &'static str, policy: Option<&str>, reason: &'static str, count: i64) {
         let is_it = |row: &&mut Row, policy: Option<&str>| {
             row.series == series && row.outcome == outcome && row.reason == reason && row.policy.as_deref() == policy

@@ -1,6 +1,7 @@
 //! Decisions as most requests get them: with nothing to say besides. What one leaves to the access log is known from the one before it, and
 //! how many there were is counted here, so that a warm request neither makes a record nor looks through the counts.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use meshwright_policy::{Authentication, Connection, Decision, Peer, Reason, Verdict};
@@ -30,7 +31,7 @@ impl<'a> Plain<'a> {
 
 /// The same, to keep.
 #[derive(Debug)]
-struct Known {
+pub(crate) struct Known {
     verdict: Verdict,
     reason: Reason,
     policy: Option<String>,
@@ -40,7 +41,7 @@ struct Known {
     subject: Option<String>,
     record: Rc<[u8]>,
     /// Decisions that the tally has not been told of.
-    pending: i64,
+    pending: Cell<i64>,
 }
 
 impl Known {
@@ -56,10 +57,20 @@ impl Known {
             && self.issuer.as_deref() == *issuer
     }
 
-    fn settle(&mut self, tally: &mut Tally) {
-        if self.pending > 0 {
-            tally.decisions(self.verdict, self.policy.as_deref(), self.reason, self.pending);
-            self.pending = 0;
+    pub(crate) fn record(&self) -> &Rc<[u8]> {
+        &self.record
+    }
+
+    /// One more was decided so.
+    pub(crate) fn count(&self) {
+        self.pending.set(self.pending.get().saturating_add(1));
+    }
+
+    /// Tells the tally what was counted.
+    pub(crate) fn settle(&self, tally: &mut Tally) {
+        let pending = self.pending.take();
+        if pending > 0 {
+            tally.decisions(self.verdict, self.policy.as_deref(), self.reason, pending);
         }
     }
 }
@@ -67,21 +78,21 @@ impl Known {
 /// The decisions of late.
 #[derive(Debug, Default)]
 pub(crate) struct Usual {
-    known: Recent<Known>,
+    known: Recent<Rc<Known>>,
 }
 
 impl Usual {
-    /// The record of this decision, which is counted; `None` when it is not known, and not counted.
-    pub(crate) fn count(&mut self, plain: &Plain<'_>) -> Option<Rc<[u8]>> {
-        let known = self.known.iter_mut().find(|known| known.is(plain))?;
-        known.pending = known.pending.saturating_add(1);
-        Some(Rc::clone(&known.record))
+    /// This decision, which is counted; `None` when it is not known, and not counted.
+    pub(crate) fn count(&self, plain: &Plain<'_>) -> Option<Rc<Known>> {
+        let known = self.known.iter().find(|known| known.is(plain))?;
+        known.count();
+        Some(Rc::clone(known))
     }
 
     /// For the next of its kind.
-    pub(crate) fn remember(&mut self, plain: &Plain<'_>, record: &Rc<[u8]>, tally: &mut Tally) {
+    pub(crate) fn remember(&mut self, plain: &Plain<'_>, record: &Rc<[u8]>, tally: &mut Tally) -> Rc<Known> {
         let Plain { decision, principal, issuer, subject } = *plain;
-        let known = Known {
+        let known = Rc::new(Known {
             verdict: decision.verdict,
             reason: decision.reason,
             policy: decision.policy.map(str::to_owned),
@@ -90,16 +101,17 @@ impl Usual {
             issuer: issuer.map(str::to_owned),
             subject: subject.map(str::to_owned),
             record: Rc::clone(record),
-            pending: 0,
-        };
-        if let Some(mut oldest) = self.known.push(known) {
+            pending: Cell::new(0),
+        });
+        if let Some(oldest) = self.known.push(Rc::clone(&known)) {
             oldest.settle(tally);
         }
+        known
     }
 
     /// Tells the tally what was counted.
-    pub(crate) fn settle(&mut self, tally: &mut Tally) {
-        self.known.iter_mut().for_each(|known| known.settle(tally));
+    pub(crate) fn settle(&self, tally: &mut Tally) {
+        self.known.iter().for_each(|known| known.settle(tally));
     }
 }
 
@@ -128,11 +140,11 @@ mod tests {
         ];
         let (mut usual, mut tally) = (Usual::default(), Tally::default());
         for (number, one) in (0_u8..).zip(&all) {
-            assert_eq!(usual.count(one), None);
+            assert!(usual.count(one).is_none());
             usual.remember(one, &Rc::from([number]), &mut tally);
         }
         for (number, one) in (0_u8..).zip(&all) {
-            assert_eq!(usual.count(one).as_deref(), Some(&[number][..]));
+            assert_eq!(usual.count(one).map(|known| Rc::clone(known.record())).as_deref(), Some(&[number][..]));
         }
     }
 

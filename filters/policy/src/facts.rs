@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use rustc_hash::FxHashSet;
+
 use crate::check::Test;
 use crate::metadata::MetadataKey;
 
@@ -38,20 +40,30 @@ pub(crate) struct Facts {
     /// One bit for each.
     facts: u8,
     metadata: BTreeSet<MetadataKey>,
+    /// In lower case.
+    headers: FxHashSet<String>,
 }
 
 impl Facts {
+    #[inline(never)]
     pub(crate) fn of<'a>(tests: impl Iterator<Item = &'a Test>) -> Self {
         let mut facts = Self::default();
-        for test in tests {
-            if let Some(fact) = fact(test) {
-                facts.add(fact);
-            }
-            if let Test::Metadata(key, _) = test {
-                facts.metadata.insert(key.clone());
-            }
-        }
+        tests.for_each(|test| facts.add_test(test));
         facts
+    }
+
+    #[inline(never)]
+    fn add_test(&mut self, test: &Test) {
+        if let Some(fact) = fact(test) {
+            self.add(fact);
+        }
+        if let Test::Metadata(key, _) = test {
+            self.metadata.insert(key.clone());
+        } else if let Test::Header(name, ..) = test
+            && !self.has_header(name)
+        {
+            self.headers.insert(name.to_ascii_lowercase());
+        }
     }
 
     pub(crate) fn add(&mut self, fact: Fact) {
@@ -60,6 +72,11 @@ impl Facts {
 
     pub(crate) fn contains(&self, fact: Fact) -> bool {
         self.facts & fact.bit() != 0
+    }
+
+    /// Whether any test names it.
+    pub(crate) fn has_header(&self, name: &str) -> bool {
+        self.headers.contains(name)
     }
 
     pub(crate) fn metadata(&self) -> &BTreeSet<MetadataKey> {

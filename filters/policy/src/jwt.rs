@@ -17,7 +17,7 @@ mod strict_json;
 mod token;
 mod unknown_key;
 
-pub use authenticate::{Authentication, Refusal, Verified};
+pub use authenticate::{Authentication, GoodUntil, Refusal, Verified};
 pub use cache::{TokenCache, TokenCounts};
 pub use changes::{HeaderChange, HeaderValue};
 pub use claims::Claims;

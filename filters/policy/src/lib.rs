@@ -31,8 +31,8 @@ pub use facts::Fact;
 pub use headers::{Headers, InvalidHeaders};
 pub use invalid::{Invalid, InvalidPolicy};
 pub use jwt::{
-    Algorithm, Authentication, Claims, Crypto, CryptoError, HeaderChange, HeaderValue, InvalidJwks, JwtError, NO_KEYS, PublicKey, Refusal,
-    SoftwareCrypto, TokenCache, TokenCounts, UnknownKey, check_key_url, parse_jwks, refused_key_server,
+    Algorithm, Authentication, Claims, Crypto, CryptoError, GoodUntil, HeaderChange, HeaderValue, InvalidJwks, JwtError, NO_KEYS,
+    PublicKey, Refusal, SoftwareCrypto, TokenCache, TokenCounts, UnknownKey, check_key_url, parse_jwks, refused_key_server,
 };
 pub use metadata::{Metadata, MetadataKey};
 pub use partial::{Attribute, Knowledge, Open, Partially, decide_partially};

@@ -186,6 +186,16 @@ impl Policy {
         &self.owned_headers
     }
 
+    /// Whether anything could depend on a header of this name, in lower case: rules, tokens, what a preflight is, what the policy sets.
+    #[must_use]
+    pub fn looks_at_header(&self, name: &str) -> bool {
+        name.starts_with(':')
+            || matches!(name, "origin" | "access-control-request-method")
+            || self.facts.has_header(name)
+            || self.owned_headers.iter().any(|owned| owned == name)
+            || self.jwt_rules.iter().flat_map(JwtRule::token_headers).any(|header| header == name)
+    }
+
     /// Whether any token could be asked for.
     #[must_use]
     pub fn verifies_tokens(&self) -> bool {

@@ -16,7 +16,7 @@ pub struct Request<'a> {
 }
 
 /// What is known of the connection. An unknown address matches no block.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connection {
     /// Who opened the connection (`ipBlocks`).
     pub direct_ip: Option<IpAddr>,
@@ -28,6 +28,15 @@ pub struct Connection {
     pub destination: Option<SocketAddr>,
     /// What other filters say, as far as rules ask ([`crate::Policy::metadata`]).
     pub metadata: Metadata,
+}
+
+impl Connection {
+    /// As `==`; apart, since it is much code.
+    #[must_use]
+    #[inline(never)]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self == other
+    }
 }
 
 /// Who is at the other end.

@@ -83,6 +83,13 @@ impl Bench {
         self.start("meshwright", &self.ours(vec![filters::authz(&self.module, config).in_listener()])).await
     }
 
+    /// A module in place of ours, with all that a sidecar has around it.
+    pub(crate) async fn start_module(&self, name: &'static str, module: &[u8]) -> anyhow::Result<Contender> {
+        let file = self.folder().join(format!("{name}.wasm"));
+        std::fs::write(&file, module)?;
+        self.start(name, &self.ours(vec![filters::authz(&file, &Value::Null).in_listener()])).await
+    }
+
     /// What a sidecar has before the policy filter, and it.
     pub(crate) fn ours(&self, policy: Vec<Value>) -> Content {
         let (network_filters, before) = if self.is_told_handshakes {

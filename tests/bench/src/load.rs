@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -17,6 +17,9 @@ use tokio::task::JoinSet;
 
 use crate::latency::Latencies;
 
+/// Of [`Load::differing`]; all as long as one another.
+static NUMBER: AtomicU64 = AtomicU64::new(100_000_000_000);
+
 /// What every connection sends, over and over.
 #[derive(Debug, Clone)]
 pub(crate) struct Load {
@@ -24,6 +27,8 @@ pub(crate) struct Load {
     pub(crate) path: String,
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) bearer: Bearer,
+    /// Each request has a header that no other has.
+    pub(crate) differing: bool,
     /// Every answer must have it: a refused request would make the numbers look good.
     pub(crate) expected: StatusCode,
 }
@@ -113,7 +118,10 @@ impl Load {
         let driver = tokio::spawn(driver);
         let mut answered = Vec::new();
         while Instant::now() < end {
-            let Some(request) = self.request()? else { break };
+            let Some(mut request) = self.request()? else { break };
+            if self.differing {
+                request.headers_mut().insert("x-number", HeaderValue::from(NUMBER.fetch_add(1, Ordering::Relaxed)));
+            }
             let sent = Instant::now();
             let response = sender.send_request(request).await?;
             let status = response.status();

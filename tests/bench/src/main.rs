@@ -7,6 +7,7 @@ mod bootstrap;
 mod cases;
 mod envoy;
 mod filters;
+mod floor;
 mod latency;
 mod load;
 mod measured;

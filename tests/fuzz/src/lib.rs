@@ -1,7 +1,10 @@
 //! One function for each parser of bytes from outside: none may panic, hang or take without limit, whatever it is given. Every test run feeds
 //! them some thousand inputs (`tests/bounded.rs`); `libfuzzer/` makes cargo-fuzz targets of them for longer hunts.
 
+mod discovery;
+mod expressions;
 mod host;
+mod records;
 
 use meshwright_bundle::TrustBundle;
 use meshwright_ca::JoinToken;
@@ -10,7 +13,10 @@ use meshwright_identity::{SpiffeId, TrustDomain};
 use meshwright_policy::{Headers, HttpRequest, Policy, SoftwareCrypto, TokenCache, check_key_url, parse_jwks};
 use meshwright_translate::NodeMetadata;
 
+pub use discovery::discovery;
+pub use expressions::expression;
 pub use host::{changed_module, exchange, map_encoding, module, property, scenario};
+pub use records::{access_log, certificates, explain_case, policy_test, signing_request};
 
 /// A policy that looks for tokens in every kind of place, with an Ed25519 key (RFC 8037, appendix A.2).
 const POLICY: &str = r#"{"version":1,"protocol":"http","trust_domain":"fuzz.example","request_authentication":[{"namespace":"n","name":"r",

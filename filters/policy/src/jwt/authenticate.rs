@@ -30,6 +30,19 @@ pub enum Authentication {
 pub struct Verified {
     claims: Arc<Claims>,
     changes: Vec<HeaderChange>,
+    lasts: Option<GoodUntil>,
+}
+
+/// Until when the same request's tokens are as good as they were found, so that nobody need look at them again.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GoodUntil(f64);
+
+impl GoodUntil {
+    /// `now` is in seconds since the epoch.
+    #[must_use]
+    pub fn includes(self, now: u64) -> bool {
+        seconds(now) <= self.0
+    }
 }
 
 /// A token that is not good.
@@ -52,7 +65,16 @@ impl Authentication {
         let known = [("iss", Some(issuer)), ("sub", subject)];
         let payload = known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))).collect();
         let claims = Claims::new(issuer.to_owned(), subject.map(str::to_owned), Arc::new(payload), space_delimited(&[]));
-        Self::Token(Verified { claims: Arc::new(claims), changes: Vec::new() })
+        Self::Token(Verified { claims: Arc::new(claims), changes: Vec::new(), lasts: None })
+    }
+
+    /// Of a token; none also when something about the request would be found otherwise later on: of several tokens one was no good.
+    #[must_use]
+    pub fn lasts(&self) -> Option<GoodUntil> {
+        match self {
+            Self::Token(verified) => verified.lasts,
+            Self::Anonymous | Self::Refused(_) => None,
+        }
     }
 
     #[must_use]
@@ -103,7 +125,11 @@ impl Policy {
         let mut worst = None;
         for (index, rule) in self.jwt_rules.iter().enumerate() {
             match verifier.check(index, rule) {
-                Outcome::Good(verified) => return Authentication::Token(verified),
+                Outcome::Good(verified) => {
+                    // What another rule refuses it may take later: a token that is not good yet.
+                    let lasts = verified.lasts.filter(|_| worst.is_none());
+                    return Authentication::Token(Verified { lasts, ..verified });
+                }
                 Outcome::Missing => {}
                 // Of several, what is wrong with the rule's own token says more than that a token is another issuer's.
                 Outcome::Bad(error) if worst.is_none_or(|known| known == JwtError::UnknownIssuer) => worst = Some(error),
@@ -135,25 +161,28 @@ impl Verifier<'_, '_> {
         if found.len() > MOST_TOKENS {
             return Outcome::Bad(JwtError::TooMany);
         }
-        let mut first = None;
+        let (mut first, mut until) = (None, f64::INFINITY);
         for Found { token, .. } in &found {
             match self.verify(index, rule, token) {
-                Ok(claims) => first = first.or(Some(claims)),
+                Ok((claims, end)) => {
+                    first = first.or(Some(claims));
+                    until = until.min(end);
+                }
                 Err(error) => return Outcome::Bad(error),
             }
         }
         let Some(claims) = first else { return Outcome::Missing };
         let changes = changes::of(rule, &claims, &found, self.request);
-        Outcome::Good(Verified { claims, changes })
+        Outcome::Good(Verified { claims, changes, lasts: Some(GoodUntil(until)) })
     }
 
     #[inline(never)]
-    fn verify(&mut self, index: usize, rule: &JwtRule, bytes: &[u8]) -> Result<Arc<Claims>, JwtError> {
+    fn verify(&mut self, index: usize, rule: &JwtRule, bytes: &[u8]) -> Result<(Arc<Claims>, f64), JwtError> {
         if bytes.len() > LARGEST {
             return Err(JwtError::TooLarge);
         }
-        if let Some(claims) = self.cache.get(index, bytes, self.now) {
-            return Ok(claims);
+        if let Some(known) = self.cache.get(index, bytes, self.now) {
+            return Ok(known);
         }
         let known = self.parsed.iter().position(|(known, _)| known == bytes);
         let place = known.unwrap_or_else(|| {
@@ -171,8 +200,8 @@ impl Verifier<'_, '_> {
         let expires = token.expires.map(|end| end + SKEW);
         let claims = Claims::new(token.issuer.clone(), token.subject.clone(), Arc::clone(&token.payload), rule.space_delimited());
         let claims = Arc::new(claims);
-        self.cache.insert(index, bytes, Arc::clone(&claims), expires, self.now);
-        Ok(claims)
+        let until = self.cache.insert(index, bytes, Arc::clone(&claims), expires, self.now);
+        Ok((claims, until))
     }
 }
 

@@ -67,31 +67,32 @@ impl TokenCache {
         std::mem::take(&mut self.counts)
     }
 
-    /// The claims, when the token was verified before and has not expired by `now`.
-    pub(super) fn get(&mut self, rule: usize, token: &[u8], now: f64) -> Option<Arc<Claims>> {
+    /// The claims, when the token was verified before and has not expired by `now`; and when it is to be looked at again.
+    pub(super) fn get(&mut self, rule: usize, token: &[u8], now: f64) -> Option<(Arc<Claims>, f64)> {
         let found = self.find(rule, token, now);
         let count = if found.is_some() { &mut self.counts.hits } else { &mut self.counts.misses };
         *count = count.saturating_add(1);
         found
     }
 
-    fn find(&mut self, rule: usize, token: &[u8], now: f64) -> Option<Arc<Claims>> {
+    fn find(&mut self, rule: usize, token: &[u8], now: f64) -> Option<(Arc<Claims>, f64)> {
         let entry = self.entries.get(token)?.iter().find(|entry| entry.rule == rule)?;
         if entry.expires >= now {
-            return Some(Arc::clone(&entry.claims));
+            return Some((Arc::clone(&entry.claims), entry.expires));
         }
         self.remove(rule, token);
         None
     }
 
-    /// `expires` is the time after which the token is refused.
+    /// `expires` is the time after which the token is refused. Gives back when it is to be looked at again.
     #[inline(never)]
-    pub(super) fn insert(&mut self, rule: usize, token: &[u8], claims: Arc<Claims>, expires: Option<f64>, now: f64) {
+    pub(super) fn insert(&mut self, rule: usize, token: &[u8], claims: Arc<Claims>, expires: Option<f64>, now: f64) -> f64 {
         self.remove(rule, token);
         let key: Arc<[u8]> = self.entries.get_key_value(token).map_or_else(|| token.into(), |(key, _)| Arc::clone(key));
         let bytes = token.len().saturating_add(claims.weight()).saturating_add(OVERHEAD);
         self.bytes = self.bytes.saturating_add(bytes);
-        let entry = Entry { rule, claims, expires: expires.unwrap_or(now + WITHOUT_EXPIRY), order: self.next, bytes };
+        let expires = expires.unwrap_or(now + WITHOUT_EXPIRY);
+        let entry = Entry { rule, claims, expires, order: self.next, bytes };
         self.order.insert(self.next, (Arc::clone(&key), rule));
         self.entries.entry(key).or_default().push(entry);
         self.next = self.next.saturating_add(1);
@@ -99,6 +100,7 @@ impl TokenCache {
             let Some((_, (token, rule))) = self.order.pop_first() else { break };
             self.remove(rule, &token);
         }
+        expires
     }
 
     #[inline(never)]
@@ -131,7 +133,7 @@ mod tests {
         let mut cache = TokenCache::default();
         let found = claims(json!({"a": 1}));
         cache.insert(0, b"token", Arc::clone(&found), Some(100.0), 10.0);
-        assert_eq!(cache.get(0, b"token", 100.0), Some(found));
+        assert_eq!(cache.get(0, b"token", 100.0), Some((found, 100.0)));
         assert_eq!((cache.get(1, b"token", 10.0), cache.get(0, b"Token", 10.0), cache.get(0, b"toke", 10.0)), (None, None, None));
         assert_eq!(cache.get(0, b"token", 101.0), None);
         assert_eq!((cache.bytes, cache.order.len(), cache.entries.len()), (0, 0, 0));

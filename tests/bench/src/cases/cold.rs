@@ -41,6 +41,7 @@ impl Loads for New {
             headers: Vec::new(),
             bearer: Bearer::Each(Tokens::new(&self.tokens, start, end)),
             expected: StatusCode::OK,
+            differing: false,
         }
     }
 }

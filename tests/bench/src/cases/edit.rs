@@ -131,8 +131,14 @@ impl Edited {
 
     /// Requests before and during edits.
     async fn under_load(&mut self, bench: &Bench, table: &mut Table) -> anyhow::Result<()> {
-        let load =
-            Load { connections: CONNECTIONS, path: policies::path(1), headers: Vec::new(), bearer: Bearer::None, expected: StatusCode::OK };
+        let load = Load {
+            connections: CONNECTIONS,
+            path: policies::path(1),
+            headers: Vec::new(),
+            bearer: Bearer::None,
+            expected: StatusCode::OK,
+            differing: false,
+        };
         let (address, before) = (self.contender.envoy.address(), bench.shortened(BEFORE));
         let quiet = load.run(address, before).await?;
         let busy = tokio::spawn(async move { load.run(address, before).await });

@@ -29,6 +29,7 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Section> {
         headers: Vec::new(),
         bearer: Bearer::Same(tokens::bearer(&key, 0)?),
         expected: StatusCode::OK,
+        differing: false,
     };
     let mut found: [Vec<Memory>; 3] = [Vec::new(), Vec::new(), Vec::new()];
     for round in 1..=bench.rounds() {
