@@ -13,6 +13,8 @@ use tokio::sync::watch;
 
 /// In the audit log: who may not have a discovery stream.
 pub(crate) const DISCOVERY: &str = "discovery";
+/// And who may not ask the admin API.
+pub(crate) const ADMIN: &str = "admin";
 
 /// Who is denied now.
 pub(crate) struct Denials {
@@ -41,7 +43,7 @@ impl Denials {
         Self { in_force, audit, refused: Mutex::default() }
     }
 
-    /// Why whoever came for this (`discovery`, `admin`) is not served; recorded.
+    /// Why whoever came for this ([`DISCOVERY`], [`ADMIN`]) is not served; recorded.
     pub(crate) fn refuse(&self, at: &'static str, peer: &Peer) -> Option<String> {
         let message = self.denies(&peer.identity, peer.serial.as_deref())?;
         self.audit.refused(at, &peer.identity, peer.serial.as_deref(), Refusal::PeerDenied, &message, SystemTime::now());

@@ -176,8 +176,8 @@ impl Store {
     fn choose(&self, found: &[Found], now: SystemTime) -> Candidates {
         // Only asked about where something could not be read.
         let all_read = found.iter().all(|found| found.parsed.is_ok());
-        let parsed: BTreeSet<&DocumentKey> =
-            found.iter().filter(|_| !all_read).filter_map(|found| found.parsed.as_ref().ok()).map(|document| document.key()).collect();
+        let keys = || found.iter().filter_map(|found| found.parsed.as_ref().ok()).map(|document| document.key());
+        let parsed: BTreeSet<&DocumentKey> = if all_read { BTreeSet::new() } else { keys().collect() };
         let mut candidates = Candidates { chosen: Vec::new(), refused: BTreeMap::new() };
         let mut kept = BTreeSet::new();
         for (index, found) in found.iter().enumerate() {

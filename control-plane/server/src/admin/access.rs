@@ -17,7 +17,7 @@ use meshwright_identity::{SpiffeId, TrustDomain};
 use sha2::{Digest as _, Sha256};
 
 use super::{Admin, documents::problem};
-use crate::denials::Peer;
+use crate::denials::{ADMIN, Peer};
 
 /// Shorter ones can be guessed.
 const SHORTEST_TOKEN: usize = 32;
@@ -170,7 +170,7 @@ pub(super) async fn check(State((access, admin)): State<(Access, Admin)>, reques
     let shown = certificates.identity(admin.trust.authority.trust_domain(), SystemTime::now());
     let refused = match access.permits(request.headers(), shown) {
         Ok(None) => return next.run(request).await,
-        Ok(Some(identity)) => match admin.denials.refuse("admin", &Peer::new(identity, Some(&certificates))) {
+        Ok(Some(identity)) => match admin.denials.refuse(ADMIN, &Peer::new(identity, Some(&certificates))) {
             None => return next.run(request).await,
             Some(why) => Refused::forbidden(&why),
         },
