@@ -47,9 +47,14 @@ impl Check {
                     output::line(&line);
                 }
                 let (documents, errors, warnings) = (checked.documents(), checked.errors().len(), checked.warnings().len());
-                output::progress(&format!("{documents} documents, {errors} errors, {warnings} warnings"));
+                let counted = [count(documents, "document"), count(errors, "error"), count(warnings, "warning")];
+                output::progress(&counted.join(", "));
             }
         }
         Ok(if checked.errors().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
