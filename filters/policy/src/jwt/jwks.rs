@@ -178,10 +178,12 @@ fn parse_key(key: &Map<String, Value>) -> Result<Option<PublicKey>, String> {
     Ok(Some(PublicKey { id, algorithms, spki_der, material }))
 }
 
+#[inline(never)]
 fn decode(text: &str, name: &str) -> Result<Vec<u8>, String> {
     URL_SAFE_NO_PAD.decode(text).map_err(|_| format!("`{name}` is not base64url without padding (RFC 7515 section 2)"))
 }
 
+#[inline(never)]
 fn rsa_spki(modulus: &[u8], exponent: &[u8]) -> Result<Vec<u8>, String> {
     let size = modulus.iter().skip_while(|byte| **byte == 0).count();
     if !(SHORTEST_RSA..=LONGEST_RSA).contains(&size) {
@@ -215,14 +217,17 @@ fn point(curve: ObjectIdentifier, size: usize, x: &[u8], y: &[u8]) -> Result<Vec
     if is_on_curve { Ok(point) } else { Err("found coordinates that are no point of the curve".to_owned()) }
 }
 
+#[inline(never)]
 fn ec_spki(curve: ObjectIdentifier, point: &[u8]) -> Result<Vec<u8>, String> {
     spki(AlgorithmIdentifierRef { oid: EC, parameters: Some((&curve).into()) }, point)
 }
 
+#[inline(never)]
 fn ed_key(x: &[u8]) -> Result<[u8; 32], String> {
     x.try_into().map_err(|_| format!("found an Ed25519 key of {} bytes; 32 are allowed (RFC 8037 section 2)", x.len()))
 }
 
+#[inline(never)]
 fn spki(algorithm: AlgorithmIdentifierRef<'_>, key: &[u8]) -> Result<Vec<u8>, String> {
     let subject_public_key = BitStringRef::from_bytes(key).map_err(|error| error.to_string())?;
     SubjectPublicKeyInfoRef { algorithm, subject_public_key }.to_der().map_err(|error| error.to_string())
