@@ -24,6 +24,7 @@ const NEVER_MATCHES: &str = "a DENY or CUSTOM policy without rules never matches
 #[derive(Debug, Clone)]
 pub struct Policy {
     protocol: Protocol,
+    log_in_vm: bool,
     version: String,
     pub(crate) denied: Denied,
     pub(crate) mutual_tls: MutualTls,
@@ -65,6 +66,7 @@ impl Policy {
             version,
             protocol,
             trust_domain,
+            log_in_vm,
             policy_version,
             trust_domain_aliases,
             denied_peers,
@@ -75,6 +77,9 @@ impl Policy {
         let mut errors = Errors::default();
         if version != wire::VERSION {
             errors.add("version", format!("found {version}; {} is allowed", wire::VERSION));
+        }
+        if log_in_vm && protocol == Protocol::Tcp {
+            errors.add("log_in_vm", "found true; false is allowed: connections are recorded in the filter state".to_owned());
         }
         check_domains(&trust_domain, &trust_domain_aliases, &mut errors);
         check_names(&authorization, &request_authentication, &mut errors);
@@ -108,6 +113,7 @@ impl Policy {
         }
         errors.into_result(Self {
             protocol,
+            log_in_vm,
             version: policy_version,
             denied,
             mutual_tls,
@@ -124,6 +130,12 @@ impl Policy {
     #[must_use]
     pub fn protocol(&self) -> Protocol {
         self.protocol
+    }
+
+    /// Whether what passes may be recorded in the VM's memory alone.
+    #[must_use]
+    pub fn logs_in_vm(&self) -> bool {
+        self.log_in_vm
     }
 
     /// The name of this set of policies; empty when it has none.

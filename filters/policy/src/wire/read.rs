@@ -41,12 +41,14 @@ fn authz(reader: &mut Reader<'_>) -> Result<AuthzConfig> {
             "mutual_tls",
             "request_authentication",
             "authorization",
+            "log_in_vm",
         ],
     );
     let mut config = AuthzConfig {
         version: 0,
         protocol: Protocol::Http,
         trust_domain: String::new(),
+        log_in_vm: false,
         policy_version: String::new(),
         trust_domain_aliases: Vec::new(),
         denied_peers: DeniedPeers::default(),
@@ -64,7 +66,8 @@ fn authz(reader: &mut Reader<'_>) -> Result<AuthzConfig> {
             5 => config.denied_peers = denied_peers(reader)?,
             6 => config.mutual_tls = mutual_tls(reader)?,
             7 => config.request_authentication = reader.list(request_authentication)?,
-            _ => config.authorization = reader.list(authorization)?,
+            8 => config.authorization = reader.list(authorization)?,
+            _ => config.log_in_vm = reader.boolean()?,
         }
         Ok(())
     })?;
