@@ -52,11 +52,6 @@ impl Shared {
         Ok(Self { namespace: callers.namespace.to_owned(), bundle, services, changed, bases: HashMap::new() })
     }
 
-    /// As [`Shared::base`], if that has been made already.
-    pub(super) fn made(&self, id: ScopeId) -> Option<&Arc<Base>> {
-        self.bases.get(&id)
-    }
-
     /// The short way where nothing but workloads has changed: only services that select one of those are looked at.
     fn with_other_instances(
         callers: &Callers<'_>,
