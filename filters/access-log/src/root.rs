@@ -43,11 +43,16 @@ impl RootContext for AccessLog {
             Protocol::Tcp => Vec::new(),
         };
         let record = Record::of(config, &Host, Headers(&headers), now());
-        match serde_json::to_string(&record) {
+        match json(&record) {
             Ok(json) => log(LogLevel::Info, &format!("{PREFIX}{json}")),
             Err(error) => log(LogLevel::Error, &format!("access-log: a record was lost: {error}")),
         }
     }
+}
+
+#[inline(never)]
+fn json(record: &Record) -> serde_json::Result<String> {
+    serde_json::to_string(record)
 }
 
 #[derive(Debug)]
