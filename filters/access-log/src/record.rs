@@ -12,6 +12,8 @@ const LONGEST_PATH: usize = 4096;
 /// Longest of every other value.
 const LONGEST: usize = 1024;
 const NANOSECONDS_PER_MILLISECOND: i64 = 1_000_000;
+/// Where `authz` leaves what it decided.
+pub(crate) const DECISION: [&str; 2] = ["filter_state", "wasm.meshwright.decision"];
 
 /// Where a finished stream's attributes come from; `path` is one of Envoy's attribute paths.
 pub(crate) trait Attributes {
@@ -109,7 +111,7 @@ impl Record {
         let attribute = Attribute(attributes);
         let ends = Ends::of(config, attribute);
         let trace = trace::of(|name| headers.get(name));
-        let decision = attributes.get(&["filter_state", "wasm.meshwright.decision"]);
+        let decision = attributes.get(&DECISION);
         let duration = attribute.integer(&["request", "duration"]);
         let started =
             attribute.integer(&["request", "time"]).map_or_else(|| now.saturating_sub(i128::from(duration.unwrap_or(0))), i128::from);

@@ -29,6 +29,7 @@ pub struct Policy {
     protocol: Protocol,
     domains: LocalDomains,
     documents: Documents,
+    log_in_vm: bool,
     version: String,
     pub(crate) denied: Denied,
     pub(crate) mutual_tls: MutualTls,
@@ -102,6 +103,9 @@ impl Policy {
         if config.version != wire::VERSION {
             errors.add("version", format!("found {}; {} is allowed", config.version, wire::VERSION));
         }
+        if config.log_in_vm && config.protocol == Protocol::Tcp {
+            errors.add("log_in_vm", "found true; false is allowed: connections are recorded in the filter state".to_owned());
+        }
         checks::domains(&config.trust_domain, &config.trust_domain_aliases, &mut errors);
         check_names(&items, before, &config.request_authentication, &mut errors);
         let domains = LocalDomains::new(&config.trust_domain, &config.trust_domain_aliases);
@@ -119,6 +123,7 @@ impl Policy {
         let (enforced, shadow, audit, custom) = Sorted::new(&documents).layers();
         errors.into_result(Self {
             protocol: config.protocol,
+            log_in_vm: config.log_in_vm,
             domains,
             documents,
             version: config.policy_version,
@@ -137,6 +142,12 @@ impl Policy {
     #[must_use]
     pub fn protocol(&self) -> Protocol {
         self.protocol
+    }
+
+    /// Whether what passes may be recorded in the VM's memory alone.
+    #[must_use]
+    pub fn logs_in_vm(&self) -> bool {
+        self.log_in_vm
     }
 
     /// The name of this set of policies; empty when it has none.

@@ -9,13 +9,12 @@ pub(crate) fn callbacks() -> anyhow::Result<Vec<u8>> {
 pub(crate) fn host_calls() -> anyhow::Result<Vec<u8>> {
     module(
         r#"(drop (call $headers (i32.const 0) (i32.const 0) (i32.const 4)))
-           (drop (call $time (i32.const 8)))
-           (drop (call $set (i32.const 1024) (i32.const 19) (i32.const 1024) (i32.const 160)))"#,
+           (drop (call $time (i32.const 8)))"#,
     )
 }
 
 /// Takes its configuration as ours does, keeps the one byte of it at `place`, and refuses requests for a path of 10 bytes that does not end
-/// in that byte.
+/// in that byte. Of the log's configuration, which is short, it keeps nothing.
 pub(crate) fn configured(place: usize) -> anyhow::Result<Vec<u8>> {
     let text = format!(
         r#"(module
@@ -30,7 +29,8 @@ pub(crate) fn configured(place: usize) -> anyhow::Result<Vec<u8>> {
              (func (export "proxy_on_vm_start") (param i32 i32) (result i32) (i32.const 1))
              (func (export "proxy_on_configure") (param i32 i32) (result i32)
                (drop (call $buffer (i32.const 7) (i32.const 0) (local.get 1) (i32.const 0) (i32.const 4)))
-               (global.set $kept (i32.load8_u (i32.add (i32.load (i32.const 0)) (i32.const {place}))))
+               (if (i32.gt_u (local.get 1) (i32.const 65536))
+                 (then (global.set $kept (i32.load8_u (i32.add (i32.load (i32.const 0)) (i32.const {place}))))))
                (i32.const 1))
              (func (export "proxy_on_context_create") (param i32 i32))
              (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
@@ -50,9 +50,7 @@ fn module(at_headers: &str) -> anyhow::Result<Vec<u8>> {
         r#"(module
              (import "env" "proxy_get_header_map_pairs" (func $headers (param i32 i32 i32) (result i32)))
              (import "env" "proxy_get_current_time_nanoseconds" (func $time (param i32) (result i32)))
-             (import "env" "proxy_set_property" (func $set (param i32 i32 i32 i32) (result i32)))
              (memory (export "memory") 2)
-             (data (i32.const 1024) "meshwright.decision")
              (func (export "proxy_abi_version_0_2_1"))
              (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 65536))
              (func (export "proxy_on_vm_start") (param i32 i32) (result i32) (i32.const 1))

@@ -81,7 +81,8 @@ impl<'a> Attribute<'a> {
             // A pseudo header has a `:` in front.
             let is_name = is_token(name.strip_prefix(':').unwrap_or(name));
             return if is_name {
-                Ok(Self::Header(name))
+                // Envoy keeps `host` as `:authority` and finds it by both names; no header is called `host` behind it.
+                Ok(Self::Header(if name.eq_ignore_ascii_case("host") { ":authority" } else { name }))
             } else {
                 Err(format!("found `{key}`; a header name (RFC 9110 section 5.1) in the brackets is allowed"))
             };

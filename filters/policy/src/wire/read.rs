@@ -73,12 +73,14 @@ fn authz(reader: &mut Reader<'_>, documents: &mut dyn KnownDocuments) -> Result<
             "mutual_tls",
             "request_authentication",
             "authorization",
+            "log_in_vm",
         ],
     );
     let mut config = AuthzConfig {
         version: 0,
         protocol: Protocol::Http,
         trust_domain: String::new(),
+        log_in_vm: false,
         policy_version: String::new(),
         trust_domain_aliases: Vec::new(),
         denied_peers: DeniedPeers::default(),
@@ -96,7 +98,8 @@ fn authz(reader: &mut Reader<'_>, documents: &mut dyn KnownDocuments) -> Result<
             5 => config.denied_peers = denied_peers(reader)?,
             6 => config.mutual_tls = mutual_tls(reader)?,
             7 => config.request_authentication = reader.list(request_authentication)?,
-            _ => reader.each(&mut |reader| document(reader, documents))?,
+            8 => reader.each(&mut |reader| document(reader, documents))?,
+            _ => config.log_in_vm = reader.boolean()?,
         }
         Ok(())
     })?;

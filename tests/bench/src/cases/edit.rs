@@ -1,6 +1,6 @@
 //! A policy edit while requests are served. The filter comes by ECDS from a file, and the edit is a new file in its place.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -58,8 +58,9 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Section> {
     let mut idle = Table::new(&["configuration", "worker CPU for one edit, ms", "target", "met"]);
     let mut loaded =
         Table::new(&["configuration", "edit to effect, ms", "requests", "p50, µs", "p99, µs", "slowest, ms", "p99 ÷ p99 before"]);
-    for (name, versions) in [(NATIVE, native), (OURS, ours), (FLOOR, floor)] {
-        let mut edited = Edited::start(bench, name, versions).await?;
+    let all = [(NATIVE, None, native), (OURS, Some(bench.module()), ours), (FLOOR, Some(module.as_path()), floor)];
+    for (name, module, versions) in all {
+        let mut edited = Edited::start(bench, name, module, versions).await?;
         eprintln!("bench: policy-edit: {name}: edits without load");
         let mut worker = Vec::new();
         for _ in 0..EDITS {
@@ -98,13 +99,16 @@ fn only(version: usize) -> String {
 }
 
 impl Edited {
-    async fn start(bench: &Bench, name: &'static str, versions: [Option<Filter>; 2]) -> anyhow::Result<Self> {
+    async fn start(bench: &Bench, name: &'static str, module: Option<&Path>, versions: [Option<Filter>; 2]) -> anyhow::Result<Self> {
         let file = bench.folder().join(format!("{name}.json"));
         let [Some(first), Some(second)] = versions else { anyhow::bail!("an edit has two versions") };
         let contents = [resource(NAME, 0, &first.typed_config).to_string(), resource(NAME, 1, &second.typed_config).to_string()];
         std::fs::write(&file, &contents[0])?;
         let filters = vec![discovered(NAME, &file, &first.typed_config)];
-        let content = if name == NATIVE { Content { filters, ..Content::default() } } else { bench.ours(filters) };
+        let content = match module {
+            Some(module) => bench.ours(module, filters),
+            None => Content { filters, ..Content::default() },
+        };
         let contender = bench.start(name, &content).await?;
         let edited = Self { contender, file, contents, edits: 0 };
         edited.effective().await?;
