@@ -85,14 +85,18 @@ impl<'de> Visitor<'de> for Strict {
         let inner = self.deeper()?;
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
-            if object.contains_key(&name) {
+            let value = members.next_value_seed(inner)?;
+            if !is_new(&mut object, name, value) {
                 return Err(A::Error::custom("duplicate member"));
             }
-            let value = members.next_value_seed(inner)?;
-            object.insert(name, value);
         }
         Ok(Value::Object(object))
     }
+}
+
+#[inline(never)]
+fn is_new(object: &mut Map<String, Value>, name: String, value: Value) -> bool {
+    object.insert(name, value).is_none()
 }
 
 #[cfg(test)]
