@@ -1,3 +1,4 @@
+mod log;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -78,9 +79,7 @@ impl Policy {
         if version != wire::VERSION {
             errors.add("version", format!("found {version}; {} is allowed", wire::VERSION));
         }
-        if log_in_vm && protocol == Protocol::Tcp {
-            errors.add("log_in_vm", "found true; false is allowed: connections are recorded in the filter state".to_owned());
-        }
+        log::check(log_in_vm, protocol, &mut errors);
         check_domains(&trust_domain, &trust_domain_aliases, &mut errors);
         check_names(&authorization, &request_authentication, &mut errors);
         let domains = LocalDomains::new(&trust_domain, &trust_domain_aliases);
@@ -148,6 +147,12 @@ impl Policy {
     #[must_use]
     pub fn needs(&self, fact: Fact) -> bool {
         self.facts.contains(fact)
+    }
+
+    /// Whether any rule looks at anything but the request itself.
+    #[must_use]
+    pub fn looks_at_connections(&self) -> bool {
+        !self.facts.are_of_requests()
     }
 
     /// What rules ask of other filters' metadata.
