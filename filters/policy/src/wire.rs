@@ -5,6 +5,7 @@ pub(crate) mod json;
 mod read;
 
 pub use json::InvalidJson;
+pub(crate) use read::KnownDocuments;
 use serde::{Deserialize, Serialize};
 
 /// The only version there is.
