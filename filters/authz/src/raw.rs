@@ -56,6 +56,7 @@ pub(crate) fn set_property(path: &str, value: &[u8]) -> bool {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, size: usize) -> i32 {
     const WORD: usize = size_of::<u64>();
+    const HALF: usize = WORD / 2;
     const LINE: usize = 4 * WORD;
     // SAFETY: of each place that is read, `size - at` says that enough bytes follow, as the caller promises so many.
     unsafe {
@@ -86,6 +87,15 @@ unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, size: usize) -> i
                 return 0;
             }
             return if u64::from_be(one) < u64::from_be(other) { -1 } else { 1 };
+        }
+        if size >= HALF {
+            let halves = |at: usize| (left.add(at).cast::<u32>().read_unaligned(), right.add(at).cast::<u32>().read_unaligned());
+            for (one, other) in [halves(0), halves(size - HALF)] {
+                if one != other {
+                    return if u32::from_be(one) < u32::from_be(other) { -1 } else { 1 };
+                }
+            }
+            return 0;
         }
         while at < size {
             let (one, other) = (left.add(at).read(), right.add(at).read());

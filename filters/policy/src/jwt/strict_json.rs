@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 /// No token has claims nested deeper than this.
@@ -11,7 +12,8 @@ const DEEPEST: usize = 32;
 /// The object in `bytes`; none when it is not exactly one JSON object without duplicate members.
 #[inline(never)]
 pub(super) fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    // As a whole, which costs less than each string by itself.
+    let mut reader = serde_json::Deserializer::from_str(std::str::from_utf8(bytes).ok()?);
     let value = Strict { depth: DEEPEST }.deserialize(&mut reader).ok()?;
     reader.end().ok()?;
     match value {
@@ -85,11 +87,8 @@ impl<'de> Visitor<'de> for Strict {
         let inner = self.deeper()?;
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
-            if object.contains_key(&name) {
-                return Err(A::Error::custom("duplicate member"));
-            }
-            let value = members.next_value_seed(inner)?;
-            object.insert(name, value);
+            let Entry::Vacant(place) = object.entry(name) else { return Err(A::Error::custom("duplicate member")) };
+            place.insert(members.next_value_seed(inner)?);
         }
         Ok(Value::Object(object))
     }
