@@ -43,7 +43,7 @@ impl Repeated {
         &self.changes
     }
 
-    fn is(&self, connection: &Connection, headers: &[u8]) -> bool {
+    fn is(&self, connection: Option<&Connection>, headers: &[u8]) -> bool {
         if self.headers.len() != headers.len() {
             return false;
         }
@@ -54,7 +54,7 @@ impl Repeated {
             }
             start = *next;
         }
-        self.headers.get(start..) == headers.get(start..) && self.connection.is_same(connection)
+        self.headers.get(start..) == headers.get(start..) && connection.is_none_or(|connection| self.connection.is_same(connection))
     }
 }
 
@@ -93,9 +93,9 @@ impl Alike {
         Self { recent: Recent::default(), ignored, unknown: 0, tokens: 0 }
     }
 
-    /// The same request of before, which is counted. `now` is in seconds since the epoch, and asked for only if there is a token.
+    /// The same request of before, which is counted. `connection`: where the policy looks at it. `now` is in seconds since the epoch, and asked for only if there is a token.
     #[inline(never)]
-    pub(crate) fn find(&mut self, connection: &Connection, headers: &[u8], now: impl FnOnce() -> u64) -> Option<Rc<Repeated>> {
+    pub(crate) fn find(&mut self, connection: Option<&Connection>, headers: &[u8], now: impl FnOnce() -> u64) -> Option<Rc<Repeated>> {
         let found = self.recent.iter().find(|repeated| repeated.is(connection, headers))?;
         if let Some(lasts) = found.lasts {
             if !lasts.includes(now()) {
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn only_what_is_the_same_in_all_that_may_matter_is_known_again() {
         let (engine, good) = (engine(no_condition()), connection("good"));
-        let is_known = |connection: &Connection, bytes: &[u8]| engine.again(connection, bytes, || 0).is_some();
+        let is_known = |connection: &Connection, bytes: &[u8]| engine.again(Some(connection), bytes, || 0).is_some();
         let first = request("/a", "a1", "0001");
         assert!(!is_known(&good, &first));
         learn(&engine, &good, &first);
@@ -230,15 +230,15 @@ mod tests {
     fn what_the_policy_names_is_never_ignored() {
         let (engine, good) = (engine(policy(json!([{"key": "request.headers[X-Request-ID]", "values": ["0*"]}]))), connection("good"));
         learn(&engine, &good, &request("/a", "a", "0001"));
-        assert!(engine.again(&good, &request("/a", "a", "0001"), || 0).is_some());
-        assert!(engine.again(&good, &request("/a", "a", "1001"), || 0).is_none());
+        assert!(engine.again(Some(&good), &request("/a", "a", "0001"), || 0).is_some());
+        assert!(engine.again(Some(&good), &request("/a", "a", "1001"), || 0).is_none());
     }
 
     #[test]
     fn what_is_denied_is_decided_each_time() {
         let (engine, bad) = (engine(no_condition()), connection("bad"));
         learn(&engine, &bad, &request("/a", "a", "0001"));
-        assert!(engine.again(&bad, &request("/a", "a", "0001"), || 0).is_none());
+        assert!(engine.again(Some(&bad), &request("/a", "a", "0001"), || 0).is_none());
     }
 
     #[test]
@@ -251,7 +251,7 @@ mod tests {
             let connection = connection(pick(20, &["good", "good", "bad"]));
             let bytes = request(pick(22, &["/a", "/a1", "/b"]), pick(24, &["a", "b"]), pick(26, &["0001", "0002"]));
             let expected = decide(&self::engine(no_condition()), &connection, &bytes);
-            if let Some(repeated) = engine.again(&connection, &bytes, || 0) {
+            if let Some(repeated) = engine.again(Some(&connection), &bytes, || 0) {
                 known += 1;
                 assert_eq!((repeated.record(), repeated.changes(), None), (&expected.record, &*expected.changes, expected.denial));
             } else {
@@ -272,7 +272,7 @@ mod tests {
             let bytes = request(&format!("/a{number}"), "a", "0001");
             learn(&engine, &good, &bytes);
             if number % ONE_IN == 0 {
-                assert!(engine.again(&good, &bytes, || 0).is_some());
+                assert!(engine.again(Some(&good), &bytes, || 0).is_some());
             }
         }
         assert_eq!(count(), 400 + 400 / 16);

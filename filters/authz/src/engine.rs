@@ -79,7 +79,8 @@ impl<C: Crypto> Engine<C> {
     }
 
     /// What was done about the same request before; `now` is in seconds since the epoch, and asked for only if it matters.
-    pub(crate) fn again(&self, connection: &Connection, headers: &[u8], now: impl FnOnce() -> u64) -> Option<Rc<Repeated>> {
+    /// `connection`: where the policy looks at it.
+    pub(crate) fn again(&self, connection: Option<&Connection>, headers: &[u8], now: impl FnOnce() -> u64) -> Option<Rc<Repeated>> {
         self.alike.borrow_mut().find(connection, headers, now)
     }
 

@@ -38,15 +38,19 @@ impl HttpContext for HttpRequest {
         let Some(engine) = &self.engine else { return reply(&Denial::FORBIDDEN) };
         // Every host has a request's headers here; of one that has not nothing is known.
         let Some(bytes) = raw::request_headers() else { return reply(&Denial::FORBIDDEN) };
-        let connection = connection::of_request(&Host, engine.policy());
-        if let Ok(connection) = &connection
-            && let Some(repeated) = engine.again(connection, &bytes, host::now)
-        {
+        let read = || connection::of_request(&Host, engine.policy());
+        let connection = engine.policy().looks_at_connections().then(read);
+        let again = match &connection {
+            None => engine.again(None, &bytes, host::now),
+            Some(Ok(connection)) => engine.again(Some(connection), &bytes, host::now),
+            Some(Err(_)) => None,
+        };
+        if let Some(repeated) = again {
             record_passing(engine, &mut self.left, repeated.record());
             repeated.changes().iter().for_each(apply);
             return Action::Continue;
         }
-        decide(engine, connection, &bytes, &mut self.left)
+        decide(engine, connection.unwrap_or_else(read), &bytes, &mut self.left)
     }
 
     fn on_log(&mut self) {

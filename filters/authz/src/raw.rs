@@ -48,7 +48,7 @@ pub(crate) fn set_property(path: &str, value: &[u8]) -> bool {
     status == OK
 }
 
-/// Instead of libc's: eight bytes at a time. Tokens and records are compared with this.
+/// Instead of libc's: a line of 32 bytes at a time, and eight where that many are not left. Requests, tokens and records are compared with this.
 ///
 /// # Safety
 /// As C has it: there are `size` bytes at `left` and at `right`.
@@ -56,15 +56,46 @@ pub(crate) fn set_property(path: &str, value: &[u8]) -> bool {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, size: usize) -> i32 {
     const WORD: usize = size_of::<u64>();
-    let mut at = 0;
-    // SAFETY: `at + WORD <= size`, and `at < size`, as the caller promises so many bytes.
+    const HALF: usize = WORD / 2;
+    const LINE: usize = 4 * WORD;
+    // SAFETY: of each place that is read, `size - at` says that enough bytes follow, as the caller promises so many.
     unsafe {
+        let words = |at: usize| (left.add(at).cast::<u64>().read_unaligned(), right.add(at).cast::<u64>().read_unaligned());
+        let mut at = 0;
+        while size - at >= LINE {
+            let (one, other) = (left.add(at).cast::<u64>(), right.add(at).cast::<u64>());
+            let differs = |word: usize| one.add(word).read_unaligned() ^ other.add(word).read_unaligned();
+            if differs(0) | differs(1) | differs(2) | differs(3) != 0 {
+                break;
+            }
+            at += LINE;
+        }
         while size - at >= WORD {
-            let (one, other) = (left.add(at).cast::<u64>().read_unaligned(), right.add(at).cast::<u64>().read_unaligned());
+            let (one, other) = words(at);
             if one != other {
                 return if u64::from_be(one) < u64::from_be(other) { -1 } else { 1 };
             }
             at += WORD;
+        }
+        if at == size {
+            return 0;
+        }
+        if size >= WORD {
+            // The last eight, of which the first are known to be equal.
+            let (one, other) = words(size - WORD);
+            if one == other {
+                return 0;
+            }
+            return if u64::from_be(one) < u64::from_be(other) { -1 } else { 1 };
+        }
+        if size >= HALF {
+            let halves = |at: usize| (left.add(at).cast::<u32>().read_unaligned(), right.add(at).cast::<u32>().read_unaligned());
+            for (one, other) in [halves(0), halves(size - HALF)] {
+                if one != other {
+                    return if u32::from_be(one) < u32::from_be(other) { -1 } else { 1 };
+                }
+            }
+            return 0;
         }
         while at < size {
             let (one, other) = (left.add(at).read(), right.add(at).read());

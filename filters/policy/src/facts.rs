@@ -45,6 +45,11 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
+    /// None is of the connection, or of other filters' metadata.
+    pub(crate) fn are_of_requests(&self) -> bool {
+        self.facts == 0 && self.metadata.is_empty()
+    }
+
     #[inline(never)]
     pub(crate) fn of<'a>(tests: impl Iterator<Item = &'a Test>) -> Self {
         let mut facts = Self::default();

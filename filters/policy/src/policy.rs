@@ -27,9 +27,9 @@ const NEVER_MATCHES: &str = "a DENY or CUSTOM policy without rules never matches
 #[derive(Debug, Clone)]
 pub struct Policy {
     protocol: Protocol,
+    log_in_vm: bool,
     domains: LocalDomains,
     documents: Documents,
-    log_in_vm: bool,
     version: String,
     pub(crate) denied: Denied,
     pub(crate) mutual_tls: MutualTls,
@@ -103,9 +103,7 @@ impl Policy {
         if config.version != wire::VERSION {
             errors.add("version", format!("found {}; {} is allowed", config.version, wire::VERSION));
         }
-        if config.log_in_vm && config.protocol == Protocol::Tcp {
-            errors.add("log_in_vm", "found true; false is allowed: connections are recorded in the filter state".to_owned());
-        }
+        checks::log(config.log_in_vm, config.protocol, &mut errors);
         checks::domains(&config.trust_domain, &config.trust_domain_aliases, &mut errors);
         check_names(&items, before, &config.request_authentication, &mut errors);
         let domains = LocalDomains::new(&config.trust_domain, &config.trust_domain_aliases);
@@ -160,6 +158,12 @@ impl Policy {
     #[must_use]
     pub fn needs(&self, fact: Fact) -> bool {
         self.facts.contains(fact)
+    }
+
+    /// Whether any rule looks at anything but the request itself.
+    #[must_use]
+    pub fn looks_at_connections(&self) -> bool {
+        !self.facts.are_of_requests()
     }
 
     /// What rules ask of other filters' metadata.

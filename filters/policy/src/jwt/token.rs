@@ -32,15 +32,17 @@ pub(super) struct Token {
 }
 
 impl Token {
-    #[inline(never)]
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, JwtError> {
         if bytes.len() > LARGEST {
             return Err(JwtError::TooLarge);
         }
-        let mut parts = bytes.split(|byte| *byte == b'.');
-        let (Some(header), Some(payload), Some(signature), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
-            return Err(JwtError::BadFormat);
-        };
+        let parts = Parts::of(bytes).ok_or(JwtError::BadFormat)?;
+        // Three parts have two dots. Between them there is none, or it is no base64, so that only what is wrong anyway is looked through.
+        Self::of(&parts).map_err(|error| if memchr::memchr(b'.', parts.payload).is_some() { JwtError::BadFormat } else { error })
+    }
+
+    #[inline(never)]
+    fn of(Parts { header, payload, signature }: &Parts<'_>) -> Result<Self, JwtError> {
         let message_length = header.len().saturating_add(1).saturating_add(payload.len());
         // This engine refuses padding, trailing bits and trailing characters: each token has one spelling.
         let decode = |part: &[u8], error| URL_SAFE_NO_PAD.decode(part).map_err(|_| error);
@@ -74,6 +76,24 @@ impl Token {
             return Ok(());
         }
         Err(JwtError::AudienceNotAllowed)
+    }
+}
+
+/// What is before the first dot, behind the last one, and in between.
+struct Parts<'t> {
+    header: &'t [u8],
+    payload: &'t [u8],
+    signature: &'t [u8],
+}
+
+impl<'t> Parts<'t> {
+    fn of(token: &'t [u8]) -> Option<Self> {
+        let (first, last) = (memchr::memchr(b'.', token)?, memchr::memrchr(b'.', token)?);
+        Some(Self {
+            header: token.get(..first)?,
+            payload: token.get(first.checked_add(1)?..last)?,
+            signature: token.get(last.checked_add(1)?..)?,
+        })
     }
 }
 

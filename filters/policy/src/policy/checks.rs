@@ -6,7 +6,15 @@ use rustc_hash::FxHashSet;
 use crate::field_path::FieldPath;
 use crate::invalid::Errors;
 use crate::jwt::rule::JwtRule;
-use crate::wire::{self, Action};
+use crate::wire::{self, Action, Protocol};
+
+/// Connections are always recorded in the filter state.
+#[inline(never)]
+pub(super) fn log(log_in_vm: bool, protocol: Protocol, errors: &mut Errors) {
+    if log_in_vm && protocol == Protocol::Tcp {
+        errors.add("log_in_vm", "found true; false is allowed for TCP".to_owned());
+    }
+}
 
 #[inline(never)]
 pub(super) fn domains(own: &str, aliases: &[String], errors: &mut Errors) {

@@ -114,6 +114,10 @@ fn other_versions_and_what_is_no_json() {
         (b"[]", "configuration: not a policy of version 1: "),
         (br#"{"version": 2, "protocol": "http", "trust_domain": "a"}"#, "version: found 2; 1 is allowed"),
         (
+            br#"{"version": 1, "protocol": "tcp", "trust_domain": "a", "log_in_vm": true}"#,
+            "log_in_vm: found true; false is allowed for TCP",
+        ),
+        (
             br#"{"version": 1, "version": 1, "protocol": "http", "trust_domain": "a"}"#,
             "configuration: not a policy of version 1: duplicate",
         ),

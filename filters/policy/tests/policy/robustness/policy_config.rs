@@ -30,7 +30,7 @@ pub(crate) fn run(bytes: &[u8]) {
         let rules: Vec<_> = document.jwt_rules.iter().filter(|rule| rule.jwks.as_deref() != Some(NO_KEYS)).cloned().collect();
         assert_eq!(validate_jwt_rules(&rules), Ok(()), "a document is checked no harder alone");
     }
-    let on = |protocol| Policy::compile(wire::AuthzConfig { protocol, ..config.clone() }).unwrap();
+    let on = |protocol| Policy::compile(wire::AuthzConfig { protocol, log_in_vm: false, ..config.clone() }).unwrap();
     let (with_http, without) = (on(wire::Protocol::Http), on(wire::Protocol::Tcp));
     for connection in connections() {
         for headers in [&[][..], HEADERS] {
