@@ -1,8 +1,9 @@
 //! Certificates that Gateways name as files of their hosts. The control plane never sees them; this machine may be such a host, or one that
 //! they are made on.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read as _};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read as _};
+use std::path::Path;
 use std::time::SystemTime;
 
 use meshwright_config::{ClientRoots, Gateway, GatewayServer, ServerCertificate, certificate_alarms};
@@ -52,12 +53,21 @@ fn files(gateway: &Gateway) -> impl Iterator<Item = (String, &str, &'static str)
 }
 
 fn alarms(file: &str, word: &str, now: SystemTime) -> Option<Vec<String>> {
-    let mut pem = Vec::new();
-    match File::open(file).and_then(|opened| opened.take(LARGEST).read_to_end(&mut pem)) {
-        Ok(_) => Some(certificate_alarms(&pem, word, now).unwrap_or_else(|| vec!["it holds no certificate in PEM".to_owned()])),
+    match read(Path::new(file)) {
+        Ok(pem) => Some(certificate_alarms(&pem, word, now).unwrap_or_else(|| vec!["it holds no certificate in PEM".to_owned()])),
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => Some(vec![format!("it cannot be read: {error}")]),
     }
+}
+
+/// Nothing but a file: opening a pipe waits for whoever writes to it.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    let mut pem = Vec::new();
+    File::open(path)?.take(LARGEST).read_to_end(&mut pem)?;
+    Ok(pem)
 }
 
 impl GatewayFile {
@@ -83,8 +93,6 @@ impl From<&GatewayFile> for Value {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     fn checked(folder: &Path, chain: &Path, roots: &Path) -> Checked {
@@ -120,5 +128,12 @@ mod tests {
             ]
         );
         assert_eq!(found.iter().map(GatewayFile::warnings).sum::<usize>(), 1);
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let found = alarms(folder.path().to_str().unwrap(), "certificate", SystemTime::now());
+        assert_eq!(found, Some(vec!["it cannot be read: it is not a file".to_owned()]));
     }
 }
