@@ -1,4 +1,4 @@
-//! AuthorizationPolicies that say nothing of a connection or request, and why: what to look at when a decision is not the one that was meant.
+//! AuthorizationPolicies that match nothing of a workload or connection, and why: what to look at when a decision is not the one that was meant.
 //! Those of other namespaces are not for the workload at all, and are not told.
 
 use meshwright_config::{AuthorizationPolicy, DEFAULT_ROOT_NAMESPACE, Scope, State, Workload};
@@ -8,7 +8,7 @@ use serde::Serialize;
 /// What is listed; a mesh may have thousands.
 const MOST: usize = 20;
 
-/// A policy, or one of its rules, that is there and says nothing.
+/// A policy, or one of its rules, that is there and matches nothing, whatever the request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Silent {
     pub(crate) policy: String,
@@ -30,7 +30,8 @@ pub(crate) fn silent(state: &State, workload: &Workload, protocol: Protocol, is_
         }
         let rules = &policy.wire().rules;
         if rules.is_empty() {
-            return vec![entry(policy, None, "has no rules, so it matches nothing".to_owned())];
+            let denies = if policy.wire().action == Action::Allow { ": what no other ALLOW policy matches is denied" } else { "" };
+            return vec![entry(policy, None, format!("has no rules{denies}"))];
         }
         if protocol == Protocol::Http {
             return Vec::new();

@@ -275,7 +275,7 @@ impl Story {
             writeln!(f, "    {action}{dry_run} {}: {fared}", rule.place)?;
         }
         if !self.silent.is_empty() {
-            writeln!(f, "  policies that say nothing here:")?;
+            writeln!(f, "  policies that match nothing here:")?;
         }
         for Silent { policy, rule, action, because } in &self.silent {
             let rule = rule.map(|rule| format!(" rule {rule}")).unwrap_or_default();

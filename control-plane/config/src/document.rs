@@ -38,7 +38,8 @@ pub struct Document {
     key: DocumentKey,
     origin: Origin,
     content: Content,
-    tree: Arc<Node>,
+    /// As it was written, for errors that are found later: a tree of it is ten times as large, and rarely asked for.
+    text: Arc<str>,
 }
 
 /// What a document says.
@@ -91,10 +92,17 @@ impl Document {
     /// An error of this document, at the field `path`.
     pub(crate) fn error(&self, path: &str, message: impl Into<String>) -> DocumentError {
         let report = Report::default();
-        Reader::new(&self.tree, &report).fail_below(path, message);
-        let position = self.tree.position;
-        let nothing = Problem { position, path: path.to_owned(), message: String::new() };
-        let problem = report.into_problems().pop().unwrap_or(nothing);
+        let problem = match yaml::parse(&self.text, self.origin.line) {
+            Ok(Some(tree)) => {
+                Reader::new(&tree, &report).fail_below(path, message);
+                report.into_problems().pop()
+            }
+            // It has been read before.
+            Ok(None) | Err(_) => None,
+        };
+        let nothing =
+            || Problem { position: Position { line: self.origin.line, column: 1 }, path: path.to_owned(), message: String::new() };
+        let problem = problem.unwrap_or_else(nothing);
         let names = Names {
             kind: Some(self.key.kind().to_string()),
             namespace: Some(self.key.namespace().to_owned()),
@@ -105,7 +113,7 @@ impl Document {
 }
 
 impl fmt::Debug for Document {
-    /// Without the tree, which may hold a private key.
+    /// Without the text, which may hold a private key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Document").field("key", &self.key).field("origin", &self.origin).finish_non_exhaustive()
     }
@@ -141,8 +149,8 @@ impl<'a> RawDocument<'a> {
     pub fn parse(&self, file: &Arc<str>) -> Result<Document, Rejected> {
         let origin = Origin { file: Arc::clone(file), index: self.chunk.index, line: self.chunk.line };
         let reject = |problem: Problem| Rejected { errors: vec![Names::default().error(&origin, problem)], origin: origin.clone() };
-        let tree = tree(&self.chunk).map_err(reject)?;
-        read(tree, &origin)
+        let (text, tree) = tree(&self.chunk).map_err(reject)?;
+        read(text, &tree, &origin)
     }
 }
 
@@ -158,7 +166,7 @@ pub fn split_file(file: &[u8]) -> Vec<RawDocument<'_>> {
 pub fn is_policy_test(file: &[u8]) -> bool {
     let is_test = |raw: &RawDocument<'_>| {
         let has = |tree: &Node, key| tree.get(key).is_some();
-        tree(&raw.chunk).is_ok_and(|tree| has(&tree, "tests") && !has(&tree, "kind") && !has(&tree, "apiVersion"))
+        tree(&raw.chunk).is_ok_and(|(_, tree)| has(&tree, "tests") && !has(&tree, "kind") && !has(&tree, "apiVersion"))
     };
     let found = split_file(file);
     !found.is_empty() && found.iter().all(is_test)
@@ -171,7 +179,7 @@ pub fn parse_file(path: &str, text: &str) -> Vec<Result<Document, Rejected>> {
     split_file(text.as_bytes()).iter().map(|raw| raw.parse(&file)).collect()
 }
 
-fn tree(chunk: &Chunk<'_>) -> Result<Node, Problem> {
+fn tree<'a>(chunk: &Chunk<'a>) -> Result<(&'a str, Node), Problem> {
     let at = |line: usize, column, message: String| Problem { position: Position { line, column }, path: String::new(), message };
     if chunk.bytes.len() > LARGEST_DOCUMENT {
         return Err(at(chunk.line, 1, format!("a document has at most {LARGEST_DOCUMENT} bytes, found {}", chunk.bytes.len())));
@@ -183,7 +191,7 @@ fn tree(chunk: &Chunk<'_>) -> Result<Node, Problem> {
         at(chunk.line.saturating_add(lines), column, "not UTF-8".to_owned())
     })?;
     match yaml::parse(text, chunk.line) {
-        Ok(Some(node)) => Ok(node),
+        Ok(Some(node)) => Ok((text, node)),
         Ok(None) => Err(at(chunk.line, 1, "the document holds nothing".to_owned())),
         Err(error) => Err(at(error.position.line, error.position.column, error.message)),
     }
@@ -221,17 +229,17 @@ impl Names {
     }
 }
 
-fn read(tree: Node, origin: &Origin) -> Result<Document, Rejected> {
-    let names = Names::of(&tree);
+fn read(text: &str, tree: &Node, origin: &Origin) -> Result<Document, Rejected> {
+    let names = Names::of(tree);
     let report = Report::default();
-    let read = read_known(&tree, &names, &report);
+    let read = read_known(tree, &names, &report);
     let mut problems = report.into_problems();
     // The same finding by two readers is one finding.
     let mut seen = std::collections::BTreeSet::new();
     problems.retain(|problem| seen.insert((problem.path.clone(), problem.message.clone())));
     problems.sort_by_key(|problem| problem.position);
     match read {
-        Some((key, content)) if problems.is_empty() => Ok(Document { key, origin: origin.clone(), content, tree: Arc::new(tree) }),
+        Some((key, content)) if problems.is_empty() => Ok(Document { key, origin: origin.clone(), content, text: text.into() }),
         _ => {
             if problems.is_empty() {
                 problems.push(Problem { position: tree.position, path: String::new(), message: "cannot be read".to_owned() });

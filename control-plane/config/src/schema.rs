@@ -2,6 +2,7 @@
 //! What the values mean is read elsewhere.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::LazyLock;
 
 use crate::key::Kind;
@@ -56,7 +57,24 @@ fn segments(path: &'static str) -> Vec<&'static str> {
 /// Reports all that is wrong with the form of a document of this kind.
 pub(crate) fn check(kind: Kind, root: &Node, report: &Report) {
     if let Some(shape) = SHAPES.get(&kind) {
-        Check { secret: kind == Kind::Secret, report }.node(root, root.position, shape, "");
+        Check { secret: kind == Kind::Secret, report }.node(root, root.position, shape, &Path::Root);
+    }
+}
+
+/// Where the check is, written out when something is wrong there.
+enum Path<'a> {
+    Root,
+    Key(&'a Self, &'a str),
+    Item(&'a Self, usize),
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Key(parent, key) => f.write_str(&join(&parent.to_string(), key)),
+            Self::Item(parent, index) => write!(f, "{parent}[{index}]"),
+        }
     }
 }
 
@@ -67,12 +85,12 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn fail(&self, position: Position, path: &str, message: String) {
-        self.report.add(Problem { position, path: path.to_owned(), message });
+    fn fail(&self, position: Position, path: &Path<'_>, message: String) {
+        self.report.add(Problem { position, path: path.to_string(), message });
     }
 
     /// `position`: of the key, if there is one.
-    fn node(&self, node: &Node, position: Position, shape: &Shape, path: &str) {
+    fn node(&self, node: &Node, position: Position, shape: &Shape, path: &Path<'_>) {
         match shape.field.map(|field| (field.status, field.holds)) {
             Some((Status::NotYet, _)) => return self.fail(position, path, "is not supported yet".to_owned()),
             Some((Status::Ignored, _)) | Some((Status::Supported, Holds::Anything)) => return,
@@ -84,12 +102,12 @@ impl Check<'_> {
         match (&node.value, shape.children.get("[]"), shape.children.get("{}")) {
             (Value::List(items), Some(item), _) => {
                 for (index, node) in items.iter().enumerate() {
-                    self.node(node, node.position, item, &format!("{path}[{index}]"));
+                    self.node(node, node.position, item, &Path::Item(path, index));
                 }
             }
             (Value::Object(entries), None, Some(value)) => {
                 for entry in entries {
-                    self.node(&entry.node, entry.position, value, &join(path, &entry.key));
+                    self.node(&entry.node, entry.position, value, &Path::Key(path, &entry.key));
                 }
             }
             (Value::Object(entries), None, None) => entries.iter().for_each(|entry| self.entry(entry, shape, path)),
@@ -98,8 +116,8 @@ impl Check<'_> {
         }
     }
 
-    fn entry(&self, entry: &Entry, shape: &Shape, path: &str) {
-        let full = join(path, &entry.key);
+    fn entry(&self, entry: &Entry, shape: &Shape, path: &Path<'_>) {
+        let full = Path::Key(path, &entry.key);
         if let Some(child) = shape.children.get(entry.key.as_str()) {
             return self.node(&entry.node, entry.position, child, &full);
         }
@@ -114,7 +132,7 @@ impl Check<'_> {
         self.fail(entry.position, &full, format!("unknown field{suggestion} (allowed: `{}`)", known.join("`, `")));
     }
 
-    fn leaf(&self, node: &Node, position: Position, holds: Holds, path: &str) {
+    fn leaf(&self, node: &Node, position: Position, holds: Holds, path: &Path<'_>) {
         match (holds, &node.value) {
             (Holds::Text | Holds::Duration, Value::Scalar(Scalar::Text(_)))
             | (Holds::Integer, Value::Scalar(Scalar::Integer(_)))
@@ -132,7 +150,7 @@ impl Check<'_> {
         }
     }
 
-    fn word(&self, word: &str, words: &[&str], later: &[&str], position: Position, path: &str) {
+    fn word(&self, word: &str, words: &[&str], later: &[&str], position: Position, path: &Path<'_>) {
         if words.contains(&word) {
             return;
         }
@@ -148,7 +166,7 @@ impl Check<'_> {
         self.fail(position, path, message);
     }
 
-    fn wrong(&self, node: &Node, position: Position, path: &str, expected: &str) {
+    fn wrong(&self, node: &Node, position: Position, path: &Path<'_>, expected: &str) {
         let found = match &node.value {
             Value::List(_) => "a list".to_owned(),
             Value::Object(_) => "an object".to_owned(),

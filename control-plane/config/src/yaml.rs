@@ -1,6 +1,8 @@
 //! YAML text to a tree in which every node knows its line and column. Only what JSON can say is taken: anchors, aliases, tags, merge keys,
 //! duplicate keys and texts that YAML readers disagree about are errors, so that one document means one thing.
 
+use std::borrow::Cow;
+
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
 mod scalar;
@@ -98,7 +100,7 @@ pub(crate) fn parse(text: &str, first_line: usize) -> Result<Option<Node>, Malfo
             Event::Alias(_) => return Err(Malformed { position, message: "aliases are not allowed: write the value out".to_owned() }),
             Event::Scalar(text, style, anchor, tag) => {
                 refuse_extras(anchor, tag.is_some(), position)?;
-                builder.scalar(&text, style, position)?;
+                builder.scalar(text, style, position)?;
             }
             Event::SequenceStart(anchor, tag) => {
                 refuse_extras(anchor, tag.is_some(), position)?;
@@ -143,19 +145,19 @@ impl Builder {
         Position { line, column: span.start.col().saturating_add(1) }
     }
 
-    fn scalar(&mut self, text: &str, style: ScalarStyle, position: Position) -> Result<(), Malformed> {
+    fn scalar(&mut self, text: Cow<'_, str>, style: ScalarStyle, position: Position) -> Result<(), Malformed> {
         if let Some(Open::Object { key: key @ None, entries, .. }) = self.open.last_mut() {
-            if let Some(earlier) = entries.iter().find(|entry| entry.key == text) {
-                let message = format!("the key `{}` is already on line {}", shorten(text), earlier.position.line);
+            if let Some(earlier) = entries.iter().find(|entry| entry.key == *text) {
+                let message = format!("the key `{}` is already on line {}", shorten(&text), earlier.position.line);
                 return Err(Malformed { position, message });
             }
             if text == "<<" && style == ScalarStyle::Plain {
                 return Err(Malformed { position, message: "merge keys (`<<`) are not allowed: write the fields out".to_owned() });
             }
-            *key = Some((text.to_owned(), position));
+            *key = Some((text.into_owned(), position));
             return Ok(());
         }
-        let scalar = if style == ScalarStyle::Plain { Scalar::from_plain(text) } else { Scalar::Text(text.to_owned()) };
+        let scalar = if style == ScalarStyle::Plain { Scalar::from_plain(text) } else { Scalar::Text(text.into_owned()) };
         self.add(Node { value: Value::Scalar(scalar), position })
     }
 

@@ -26,6 +26,9 @@ use crate::refusals::Refusals;
 /// So long a proxy that has gone is reckoned with: it may go on with what it has.
 const REMEMBERED: Duration = Duration::from_secs(600);
 
+/// The configuration with which the process began.
+const FIRST_REVISION: u64 = 1;
+
 /// Makes snapshots and hands them to streams.
 pub(crate) struct Publisher {
     board: Arc<Board>,
@@ -123,9 +126,11 @@ impl Inner {
         let status = self.offered.documents().iter().find(|document| document.key() == Some(key));
         let in_force = self.loaded.in_force().get(key);
         let entry = self.ledger.get(key);
-        if status.is_none() && entry.is_none() {
+        if status.is_none() && entry.is_none() && in_force.is_none() {
             return None;
         }
+        // What has not changed is what it was at the start.
+        let unchanged = if in_force.is_some() { FIRST_REVISION } else { self.revision };
         let version = in_force.map(|in_force| in_force.version().to_owned());
         let found_version = status.map(|status| status.version().to_owned()).filter(|found| Some(found) != version.as_ref());
         let refused = status.and_then(|status| match status.state() {
@@ -138,7 +143,7 @@ impl Inner {
             version,
             found_version,
             origin: status.map(|status| format!("{}:{}", status.file(), status.line())),
-            revision: entry.map_or(self.revision, |entry| entry.revision),
+            revision: entry.map_or(unchanged, |entry| entry.revision),
             error: refused.or(of_all),
             held: self.offered.held().is_some_and(|held| held.documents().contains(key)),
         })
@@ -156,18 +161,16 @@ impl Publisher {
         documents: watch::Receiver<Arc<Loaded>>,
         lineage: Arc<Lineage>,
     ) -> Self {
-        board.set_revision(1);
+        board.set_revision(FIRST_REVISION);
         let loaded = Arc::clone(&documents.borrow());
         lineage.advance(&loaded);
-        let mut ledger = Ledger::default();
-        ledger.update(1, &BTreeMap::new(), loaded.in_force(), SystemTime::now());
         let (key_sets, foreign_bundles) = (Arc::clone(&keys.key_sets().borrow()), Arc::clone(&federated.bundles().borrow()));
         let inputs = MeshInputs { trust_bundle_pem, foreign_bundles, key_sets };
         let state = current(&loaded);
         let translator = Translator::new(Arc::clone(&state), inputs);
         let offered = Arc::clone(&loaded);
-        let (problem, revision, targets, refusals) = (None, 1, BTreeMap::new(), BTreeMap::new());
-        let inner = Inner { offered, loaded, ledger, translator, problem, revision, targets, refusals };
+        let (problem, revision, targets, refusals) = (None, FIRST_REVISION, BTreeMap::new(), BTreeMap::new());
+        let inner = Inner { offered, loaded, ledger: Ledger::default(), translator, problem, revision, targets, refusals };
         Self { board, keys, federated, facts, documents, lineage, in_force: watch::Sender::new(state), inner: Mutex::new(inner) }
     }
 

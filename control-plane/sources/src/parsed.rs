@@ -1,17 +1,13 @@
 //! The documents of each file, parsed again only when the file's bytes are others. No I/O.
 
 use std::collections::BTreeMap;
-use std::num::NonZero;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use meshwright_config::{Document, DocumentKey, Rejected, split_file};
+use meshwright_config::{Document, DocumentKey, Rejected, on_all_cores, split_file};
 
 use crate::scan::{Files, Hash, Saved};
 use crate::store::version;
-
-/// So many files are shared among all cores; fewer are not worth it.
-const WORTH_SHARING: usize = 64;
 
 /// A document as it was found now.
 #[derive(Debug, Clone)]
@@ -100,21 +96,9 @@ fn found_in((file, (_, found)): (String, (Hash, Vec<Found>))) -> (String, Vec<Fo
 
 type Changed<'a> = (&'a String, Hash, &'a [u8]);
 
-/// On all cores when there is much of it: at the start there is.
+/// At the start there is much of it.
 fn parse_all(changed: &[Changed<'_>]) -> Vec<(String, (Hash, Vec<Found>))> {
-    let parse_part = |part: &[Changed<'_>]| -> Vec<_> {
-        part.iter().map(|(file, hash, bytes)| ((*file).clone(), (*hash, parse(&file.as_str().into(), bytes)))).collect()
-    };
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    if cores == 1 || changed.len() < WORTH_SHARING {
-        return parse_part(changed);
-    }
-    std::thread::scope(|scope| {
-        let parts: Vec<_> =
-            changed.chunks(changed.len().div_ceil(cores)).map(|part| (part, scope.spawn(move || parse_part(part)))).collect();
-        // A thread that has died leaves its part to this one.
-        parts.into_iter().flat_map(|(part, thread)| thread.join().unwrap_or_else(|_| parse_part(part))).collect()
-    })
+    on_all_cores(changed, |(file, hash, bytes)| ((*file).clone(), (*hash, parse(&file.as_str().into(), bytes))))
 }
 
 fn parse(file: &Arc<str>, bytes: &[u8]) -> Vec<Found> {

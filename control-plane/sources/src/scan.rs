@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use meshwright_config::on_all_cores;
 use sha2::{Digest as _, Sha256};
 
 use crate::last_good::LastGoodError;
@@ -156,15 +157,22 @@ pub(crate) fn read(dir: &Path, last: &Files) -> Result<(Fingerprint, Files), Sou
         return Err(SourceError::Empty { dir: dir.to_owned() });
     }
     let (mut fingerprint, mut files) = (Vec::with_capacity(found.len()), Vec::with_capacity(found.len()));
-    for Listed { path, name } in found {
-        let metadata = fs::metadata(&path);
-        fingerprint.push((name.clone(), metadata.as_ref().ok().and_then(facts)));
-        let text = read_file(&path, metadata, last.get(&name).and_then(|last| last.as_ref().ok()));
+    for (name, metadata, text) in on_all_cores(&found, |listed| read_listed(listed, last)) {
+        fingerprint.push((name.clone(), metadata));
         if !is_test(&name, &text) {
             files.push((name, text));
         }
     }
     Ok((fingerprint.into_iter().collect(), files.into_iter().collect()))
+}
+
+type Read = (String, Option<(u64, SystemTime)>, Result<Text, String>);
+
+fn read_listed(Listed { path, name }: &Listed, last: &Files) -> Read {
+    let metadata = fs::metadata(path);
+    let looked = metadata.as_ref().ok().and_then(facts);
+    let text = read_file(path, metadata, last.get(name).and_then(|last| last.as_ref().ok()));
+    (name.clone(), looked, text)
 }
 
 /// Reads everything below folders, and files whatever they are called, by their paths.

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use meshwright_config::State;
+use meshwright_config::{ProxyScope, State};
 use meshwright_xds::{Base, Resource, Snapshot};
 use rustc_hash::FxHashMap;
 
@@ -138,7 +138,7 @@ impl Translator {
         // Where a TCP service is not told of, the proxy has a cluster of its own in its place.
         let fits = |own: &&Own| view.metadata.tcp.is_empty() || own.scope.0 == scope.0;
         let shared = shared::has_own_rules(&view.callers()).then(|| view.namespace().to_owned());
-        let is_plain = !is_scoped(&view) && state.gateways_for(view.workload).is_empty();
+        let is_plain = view.mesh.proxy_scope() == ProxyScope::Everything && state.gateways_for(view.workload).is_empty();
         let own = match before.filter(has_routes).filter(fits) {
             Some(own) => Own { snapshot: Snapshot::rebased(&own.snapshot, &base)?, shared, is_plain, scope, ..Own::clone(own) },
             None => {
@@ -168,16 +168,18 @@ impl Translator {
     }
 
     /// The short way for nearly all proxies where nearly all edits are: instances of services came and went, none of which is the proxy's own
-    /// workload. None where that is not so, or where the base is not made yet.
+    /// workload. None where that is not so, or where what its namespace is told is not made yet.
     fn with_other_instances(&mut self, proxy: &Proxy) -> Result<Option<Arc<Snapshot>>, TranslateError> {
         let Some((last, changes)) = &mut self.last else { return Ok(None) };
         let Some(is_changed) = changes.of_workloads_alone() else { return Ok(None) };
         let metadata = proxy.metadata();
         let Some(own) = last.own.get(proxy.node_id()).filter(|own| own.is_plain && own.proxy.is(proxy)) else { return Ok(None) };
-        let shared = self.now.shared.get(&own.shared);
-        let base = shared.and_then(|shared| shared.made(own.scope.0)).filter(|_| !is_changed(&metadata.namespace, &metadata.workload));
-        let Some(base) = base else { return Ok(None) };
-        let snapshot = Snapshot::rebased(&own.snapshot, base)?;
+        if is_changed(&metadata.namespace, &metadata.workload) {
+            return Ok(None);
+        }
+        let Some(shared) = self.now.shared.get_mut(&own.shared) else { return Ok(None) };
+        let base = shared.base(own.scope.0, &own.scope.1, last.shared.get(&own.shared))?;
+        let snapshot = Snapshot::rebased(&own.snapshot, &base)?;
         if let Some((node, mut own)) = last.own.remove_entry(proxy.node_id()) {
             own.snapshot = Arc::clone(&snapshot);
             self.now.own.insert(node, own);

@@ -1,3 +1,4 @@
+use std::hash::{Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -6,12 +7,16 @@ use envoy_types::pb::envoy::service::discovery::v3 as discovery;
 use envoy_types::pb::google::protobuf::Any;
 use prost::Message as _;
 use prost::encoding::string;
+use rustc_hash::FxHasher;
 use sha2::{Digest as _, Sha256};
 
 use crate::ResourceType;
 
 /// Bytes of a content hash that make a version: 128 bits.
 const VERSION_BYTES: usize = 16;
+/// How many bits of a name's hash say whether it ends a part of a list.
+const PART_BITS: u32 = 6;
+const PART_MASK: u64 = (1 << PART_BITS) - 1;
 /// Of `envoy.service.discovery.v3.Resource`.
 const NAME: u32 = 3;
 
@@ -22,11 +27,21 @@ pub(crate) struct Identity {
     pub(crate) version: Arc<str>,
     /// Where a stream found the name among those that it holds: where another one that holds the same will find it.
     place: AtomicUsize,
+    ends_part: bool,
 }
 
 impl Identity {
     pub(crate) fn new(name: impl Into<Arc<str>>, version: impl Into<Arc<str>>) -> Self {
-        Self { name: name.into(), version: version.into(), place: AtomicUsize::new(0) }
+        let name = name.into();
+        let mut hasher = FxHasher::default();
+        name.hash(&mut hasher);
+        let ends_part = hasher.finish().rotate_left(PART_BITS) & PART_MASK == 0;
+        Self { name, version: version.into(), place: AtomicUsize::new(0), ends_part }
+    }
+
+    /// Whether a part of a list of names ends with this one: one in 64 does, and always the same.
+    pub(crate) fn ends_part(&self) -> bool {
+        self.ends_part
     }
 
     pub(crate) fn place(&self) -> usize {

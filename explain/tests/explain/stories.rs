@@ -109,7 +109,7 @@ ALLOW 200: no_allow_policy
 }
 
 #[test]
-fn policies_that_say_nothing_are_told_with_the_reason() {
+fn policies_that_match_nothing_are_told_with_the_reason() {
     let of_others = document(
         "AuthorizationPolicy",
         "others",
@@ -118,8 +118,8 @@ fn policies_that_say_nothing_are_told_with_the_reason() {
     let mut case = case(&(documents() + &of_others + &document("AuthorizationPolicy", "nobody", &json!({}))));
     let told = |case: &serde_json::Value| native().story(&Case::from_json(case.to_string().as_bytes()).unwrap(), NOW).to_string();
     let always = "\
-  policies that say nothing here:
-    ALLOW shop/nobody: has no rules, so it matches nothing
+  policies that match nothing here:
+    ALLOW shop/nobody: has no rules: what no other ALLOW policy matches is denied
     DENY shop/others: is for workloads with app=other,tier=2
 ";
     let of_request = told(&case);

@@ -52,11 +52,16 @@ impl RootContext for AccessLog {
         };
         let host = Host { decided: self.passed.as_ref().and_then(Reader::take) };
         let record = Record::of(config, &host, Headers(&headers), now());
-        match serde_json::to_string(&record) {
+        match json(&record) {
             Ok(json) => log(LogLevel::Info, &format!("{PREFIX}{json}")),
             Err(error) => log(LogLevel::Error, &format!("access-log: a record was lost: {error}")),
         }
     }
+}
+
+#[inline(never)]
+fn json(record: &Record) -> serde_json::Result<String> {
+    serde_json::to_string(record)
 }
 
 #[derive(Debug)]

@@ -46,6 +46,7 @@ impl Connection {
         }
     }
 
+    #[inline(never)]
     fn decide(&self, moment: Moment) -> State {
         // No host makes a stream for a plugin that it could not configure; should one, the connection is closed.
         let Some(engine) = &self.engine else { return deny() };

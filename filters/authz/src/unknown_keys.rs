@@ -35,7 +35,7 @@ impl UnknownKeys {
         if self.told.iter().any(|(told, _)| *told == key) {
             return None;
         }
-        let line = format!("{PREFIX}{}", ascii(&json!({"issuer": key.issuer, "kid": key.kid}).to_string()));
+        let line = written(&key);
         self.last = Some(now);
         if self.told.len() >= MOST_REMEMBERED {
             self.told.pop_front();
@@ -43,6 +43,11 @@ impl UnknownKeys {
         self.told.push_back((key, now));
         Some(line)
     }
+}
+
+#[inline(never)]
+fn written(key: &UnknownKey) -> String {
+    format!("{PREFIX}{}", ascii(&json!({"issuer": key.issuer, "kid": key.kid}).to_string()))
 }
 
 /// JSON without control characters and what terminals may take for them (RFC 8259 section 7).

@@ -155,12 +155,8 @@ impl Test {
             Self::DestinationIp(blocks) => in_blocks(blocks, connection.destination.map(|address| address.ip())),
             Self::DestinationPort(ports) => connection.destination.is_some_and(|address| ports.contains(&address.port())),
             Self::Sni(values) => connection.sni.as_ref().is_some_and(|sni| any(values, sni.as_bytes())),
-            Self::Metadata(key, values) => {
-                connection.metadata.get(key).is_some_and(|found| values.iter().any(|value| value.matches(found)))
-            }
-            Self::RequestPrincipals(values) => {
-                claims(request).is_some_and(|claims| values.iter().any(|value| value.matches(claims.issuer(), claims.subject())))
-            }
+            Self::Metadata(key, values) => metadata_matches(key, values, request),
+            Self::RequestPrincipals(values) => principal_matches(values, request),
             Self::Claim(path, values) => {
                 claims(request).is_some_and(|claims| claims.any_string(path, |found| any(values, found.as_bytes())))
             }
@@ -171,13 +167,30 @@ impl Test {
             }),
             Self::Methods(values) => request.http.is_some_and(|http| any(values, http.method())),
             Self::Paths(values) => request.http.is_some_and(|http| values.iter().any(|value| value.matches(http.path()))),
-            Self::Header(name, values, repeated) => request.http.is_some_and(|http| {
-                let found = http.headers().all(name);
-                let any_reading = |value: &TextMatch| *repeated == Repeated::AnyReading && found.clone().any(|one| value.matches(one));
-                values.iter().any(|value| value.matches_joined(found.clone()) || any_reading(value))
-            }),
+            Self::Header(name, values, repeated) => header_matches(name, values, *repeated, request),
         }
     }
+}
+
+// Each a function of its own: they are long, and few rules have them.
+
+#[inline(never)]
+fn metadata_matches(key: &MetadataKey, values: &[MetadataMatch], request: &Request<'_>) -> bool {
+    request.connection.metadata.get(key).is_some_and(|found| values.iter().any(|value| value.matches(found)))
+}
+
+#[inline(never)]
+fn principal_matches(values: &[RequestPrincipalMatch], request: &Request<'_>) -> bool {
+    claims(request).is_some_and(|claims| values.iter().any(|value| value.matches(claims.issuer(), claims.subject())))
+}
+
+#[inline(never)]
+fn header_matches(name: &str, values: &[TextMatch], repeated: Repeated, request: &Request<'_>) -> bool {
+    request.http.is_some_and(|http| {
+        let found = http.headers().all(name);
+        let any_reading = |value: &TextMatch| repeated == Repeated::AnyReading && found.clone().any(|one| value.matches(one));
+        values.iter().any(|value| value.matches_joined(found.clone()) || any_reading(value))
+    })
 }
 
 fn claims<'a>(request: &Request<'a>) -> Option<&'a Claims> {

@@ -25,7 +25,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("meshwright-fetch", &["durable", "policy"]),
     ("meshwright-jwks", &["config", "fetch", "policy"]),
     ("meshwright-federation", &["bundle", "ca", "config", "fetch", "identity"]),
-    ("meshwright-server", &["bundle", "config", "durable", "expiry", "sources", "translate", "xds", "ca", "jwks", "federation", "identity"]),
+    (
+        "meshwright-server",
+        &["bundle", "config", "durable", "expiry", "sources", "translate", "xds", "ca", "jwks", "federation", "identity"],
+    ),
     ("meshwright-envoy-config", &["identity"]),
     ("meshwright-sidecar", &["durable", "envoy-config", "expiry", "ca", "identity", "xds"]),
     ("meshwright-wasm-host", &[]),

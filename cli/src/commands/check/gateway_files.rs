@@ -108,7 +108,7 @@ mod tests {
         let checked = checked(folder.path(), &chain, &roots);
         assert!(checked.errors().is_empty(), "{:?}", checked.errors());
         let found = look(&checked, SystemTime::now());
-        let place = "a.yaml:6: Gateway shop/edge: spec.servers[0].tls.";
+        let place = "a.yaml:5: Gateway shop/edge: spec.servers[0].tls.";
         assert_eq!(
             found.iter().flat_map(GatewayFile::lines).collect::<Vec<_>>(),
             [

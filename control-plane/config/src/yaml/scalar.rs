@@ -1,5 +1,7 @@
 //! What an unquoted word means. YAML 1.1 (kubectl) and 1.2 disagree about some words; those are kept apart as ambiguous.
 
+use std::borrow::Cow;
+
 /// A value that is neither list nor object.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Scalar {
@@ -17,24 +19,24 @@ pub(crate) enum Scalar {
 const WORDS: [&str; 6] = ["y", "n", "yes", "no", "on", "off"];
 
 impl Scalar {
-    pub(crate) fn from_plain(text: &str) -> Self {
-        match text {
+    pub(crate) fn from_plain(text: Cow<'_, str>) -> Self {
+        match &*text {
             "" | "~" | "null" | "Null" | "NULL" => return Self::Null,
             "true" | "True" | "TRUE" => return Self::Boolean(true),
             "false" | "False" | "FALSE" => return Self::Boolean(false),
             _ => {}
         }
-        if WORDS.iter().any(|word| word.eq_ignore_ascii_case(text)) {
-            return Self::Ambiguous(text.to_owned());
+        if WORDS.iter().any(|word| word.eq_ignore_ascii_case(&text)) {
+            return Self::Ambiguous(text.into_owned());
         }
-        let digits = text.strip_prefix('-').unwrap_or(text);
+        let digits = text.strip_prefix('-').unwrap_or(&text);
         if is_canonical(digits) {
-            return text.parse().map_or_else(|_| Self::Ambiguous(text.to_owned()), Self::Integer);
+            return text.parse().map_or_else(|_| Self::Ambiguous(text.into_owned()), Self::Integer);
         }
         if digits.split_once('.').is_some_and(|(whole, part)| is_canonical(whole) && is_digits(part)) {
-            return Self::Decimal(text.to_owned());
+            return Self::Decimal(text.into_owned());
         }
-        if is_number_somewhere(text) { Self::Ambiguous(text.to_owned()) } else { Self::Text(text.to_owned()) }
+        if is_number_somewhere(&text) { Self::Ambiguous(text.into_owned()) } else { Self::Text(text.into_owned()) }
     }
 
     pub(crate) fn to_json(&self) -> serde_json::Value {
@@ -79,6 +81,10 @@ fn is_canonical(text: &str) -> bool {
 }
 
 fn is_number_somewhere(text: &str) -> bool {
+    // All of them begin so.
+    if !text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | '_')) {
+        return false;
+    }
     let bare = text.replace('_', "").to_ascii_lowercase();
     let unsigned = bare.strip_prefix(['+', '-']).unwrap_or(&bare);
     let radix = |prefix: &str, radix: u32| {
@@ -111,10 +117,10 @@ mod tests {
             ("2024-01-01T00:00:00Z", S::Text("2024-01-01T00:00:00Z".to_owned())),
             ("infinity", S::Text("infinity".to_owned())),
         ] {
-            assert_eq!(S::from_plain(text), scalar, "{text}");
+            assert_eq!(S::from_plain(text.into()), scalar, "{text}");
         }
         for text in ["on", "No", "y", "010", "0x1F", "0o17", "1_000", "+5", "1e3", ".5", "5.", ".inf", "-.INF", "99999999999999999999"] {
-            assert_eq!(S::from_plain(text), S::Ambiguous(text.to_owned()), "{text}");
+            assert_eq!(S::from_plain(text.into()), S::Ambiguous(text.to_owned()), "{text}");
         }
     }
 

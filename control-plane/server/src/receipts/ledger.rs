@@ -10,9 +10,6 @@ use meshwright_sources::{InForce, differences};
 /// Removed documents that are remembered.
 const MOST_REMOVED: usize = 1_000;
 
-/// Of the documents of this revision it is not known what they were before.
-const FIRST: u64 = 1;
-
 /// One document's last change; it may have been its removal.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
@@ -21,7 +18,7 @@ pub(crate) struct Entry {
     pub(crate) before: Option<Arc<Document>>,
 }
 
-/// See the module.
+/// See the module. What has not changed since the process began is not in it: what it was before is not known.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     entries: BTreeMap<DocumentKey, Entry>,
@@ -64,7 +61,7 @@ impl Ledger {
 
     /// What has changed since the beginning, newest first.
     pub(crate) fn changed(&self) -> impl Iterator<Item = (&DocumentKey, &Entry)> {
-        let mut changed: Vec<_> = self.entries.iter().filter(|(_, entry)| entry.revision > FIRST).collect();
+        let mut changed: Vec<_> = self.entries.iter().collect();
         changed.sort_by_key(|(_, entry)| std::cmp::Reverse(entry.revision));
         changed.into_iter()
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use meshwright_config::{Host, ServiceEntry, State, Workload};
+use meshwright_config::{Host, ServiceEntry, State, Workload, on_all_cores};
 use meshwright_xds::{Base, Resource};
 
 use crate::TranslateError;
@@ -52,11 +52,6 @@ impl Shared {
         Ok(Self { namespace: callers.namespace.to_owned(), bundle, services, changed, bases: HashMap::new() })
     }
 
-    /// As [`Shared::base`], if that has been made already.
-    pub(super) fn made(&self, id: ScopeId) -> Option<&Arc<Base>> {
-        self.bases.get(&id)
-    }
-
     /// The short way where nothing but workloads has changed: only services that select one of those are looked at.
     fn with_other_instances(
         callers: &Callers<'_>,
@@ -83,16 +78,20 @@ impl Shared {
             let callers = Callers { state, mesh: state.mesh()?, namespace: &last.namespace };
             Some((last, callers, Catalog::new(&callers)))
         });
+        let mut missing = Vec::new();
         for service in catalog.services() {
             let same = before.as_ref().and_then(|(last, old, old_catalog)| {
                 let before = old_catalog.get(service.host())?;
                 is_same(old, before, callers, service).then(|| last.services.get_key_value(service.host()))?
             });
-            let (host, resources) = match same {
-                Some((host, resources)) => (Arc::clone(host), Arc::clone(resources)),
-                None => (service.host().into(), make(callers, service, last.and_then(|(last, ..)| last.services.get(service.host())))?),
-            };
-            services.insert(host, resources);
+            match same {
+                Some((host, resources)) => _ = services.insert(Arc::clone(host), Arc::clone(resources)),
+                None => missing.push(service),
+            }
+        }
+        let made = on_all_cores(&missing, |service| make(callers, service, last.and_then(|(last, ..)| last.services.get(service.host()))));
+        for (service, made) in missing.into_iter().zip(made) {
+            services.insert(service.host().into(), made?);
         }
         Ok(services)
     }

@@ -331,7 +331,6 @@ impl Subscription {
             for identity in resources.iter().map(|resource| resource.identity()) {
                 identity.found_at(self.known.insert_near(identity.place(), Arc::clone(identity)));
             }
-            self.known.shrink();
         }
     }
 

@@ -8,7 +8,9 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::posting::lower_half;
 use crate::check::{Check, Test};
+use crate::matcher::identity::PrincipalMatch;
 use crate::matcher::path::PathMatch;
+use crate::matcher::principal::RequestPrincipalMatch;
 use crate::matcher::text::TextMatch;
 use crate::rule::Rule;
 
@@ -177,20 +179,17 @@ fn keys<'r>(check: &'r Check, found: &mut dyn FnMut(Key<'r>)) -> bool {
     }
     match &check.test {
         Test::Paths(values) => each(AttributeRef::Path, values.iter().map(PathMatch::pattern), found),
-        Test::Hosts(values) => each(AttributeRef::Host, values.iter().map(|value| text(value).map(lower)), found),
+        Test::Hosts(values) => hosts(values, found),
         Test::Methods(values) => texts(AttributeRef::Method, values, found),
         Test::Sni(values) => texts(AttributeRef::Sni, values, found),
         Test::Header(name, values, _) => texts(AttributeRef::Header(name), values, found),
         Test::Claim(path, values) => texts(AttributeRef::Claim(path), values, found),
-        Test::Principals(values) => each(AttributeRef::PeerName, values.iter().flat_map(|value| value.patterns()), found),
+        Test::Principals(values) => values.iter().all(|value| principal(value, found)),
         Test::Namespaces(values) => each(AttributeRef::Namespace, values.iter().map(|value| value.pattern()), found),
         Test::ServiceAccounts(values) => {
             each(AttributeRef::Account, values.iter().map(|value| Some(Pattern::Exact(value.name().as_bytes().into()))), found)
         }
-        Test::RequestPrincipals(values) => values.iter().all(|value| match (value.subject(), value.issuer()) {
-            (Some(subject @ TextMatch::Exact(_)), _) => texts(AttributeRef::Subject, std::slice::from_ref(subject), found),
-            (_, issuer) => texts(AttributeRef::Issuer, std::slice::from_ref(issuer), found),
-        }),
+        Test::RequestPrincipals(values) => values.iter().all(|value| request_principal(value, found)),
         Test::DirectIp(values) => blocks(AttributeRef::DirectIp, values, found),
         Test::RemoteIp(values) => blocks(AttributeRef::RemoteIp, values, found),
         Test::DestinationIp(values) => blocks(AttributeRef::DestinationIp, values, found),
@@ -199,6 +198,24 @@ fn keys<'r>(check: &'r Check, found: &mut dyn FnMut(Key<'r>)) -> bool {
             each(AttributeRef::DestinationPort, ports.iter().map(key), found)
         }
         Test::TrustDomains(_) | Test::Metadata(..) => false,
+    }
+}
+
+#[inline(never)]
+fn hosts<'r>(values: &'r [TextMatch], found: &mut dyn FnMut(Key<'r>)) -> bool {
+    each(AttributeRef::Host, values.iter().map(|value| text(value).map(lower)), found)
+}
+
+#[inline(never)]
+fn principal<'r>(value: &'r PrincipalMatch, found: &mut dyn FnMut(Key<'r>)) -> bool {
+    each(AttributeRef::PeerName, value.patterns(), found)
+}
+
+#[inline(never)]
+fn request_principal<'r>(value: &'r RequestPrincipalMatch, found: &mut dyn FnMut(Key<'r>)) -> bool {
+    match (value.subject(), value.issuer()) {
+        (Some(subject @ TextMatch::Exact(_)), _) => texts(AttributeRef::Subject, std::slice::from_ref(subject), found),
+        (_, issuer) => texts(AttributeRef::Issuer, std::slice::from_ref(issuer), found),
     }
 }
 

@@ -43,16 +43,10 @@ pub(crate) fn of(attribute: &Attribute, request: &Request<'_>, found: &mut dyn F
         Attribute::Path => request.http.iter().for_each(|http| bytes(http.path())),
         Attribute::Method => request.http.iter().for_each(|http| bytes(http.method())),
         Attribute::Host => request.http.iter().for_each(|http| bytes(&http.authority().to_ascii_lowercase())),
-        Attribute::Header(name) => request.http.iter().for_each(|http| {
-            let all = http.headers().all(name);
-            if all.clone().nth(1).is_some() {
-                all.for_each(&mut bytes);
-            }
-            http.headers().joined(name).iter().for_each(|value| bytes(value));
-        }),
+        Attribute::Header(name) => of_header(name, request, &mut bytes),
         Attribute::PeerName => names(&connection.peer).for_each(|name| bytes(name.as_bytes())),
-        Attribute::Namespace => ids(&connection.peer).filter_map(|id| id.namespace()).for_each(|namespace| bytes(namespace.as_bytes())),
-        Attribute::Account => ids(&connection.peer).flat_map(|id| id.accounts()).for_each(|account| bytes(account.as_bytes())),
+        Attribute::Namespace => of_namespace(&connection.peer, &mut bytes),
+        Attribute::Account => of_account(&connection.peer, &mut bytes),
         Attribute::DestinationPort => connection.destination.iter().for_each(|destination| bytes(&destination.port().to_be_bytes())),
         Attribute::Sni => connection.sni.iter().for_each(|sni| bytes(sni.as_bytes())),
         Attribute::Issuer => claims.iter().for_each(|claims| bytes(claims.issuer().as_bytes())),
@@ -60,6 +54,26 @@ pub(crate) fn of(attribute: &Attribute, request: &Request<'_>, found: &mut dyn F
         Attribute::Claim(path) => claims.iter().for_each(|claims| claims.strings(path).for_each(|value| bytes(value.as_bytes()))),
         Attribute::DirectIp | Attribute::RemoteIp | Attribute::DestinationIp => {}
     }
+}
+
+#[inline(never)]
+fn of_header(name: &str, request: &Request<'_>, bytes: &mut dyn FnMut(&[u8])) {
+    let Some(http) = request.http else { return };
+    let all = http.headers().all(name);
+    if all.clone().nth(1).is_some() {
+        all.for_each(&mut *bytes);
+    }
+    http.headers().joined(name).iter().for_each(|value| bytes(value));
+}
+
+#[inline(never)]
+fn of_namespace(peer: &Peer, bytes: &mut dyn FnMut(&[u8])) {
+    ids(peer).filter_map(|id| id.namespace()).for_each(|namespace| bytes(namespace.as_bytes()));
+}
+
+#[inline(never)]
+fn of_account(peer: &Peer, bytes: &mut dyn FnMut(&[u8])) {
+    ids(peer).flat_map(|id| id.accounts()).for_each(|account| bytes(account.as_bytes()));
 }
 
 fn names(peer: &Peer) -> impl Iterator<Item = &String> {

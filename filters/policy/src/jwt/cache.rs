@@ -1,6 +1,6 @@
 //! Tokens that were verified before: the same bytes by the same rule need no second signature check.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ const WITHOUT_EXPIRY: f64 = 600.0;
 pub struct TokenCache {
     entries: HashMap<Arc<[u8]>, Vec<Entry>, BuildHasherDefault<OfTheEnd>>,
     /// In the order in which they came: the token, and the index of the rule that took it.
-    order: BTreeMap<u64, (Arc<[u8]>, usize)>,
+    order: VecDeque<(u64, Arc<[u8]>, usize)>,
     next: u64,
     bytes: usize,
     counts: TokenCounts,
@@ -93,11 +93,11 @@ impl TokenCache {
         self.bytes = self.bytes.saturating_add(bytes);
         let expires = expires.unwrap_or(now + WITHOUT_EXPIRY);
         let entry = Entry { rule, claims, expires, order: self.next, bytes };
-        self.order.insert(self.next, (Arc::clone(&key), rule));
+        self.order.push_back((self.next, Arc::clone(&key), rule));
         self.entries.entry(key).or_default().push(entry);
         self.next = self.next.saturating_add(1);
         while self.bytes > LARGEST {
-            let Some((_, (token, rule))) = self.order.pop_first() else { break };
+            let Some((_, token, rule)) = self.order.pop_front() else { break };
             self.remove(rule, &token);
         }
         expires
@@ -108,7 +108,10 @@ impl TokenCache {
         let Some(entries) = self.entries.get_mut(token) else { return };
         if let Some(index) = entries.iter().position(|entry| entry.rule == rule) {
             let entry = entries.swap_remove(index);
-            self.order.remove(&entry.order);
+            // Not there when it is the oldest, which was taken away already.
+            if let Ok(place) = self.order.binary_search_by_key(&entry.order, |(order, ..)| *order) {
+                self.order.remove(place);
+            }
             self.bytes = self.bytes.saturating_sub(entry.bytes);
         }
         if entries.is_empty() {

@@ -56,6 +56,7 @@ pub(super) fn of(rule: &JwtRule, claims: &Claims, found: &[Found<'_, '_>], reque
     changes
 }
 
+#[inline(never)]
 fn remove_tokens(found: &[Found<'_, '_>], request: &HttpRequest<'_>, changes: &mut Vec<HeaderChange>) {
     // Each goes on from what the one before has left of the header.
     let (mut target, mut cookie) = (None, None);
@@ -79,6 +80,7 @@ fn remove_tokens(found: &[Found<'_, '_>], request: &HttpRequest<'_>, changes: &m
 }
 
 /// Strings, integers and booleans; anything else, and what no header may hold (RFC 9110 section 5.5), is not passed on.
+#[inline(never)]
 fn printable(claim: &Value) -> Option<String> {
     let text = match claim {
         Value::String(text) => text.clone(),
@@ -89,11 +91,13 @@ fn printable(claim: &Value) -> Option<String> {
     (!text.is_empty() && !text.chars().any(char::is_control)).then_some(text)
 }
 
+#[inline(never)]
 fn cookies(request: &HttpRequest<'_>) -> Vec<u8> {
     // HTTP/2 may split a cookie header into several, which join with `; ` (RFC 9113 section 8.2.3).
     request.headers().all("cookie").collect::<Vec<_>>().join(b"; ".as_slice())
 }
 
+#[inline(never)]
 fn without_parameter(target: &[u8], name: &str) -> Vec<u8> {
     let end = target.iter().position(|byte| *byte == b'#').unwrap_or(target.len());
     let (target, fragment) = target.split_at_checked(end).unwrap_or((target, &[]));
@@ -104,6 +108,7 @@ fn without_parameter(target: &[u8], name: &str) -> Vec<u8> {
     if kept.is_empty() { [path, fragment].concat() } else { [path, b"?", &kept.join(b"&".as_slice()), fragment].concat() }
 }
 
+#[inline(never)]
 fn without_cookie(header: &[u8], name: &str) -> Vec<u8> {
     let pairs = header.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
     let kept: Vec<&[u8]> = pairs.filter(|pair| !pair.is_empty() && split_pair(pair).0 != name.as_bytes()).collect();

@@ -126,11 +126,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<PublicKey>, String> {
 
 #[inline(never)]
 fn parse_key(key: &Map<String, Value>) -> Result<Option<PublicKey>, String> {
-    let text = |name: &str| match key.get(name) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.as_str())),
-        Some(_) => Err(format!("`{name}` is not a string")),
-    };
+    let text = |name: &str| text(key, name);
     if ["d", "p", "q", "k"].iter().any(|private| key.contains_key(*private)) && text("kty")? != Some("oct") {
         return Err("found a private key; only the public half is allowed".to_owned());
     }
@@ -143,7 +139,7 @@ fn parse_key(key: &Map<String, Value>) -> Result<Option<PublicKey>, String> {
         return Ok(None);
     }
     let id = text("kid")?.map(str::to_owned);
-    let bytes = |name: &str| decode(text(name)?.ok_or_else(|| format!("`{name}` is missing"))?, name);
+    let bytes = |name: &str| bytes(key, name);
     let (allowed, spki_der, material) = match (text("kty")?, text("crv")?) {
         (Some("RSA"), _) => rsa_key(bytes("n")?, bytes("e")?)?,
         (Some("EC"), Some("P-256")) => ec_key(P256, &bytes("x")?, &bytes("y")?)?,
@@ -161,6 +157,21 @@ fn parse_key(key: &Map<String, Value>) -> Result<Option<PublicKey>, String> {
         },
     };
     Ok(Some(PublicKey { id, algorithms, spki_der, material }))
+}
+
+#[inline(never)]
+fn text<'k>(key: &'k Map<String, Value>, name: &str) -> Result<Option<&'k str>, String> {
+    match key.get(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(format!("`{name}` is not a string")),
+    }
+}
+
+#[inline(never)]
+fn bytes(key: &Map<String, Value>, name: &str) -> Result<Vec<u8>, String> {
+    let text = text(key, name)?.ok_or_else(|| format!("`{name}` is missing"))?;
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| format!("`{name}` is not base64url without padding (RFC 7515 section 2)"))
 }
 
 /// What a key may verify, and what it is.
@@ -186,11 +197,6 @@ fn ec_key(curve: ObjectIdentifier, x: &[u8], y: &[u8]) -> Result<Parts, String> 
 fn ed_key(x: &[u8]) -> Result<Parts, String> {
     let key = x.try_into().map_err(|_| format!("found an Ed25519 key of {} bytes; 32 are allowed (RFC 8037 section 2)", x.len()))?;
     Ok((vec![Algorithm::EdDsa], spki(AlgorithmIdentifierRef { oid: ED25519, parameters: None }, x)?, KeyMaterial::Ed25519(key)))
-}
-
-#[inline(never)]
-fn decode(text: &str, name: &str) -> Result<Vec<u8>, String> {
-    URL_SAFE_NO_PAD.decode(text).map_err(|_| format!("`{name}` is not base64url without padding (RFC 7515 section 2)"))
 }
 
 #[inline(never)]

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 /// No token has claims nested deeper than this.
@@ -87,11 +86,18 @@ impl<'de> Visitor<'de> for Strict {
         let inner = self.deeper()?;
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
-            let Entry::Vacant(place) = object.entry(name) else { return Err(A::Error::custom("duplicate member")) };
-            place.insert(members.next_value_seed(inner)?);
+            let value = members.next_value_seed(inner)?;
+            if !is_new(&mut object, name, value) {
+                return Err(A::Error::custom("duplicate member"));
+            }
         }
         Ok(Value::Object(object))
     }
+}
+
+#[inline(never)]
+fn is_new(object: &mut Map<String, Value>, name: String, value: Value) -> bool {
+    object.insert(name, value).is_none()
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A policy edit while requests are served. The filter comes by ECDS from a file, and the edit is a new file in its place.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -9,14 +9,16 @@ use hyper::StatusCode;
 use crate::bench::{Bench, CONNECTIONS};
 use crate::bootstrap::{Content, discovered, resource};
 use crate::filters::{self, Filter};
+use crate::floor;
 use crate::latency::Latencies;
 use crate::load::{Answered, Bearer, Load, status_of};
 use crate::measured::Range;
-use crate::policies;
+use crate::policies::{self, Policies};
 use crate::report::{Section, Table, Target};
 use crate::rounds::Contender;
 
 const POLICIES: usize = 10_000;
+const VERSION: &str = "/version-";
 const NAME: &str = "policy";
 const RELOADS: &str = "extension_config_discovery\\.http_filter\\..*policy\\.config_reload";
 /// Longest wait for an edit to have its effect.
@@ -36,9 +38,11 @@ struct Edited {
     edits: usize,
 }
 
-/// When an edit was made, and when a request was decided by it.
 const OURS: &str = "meshwright";
+const NATIVE: &str = "rbac";
+const FLOOR: &str = "a module that reads it";
 
+/// When an edit was made, and when a request was decided by it.
 #[derive(Clone, Copy)]
 struct Window {
     begun: Instant,
@@ -49,18 +53,21 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Section> {
     let both = [0, 1].map(|version| policies::many(POLICIES - 1, Some(&only(version))));
     let native = [0, 1].map(|version| both.get(version).map(|policies| filters::rbac(&policies.native)));
     let ours = [0, 1].map(|version| both.get(version).map(|policies| filters::authz(bench.module(), &policies.ours)));
+    let module = floor(bench, &both)?;
+    let floor = [0, 1].map(|version| both.get(version).map(|policies| filters::authz(&module, &policies.ours)));
     let mut idle = Table::new(&["configuration", "worker CPU for one edit, ms", "target", "met"]);
     let mut loaded =
         Table::new(&["configuration", "edit to effect, ms", "requests", "p50, µs", "p99, µs", "slowest, ms", "p99 ÷ p99 before"]);
-    for (name, versions) in [("rbac", native), (OURS, ours)] {
-        let mut edited = Edited::start(bench, name, versions).await?;
+    let all = [(NATIVE, None, native), (OURS, Some(bench.module()), ours), (FLOOR, Some(module.as_path()), floor)];
+    for (name, module, versions) in all {
+        let mut edited = Edited::start(bench, name, module, versions).await?;
         eprintln!("bench: policy-edit: {name}: edits without load");
         let mut worker = Vec::new();
         for _ in 0..EDITS {
             worker.push(edited.alone().await?.as_secs_f64() * 1e3);
         }
         let worker = Range::of(worker);
-        let [target, met] = if name == "rbac" { [String::new(), String::new()] } else { Target::AtMost(MOST).cells(worker.median) };
+        let [target, met] = if name == OURS { Target::AtMost(MOST).cells(worker.median) } else { [String::new(), String::new()] };
         idle.row([name.to_owned(), worker.cell(1), target, met]);
         eprintln!("bench: policy-edit: {name}: edits under load");
         edited.under_load(bench, &mut loaded).await?;
@@ -71,21 +78,37 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Section> {
 const TEXT: &str = "The policies of the case above come by ECDS from a file; an edit replaces the file with one in which one policy differs. Configure time in the worker is\n\
     the CPU time of the worker's thread (`schedstat`) from the edit until a request is decided by it, while nothing else is asked of the worker. Under load,\n\
     edits follow one another; a request counts as during an edit when it was under way between the new file and the first request that was decided by\n\
-    it. All requests are allowed by the first policies, so that no search of a list is measured. Parsing on Envoy's main thread shares the worker's core, as in a sidecar that is given one core.";
+    it. All requests are allowed by the first policies, so that no search of a list is measured. Parsing on Envoy's main thread shares the worker's core, as in a sidecar that is given one core.\n\n\
+    The module compiles what the edit changes, and uses again what it compiled before of all else. The last configuration has a module in its place that is given the same bytes and\n\
+    looks at one of them: what it takes is Envoy's own. On the main thread Envoy reads the file, and tries each configuration in a VM made for that, which knows nothing of before, so that\n\
+    ours compiles all of it there: that takes time from the worker where the two have one core, and holds no request up by itself.";
+
+/// The file of a module that tells the two versions apart and does nothing else.
+fn floor(bench: &Bench, both: &[Policies; 2]) -> anyhow::Result<PathBuf> {
+    let [first, second] = both.each_ref().map(|policies| policies.ours.to_string().find(VERSION).context("a policy has a version"));
+    let (first, second) = (first?, second?);
+    anyhow::ensure!(first == second, "both versions are in one place");
+    let file = bench.folder().join("floor.wasm");
+    std::fs::write(&file, floor::configured(first.saturating_add(VERSION.len()))?)?;
+    Ok(file)
+}
 
 /// The path that anyone may GET in one version, and nobody in the other.
 fn only(version: usize) -> String {
-    format!("/version-{version}")
+    format!("{VERSION}{version}")
 }
 
 impl Edited {
-    async fn start(bench: &Bench, name: &'static str, versions: [Option<Filter>; 2]) -> anyhow::Result<Self> {
+    async fn start(bench: &Bench, name: &'static str, module: Option<&Path>, versions: [Option<Filter>; 2]) -> anyhow::Result<Self> {
         let file = bench.folder().join(format!("{name}.json"));
         let [Some(first), Some(second)] = versions else { anyhow::bail!("an edit has two versions") };
         let contents = [resource(NAME, 0, &first.typed_config).to_string(), resource(NAME, 1, &second.typed_config).to_string()];
         std::fs::write(&file, &contents[0])?;
         let filters = vec![discovered(NAME, &file, &first.typed_config)];
-        let content = if name == OURS { bench.ours(bench.module(), filters) } else { Content { filters, ..Content::default() } };
+        let content = match module {
+            Some(module) => bench.ours(module, filters),
+            None => Content { filters, ..Content::default() },
+        };
         let contender = bench.start(name, &content).await?;
         let edited = Self { contender, file, contents, edits: 0 };
         edited.effective().await?;
