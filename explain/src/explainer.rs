@@ -15,6 +15,7 @@ use crate::documents;
 use crate::engine::{Decided, Decider, Engine, EngineError, Judge, Stream};
 use crate::hcm::{self, Head};
 use crate::lru::Lru;
+use crate::silent::{self, Silent};
 
 /// Documents that are remembered, by number and by bytes of text.
 const MOST_DOCUMENTS: usize = 128;
@@ -220,6 +221,11 @@ impl Set {
         let denial = self.state.denial_of(Some(&id), Some(case.connection.serial.as_str()).filter(|serial| !serial.is_empty()))?;
         let reason = denial.entry.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
         Some(format!("{} denies {}{reason}", denial.list, denial.entry.denied()))
+    }
+
+    /// Policies that are there and say nothing here, for people.
+    pub(crate) fn silent(&self, case: &Case, is_tried: impl Fn(&str, u32) -> bool) -> Vec<Silent> {
+        silent::silent(&self.state, &self.workload, case.connection.protocol, is_tried)
     }
 
     /// What the filter would be told.

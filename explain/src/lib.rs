@@ -11,6 +11,7 @@ mod engine;
 mod explainer;
 mod hcm;
 mod lru;
+mod silent;
 mod story;
 
 pub use answer::{Answer, Verdict};

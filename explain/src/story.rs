@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::answer::{Answer, Verdict};
 use crate::case::Case;
 use crate::explainer::{self, Explainer, Stop};
+use crate::silent::Silent;
 
 /// An answer with all that led to it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -31,6 +32,8 @@ pub struct Story {
     headers_removed: Vec<String>,
     /// Every rule, in the order in which they are tried.
     rules: Vec<ToldRule>,
+    /// Policies that are there and say nothing of it.
+    silent: Vec<Silent>,
     /// Of a request that no ALLOW rule matched: the rule that failed by the fewest fields.
     nearest_miss: Option<Miss>,
     /// The first AUDIT rule that matched.
@@ -124,6 +127,7 @@ impl Explainer {
         story.nearest_miss = judged.evaluation.nearest.map(|miss| Miss { place: miss.rule.into(), failed: miss.failed });
         story.audit = judged.evaluation.audit.map(Place::from);
         story.shadow = judged.evaluation.shadow.map(Shadow::from);
+        story.silent = set.silent(case, |policy, rule| story.rules.iter().any(|told| told.policy() == policy && told.rule() == rule));
         if story.answer.decision == Verdict::Allow {
             story.compare_headers(case);
         } else {
@@ -145,6 +149,7 @@ impl Story {
             headers_added: Vec::new(),
             headers_removed: Vec::new(),
             rules: Vec::new(),
+            silent: Vec::new(),
             nearest_miss: None,
             audit: None,
             shadow: None,
@@ -264,15 +269,17 @@ impl Story {
             writeln!(f, "  rules, in the order in which they are tried:")?;
         }
         for rule in &self.rules {
-            let action = match rule.action {
-                Action::Allow => "ALLOW",
-                Action::Deny => "DENY",
-                Action::Audit => "AUDIT",
-                Action::Custom => "CUSTOM",
-            };
+            let action = name(rule.action);
             let dry_run = if rule.dry_run { " (dry-run)" } else { "" };
             let fared = if rule.failed.is_empty() { "matches".to_owned() } else { format!("no match: {}", rule.failed.join(", ")) };
             writeln!(f, "    {action}{dry_run} {}: {fared}", rule.place)?;
+        }
+        if !self.silent.is_empty() {
+            writeln!(f, "  policies that say nothing here:")?;
+        }
+        for Silent { policy, rule, action, because } in &self.silent {
+            let rule = rule.map(|rule| format!(" rule {rule}")).unwrap_or_default();
+            writeln!(f, "    {} {policy}{rule}: {because}", name(*action))?;
         }
         Ok(())
     }
@@ -282,5 +289,14 @@ impl Story {
         writeln!(f, "  the app receives {target}")?;
         self.headers_added.iter().try_for_each(|(name, value)| writeln!(f, "    + {name}: {value}"))?;
         self.headers_removed.iter().try_for_each(|name| writeln!(f, "    - {name}"))
+    }
+}
+
+fn name(action: Action) -> &'static str {
+    match action {
+        Action::Allow => "ALLOW",
+        Action::Deny => "DENY",
+        Action::Audit => "AUDIT",
+        Action::Custom => "CUSTOM",
     }
 }

@@ -77,7 +77,10 @@ struct Named {
 
 impl JwtIssuer {
     /// Whose proof `token` is at `now`.
-    pub(crate) fn verify(&self, token: &str, trust_domain: &TrustDomain, now: SystemTime) -> Result<SpiffeId, InvalidJwt> {
+    ///
+    /// # Errors
+    /// When it is nobody's, or not at that time; or when the keys cannot be read.
+    pub fn verify(&self, token: &str, trust_domain: &TrustDomain, now: SystemTime) -> Result<SpiffeId, InvalidJwt> {
         if token.len() > MAX_TOKEN {
             return Err(InvalidJwt::Malformed);
         }

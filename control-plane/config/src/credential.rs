@@ -15,6 +15,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 mod validity;
 
 use self::validity::Validity;
+pub use self::validity::certificate_alarms;
 use crate::key::DocumentKey;
 use crate::reader::Reader;
 

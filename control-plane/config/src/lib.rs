@@ -38,7 +38,7 @@ mod yaml;
 pub use age::Age;
 pub use authorization_policy::AuthorizationPolicy;
 pub use cores::on_all_cores;
-pub use credential::{Certificate, Credential};
+pub use credential::{Certificate, Credential, certificate_alarms};
 pub use deny_list::{Denied, DenyEntry, IdentityDenyList};
 pub use destination_rule::{
     ClientTls, ClientTlsMode, ConnectionPool, DestinationRule, LoadBalancer, OutlierDetection, Subset, TrafficPolicy,

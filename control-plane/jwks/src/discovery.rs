@@ -11,7 +11,10 @@ struct Configuration {
 }
 
 /// The URL of the key set.
-pub(crate) fn jwks_uri(issuer: &str, body: &str) -> Result<String, String> {
+///
+/// # Errors
+/// When `body` is no configuration, another issuer's, or names a place that keys are not fetched from.
+pub fn jwks_uri(issuer: &str, body: &str) -> Result<String, String> {
     let found: Configuration = serde_json::from_str(body).map_err(|error| format!("it is no OpenID configuration: {error}"))?;
     // Section 4.3: "The issuer value returned MUST be identical".
     if found.issuer != issuer {

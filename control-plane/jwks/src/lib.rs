@@ -12,6 +12,7 @@ mod plan;
 mod report;
 mod wanted;
 
+pub use discovery::jwks_uri;
 pub use error::{FetchError, Outcome};
 pub use fetcher::{Fetcher, Keys, OpenError};
 pub use report::{Report, SourceReport};

@@ -1,6 +1,7 @@
 //! The admin API: JSON, and metrics. What is secret is taken out before it gets here or in [`dump`]; who may ask is [`access`]'s.
 
 mod access;
+mod asked;
 mod documents;
 mod dump;
 mod proxies;
@@ -8,7 +9,7 @@ mod proxies;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
@@ -19,6 +20,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 pub(crate) use access::Access;
+use asked::Asked;
 
 use crate::board::Board;
 use crate::denials::Denials;
@@ -54,6 +56,8 @@ pub(crate) fn router(admin: Admin, access: &Access) -> Router {
         .route("/healthz", get(async || "ok\n"))
         // The listener opens once the first complete snapshot can be made: to be reached is to be ready.
         .route("/readyz", get(async || "ready\n"))
+        .fallback(async || documents::problem(StatusCode::NOT_FOUND, "there is nothing at this path"))
+        .method_not_allowed_fallback(async || documents::problem(StatusCode::METHOD_NOT_ALLOWED, "this path takes another method"))
         .with_state(admin)
 }
 
@@ -112,7 +116,7 @@ struct Wait {
     timeout_ms: u64,
 }
 
-async fn enforced(State(admin): State<Admin>, Query(wait): Query<Wait>) -> Json<Value> {
+async fn enforced(State(admin): State<Admin>, Asked(wait): Asked<Wait>) -> Json<Value> {
     let timeout = Duration::from_millis(wait.timeout_ms).min(LONGEST_WAIT);
     let enforced = admin.board.wait_enforced(wait.revision, wait.proxies, timeout).await;
     let proxies = admin.board.proxies();

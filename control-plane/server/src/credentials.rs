@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use meshwright_config::Kind;
+use meshwright_expiry::Told;
 use meshwright_sources::Loaded;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
@@ -46,16 +47,14 @@ fn alarms(loaded: &Loaded, now: SystemTime) -> BTreeSet<String> {
 
 /// Until the control plane ends.
 pub(crate) async fn watch(documents: watch::Receiver<Arc<Loaded>>) {
-    let mut told = BTreeSet::new();
+    let mut told = Told::default();
     let mut due = tokio::time::interval(LOOK);
     loop {
         due.tick().await;
         let loaded = Arc::clone(&documents.borrow());
-        let found = alarms(&loaded, SystemTime::now());
-        for alarm in found.difference(&told) {
+        for alarm in told.news(alarms(&loaded, SystemTime::now())) {
             tracing::error!("{alarm}");
         }
-        told = found;
     }
 }
 

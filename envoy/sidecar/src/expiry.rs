@@ -4,15 +4,13 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context as _;
+use meshwright_expiry::{Standing, Told, Validity, in_words};
 use serde::Deserialize;
+use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use time::{Duration, OffsetDateTime};
 
 use crate::admin::Admin;
 
-/// As the control plane says it of Secrets: with so little left, and less than this share of its life, nothing renews it any more.
-const SOON: Duration = Duration::days(14);
-const SHARE: i32 = 4;
 /// At first listeners come one after the other; then days matter.
 const FIRST_LOOKS: u32 = 30;
 const FIRST: std::time::Duration = std::time::Duration::from_secs(2);
@@ -51,14 +49,13 @@ struct Name {
 
 /// For ever. While Envoy does not answer nothing new is told.
 pub(crate) async fn watch(admin: Admin) -> anyhow::Result<()> {
-    let mut told = BTreeSet::new();
+    let mut told = Told::default();
     for looks in 0_u32.. {
         match look(&admin).await {
             Ok(found) => {
-                for alarm in found.difference(&told) {
+                for alarm in told.news(found) {
                     tracing::error!("{alarm}");
                 }
-                told = found;
             }
             Err(error) => tracing::debug!("the proxy's certificates are not known: {error:#}"),
         }
@@ -90,16 +87,13 @@ impl Certificate {
     fn alarm(&self, what: &str, now: OffsetDateTime) -> anyhow::Result<Option<String>> {
         let time = |text: &str| OffsetDateTime::parse(text, &Rfc3339).with_context(|| format!("`{text}` is no time"));
         let (from, until) = (time(&self.valid_from)?, time(&self.expiration_time)?);
-        let left = until - now;
         let names: Vec<&str> = self.subject_alt_names.iter().filter_map(|name| name.dns.as_deref().or(name.uri.as_deref())).collect();
         let names = if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) };
         let which = format!("the {what} with serial {}{names}", self.serial_number);
-        Ok(if left.is_negative() {
-            Some(format!("{which} ended at {}", self.expiration_time))
-        } else if left < SOON.min((until - from) / SHARE) {
-            Some(format!("{which} ends at {}, in {} days: replace it", self.expiration_time, left.whole_days()))
-        } else {
-            None
+        Ok(match Validity::new(from, until).standing(now) {
+            Standing::Ended => Some(format!("{which} ended at {}", self.expiration_time)),
+            Standing::EndsSoon(left) => Some(format!("{which} ends at {}, in {}: replace it", self.expiration_time, in_words(left))),
+            Standing::NotBegun | Standing::Good => None,
         })
     }
 }

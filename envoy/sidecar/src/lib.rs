@@ -38,4 +38,5 @@ pub use options::{
 };
 pub use run::{Ended, run};
 pub use signals::Signals;
+pub use unknown_keys::UnknownKey;
 pub use workload_api::WorkloadApiOptions;

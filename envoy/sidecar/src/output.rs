@@ -6,6 +6,6 @@ mod queue;
 mod reader;
 
 pub(crate) use access_log::AccessLog;
-pub(crate) use lines::LOG_FORMAT;
+pub(crate) use lines::{LOG_FORMAT, Line};
 pub(crate) use queue::Queue;
 pub(crate) use reader::{Output, Tail};

@@ -8,6 +8,8 @@ use meshwright_ca::client::{self, Credentials};
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 
+use crate::output::Line;
+
 /// Waiting to be told; more are dropped.
 const WAITING: usize = 16;
 /// For how long the same is told once: each of the proxy's workers logs it.
@@ -16,9 +18,35 @@ const ONCE: Duration = Duration::from_secs(10);
 /// What the filter logs, as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct UnknownKey {
+pub struct UnknownKey {
     issuer: String,
     kid: String,
+}
+
+impl UnknownKey {
+    /// What one line of Envoy's output says, if it is the filter's report of a key.
+    #[must_use]
+    pub fn of_line(line: &[u8]) -> Option<Self> {
+        match Line::of(line) {
+            Line::UnknownKey(json) => Self::parse(json),
+            Line::Record(_) | Line::BrokenRecord | Line::Other => None,
+        }
+    }
+
+    fn parse(json: &[u8]) -> Option<Self> {
+        serde_json::from_slice(json).ok()
+    }
+
+    /// Whose token named it.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    #[must_use]
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
 }
 
 /// Takes what the filter logged.
@@ -32,7 +60,7 @@ impl UnknownKeys {
     }
 
     pub(crate) fn push(&self, json: &[u8]) {
-        let Ok(key) = serde_json::from_slice(json) else { return tracing::debug!("a report of the filter is not whole") };
+        let Some(key) = UnknownKey::parse(json) else { return tracing::debug!("a report of the filter is not whole") };
         if self.0.try_send(key).is_err() {
             tracing::debug!("a report of the filter is dropped: others are first");
         }

@@ -15,7 +15,7 @@ use time::format_description::well_known::Rfc3339;
 use super::{Asked, Case, Connection, InvalidCase, Request, Source};
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 struct WireCase {
     id: Value,
     documents: Option<String>,
@@ -27,7 +27,7 @@ struct WireCase {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "an object")]
 struct WireWorkload {
     namespace: String,
     name: String,
@@ -66,7 +66,7 @@ impl<'de> Visitor<'de> for LabelsVisitor {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "an object")]
 struct WireConnection {
     protocol: Protocol,
     port: u16,
@@ -77,14 +77,14 @@ struct WireConnection {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 struct WireTls {
     principal: String,
     serial: Option<String>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase", expecting = "an object")]
 struct WireRequest {
     method: String,
     path: String,
@@ -267,6 +267,8 @@ mod tests {
             (|case| case["connection"]["tls"]["serial"] = json!("xyz"), "connection.tls.serial: found `xyz`"),
             (|case| case["connection"]["tls"]["principal"] = json!("a b"), "connection.tls.principal: found `a b`"),
             (|case| case["request"]["headers"][0] = json!(["a"]), "request.headers[0]: invalid length 1"),
+            (|case| case["workload"] = json!(null), "workload: invalid type: null, expected an object"),
+            (|case| case["connection"]["tls"] = json!(true), "connection.tls: invalid type: boolean `true`, expected an object"),
             (|case| case["request"] = json!(null), "request: missing"),
             (|case| case["connection"]["protocol"] = json!("tcp"), "request: found one"),
             (|case| case["config"] = json!("dir"), "config: `documents` is there too"),

@@ -107,3 +107,27 @@ ALLOW 200: no_allow_policy
 ";
     assert_eq!(story.to_string(), expected);
 }
+
+#[test]
+fn policies_that_say_nothing_are_told_with_the_reason() {
+    let of_others = document(
+        "AuthorizationPolicy",
+        "others",
+        &json!({"action": "DENY", "selector": {"matchLabels": {"app": "other", "tier": "2"}}, "rules": [{}]}),
+    );
+    let mut case = case(&(documents() + &of_others + &document("AuthorizationPolicy", "nobody", &json!({}))));
+    let told = |case: &serde_json::Value| native().story(&Case::from_json(case.to_string().as_bytes()).unwrap(), NOW).to_string();
+    let always = "\
+  policies that say nothing here:
+    ALLOW shop/nobody: has no rules, so it matches nothing
+    DENY shop/others: is for workloads with app=other,tier=2
+";
+    let of_request = told(&case);
+    assert!(of_request.ends_with(always), "{of_request}");
+    case["connection"]["protocol"] = json!("tcp");
+    case["request"] = json!(null);
+    let of_connection = told(&case);
+    let rule = "    ALLOW shop/readers rule 1: asks about requests, and a TCP connection has none\n";
+    assert!(of_connection.contains(always) && of_connection.contains(rule), "{of_connection}");
+    assert!(!of_connection.contains("readers rule 0: asks"), "{of_connection}");
+}

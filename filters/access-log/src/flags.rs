@@ -7,6 +7,7 @@ const LETTERS: [&str; 30] = [
 
 /// Comma separated, as `%RESPONSE_FLAGS%` is; empty when no flag is set. A bit that has no letters here is written by its number, so that a
 /// newer Envoy's flag is not lost.
+#[inline(never)]
 pub(crate) fn letters(flags: u64) -> String {
     let mut out = String::new();
     for bit in 0..u64::BITS {

@@ -12,6 +12,8 @@ const LONGEST_PATH: usize = 4096;
 /// Longest of every other value.
 const LONGEST: usize = 1024;
 const NANOSECONDS_PER_MILLISECOND: i64 = 1_000_000;
+/// Where `authz` leaves what it decided.
+pub(crate) const DECISION: [&str; 2] = ["filter_state", "wasm.meshwright.decision"];
 
 /// Where a finished stream's attributes come from; `path` is one of Envoy's attribute paths.
 pub(crate) trait Attributes {
@@ -28,6 +30,7 @@ impl<'a> Headers<'a> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_slice())
     }
 
+    #[inline(never)]
     fn text(&self, name: &str, limit: usize) -> Option<String> {
         self.get(name).map(|value| bounded(value, limit))
     }
@@ -108,7 +111,7 @@ impl Record {
         let attribute = Attribute(attributes);
         let ends = Ends::of(config, attribute);
         let trace = trace::of(|name| headers.get(name));
-        let decision = attributes.get(&["filter_state", "wasm.meshwright.decision"]);
+        let decision = attributes.get(&DECISION);
         let duration = attribute.integer(&["request", "duration"]);
         let started =
             attribute.integer(&["request", "time"]).map_or_else(|| now.saturating_sub(i128::from(duration.unwrap_or(0))), i128::from);
@@ -155,6 +158,7 @@ impl Record {
 
 impl Record {
     /// What `authz` recorded: it replies itself, and proxy-wasm's SDK gives it no way to name a reply, so that the details come from here.
+    #[inline(never)]
     fn set_decision(&mut self, decision: AuditRecord<'_>) {
         let by_provider = self.response_code_details.as_deref().is_some_and(|details| details.starts_with("ext_authz_"));
         let decision = if by_provider { decision.denied_by_provider() } else { decision }.into_owned();
@@ -185,10 +189,12 @@ struct Attribute<'a>(&'a dyn Attributes);
 
 impl Attribute<'_> {
     /// `None` also for empty text.
+    #[inline(never)]
     fn text(self, path: &[&str]) -> Option<String> {
         self.0.get(path).filter(|value| !value.is_empty()).map(|value| bounded(&value, LONGEST))
     }
 
+    #[inline(never)]
     fn integer(self, path: &[&str]) -> Option<i64> {
         self.0.get(path)?.try_into().ok().map(i64::from_le_bytes)
     }
@@ -205,6 +211,7 @@ struct Ends {
 }
 
 impl Ends {
+    #[inline(never)]
     fn of(config: &AccessLogConfig, attribute: Attribute<'_>) -> Self {
         let caller = || attribute.text(&["connection", "uri_san_peer_certificate"]);
         let called = || attribute.text(&["upstream", "uri_san_peer_certificate"]);

@@ -1,17 +1,21 @@
+use std::rc::Rc;
 use std::time::UNIX_EPOCH;
 
-use meshwright_policy::wire::{AccessLogConfig, Protocol};
+use meshwright_handover::Reader;
+use meshwright_policy::wire::{AccessLogConfig, Direction, Protocol};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, RootContext};
 use proxy_wasm::types::{ContextType, LogLevel, MapType};
 
-use crate::record::{Attributes, Headers, Record};
+use crate::record::{Attributes, DECISION, Headers, Record};
 use crate::{PREFIX, config};
 
 /// The root context of the role: Envoy calls its `on_log` at the end of every stream, and no other context exists.
 #[derive(Debug, Default)]
 pub struct AccessLog {
     config: Option<AccessLogConfig>,
+    /// Of the requests that `authz` decides about: it is in the chains of inbound and gateway listeners.
+    passed: Option<Reader>,
 }
 
 impl Context for AccessLog {}
@@ -21,6 +25,10 @@ impl RootContext for AccessLog {
         let configuration = self.get_plugin_configuration().unwrap_or_default();
         match config::parse(&configuration) {
             Ok(config) => {
+                self.passed = match (config.protocol, config.direction) {
+                    (Protocol::Http, Direction::Inbound | Direction::Gateway) => Some(Reader::new()),
+                    (Protocol::Http, Direction::Outbound) | (Protocol::Tcp, _) => None,
+                };
                 self.config = Some(config);
                 true
             }
@@ -42,7 +50,8 @@ impl RootContext for AccessLog {
             Protocol::Http => hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default(),
             Protocol::Tcp => Vec::new(),
         };
-        let record = Record::of(config, &Host, Headers(&headers), now());
+        let host = Host { decided: self.passed.as_ref().and_then(Reader::take) };
+        let record = Record::of(config, &host, Headers(&headers), now());
         match serde_json::to_string(&record) {
             Ok(json) => log(LogLevel::Info, &format!("{PREFIX}{json}")),
             Err(error) => log(LogLevel::Error, &format!("access-log: a record was lost: {error}")),
@@ -51,11 +60,17 @@ impl RootContext for AccessLog {
 }
 
 #[derive(Debug)]
-struct Host;
+struct Host {
+    /// What `authz` left of the stream in this VM, instead of in its filter state.
+    decided: Option<Rc<[u8]>>,
+}
 
 impl Attributes for Host {
     fn get(&self, path: &[&str]) -> Option<Vec<u8>> {
-        hostcalls::get_property(path.to_vec()).ok().flatten()
+        match &self.decided {
+            Some(decided) if *path == DECISION => Some(decided.to_vec()),
+            Some(_) | None => hostcalls::get_property(path.to_vec()).ok().flatten(),
+        }
     }
 }
 

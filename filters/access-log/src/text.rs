@@ -26,6 +26,7 @@ pub(crate) fn bounded(bytes: &[u8], limit: usize) -> String {
 
 /// RFC 3339 in UTC with milliseconds. Empty for a time that is not between the years 0 and 9999. By hand: the library's code would be three
 /// hundredths of the module, which is in the memory of every proxy.
+#[inline(never)]
 pub(crate) fn rfc3339(nanoseconds: i128) -> String {
     let mut text = String::new();
     let Ok(milliseconds) = i64::try_from(nanoseconds.div_euclid(NANOSECONDS_PER_MILLISECOND)) else { return text };

@@ -16,6 +16,7 @@ pub(crate) fn of<'a>(header: impl Fn(&str) -> Option<&'a [u8]>) -> Trace {
 }
 
 /// `version-traceid-parentid-flags`, W3C Trace Context section 3.2: a later version may append fields, version `ff` is invalid.
+#[inline(never)]
 fn traceparent(value: &str) -> Option<Trace> {
     let mut fields = value.split('-');
     let (version, trace_id, span_id, flags) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
@@ -26,11 +27,13 @@ fn traceparent(value: &str) -> Option<Trace> {
 }
 
 /// `{trace id}-{span id}[-{sampled}[-{parent span id}]]`; a lone sampling decision (`0`, `1`, `d`) names no trace.
+#[inline(never)]
 fn b3_single(value: &str) -> Option<Trace> {
     let mut fields = value.split('-');
     Some(Trace { trace_id: Some(id(fields.next()?, &[16, 32])?), span_id: Some(id(fields.next()?, &[16])?) })
 }
 
+#[inline(never)]
 fn b3_multiple(trace_id: &str, span_id: Option<&str>) -> Option<Trace> {
     Some(Trace { trace_id: Some(id(trace_id, &[16, 32])?), span_id: span_id.and_then(|span_id| id(span_id, &[16])) })
 }

@@ -34,7 +34,7 @@ pub(crate) struct Repeated {
 
 impl Repeated {
     /// For the access log.
-    pub(crate) fn record(&self) -> &[u8] {
+    pub(crate) fn record(&self) -> &Rc<[u8]> {
         self.known.record()
     }
 
@@ -253,7 +253,7 @@ mod tests {
             let expected = decide(&self::engine(no_condition()), &connection, &bytes);
             if let Some(repeated) = engine.again(&connection, &bytes, || 0) {
                 known += 1;
-                assert_eq!((repeated.record(), repeated.changes(), None), (&*expected.record, &*expected.changes, expected.denial));
+                assert_eq!((repeated.record(), repeated.changes(), None), (&expected.record, &*expected.changes, expected.denial));
             } else {
                 let mut outcome = decide(&engine, &connection, &bytes);
                 assert_eq!((&outcome.record, &outcome.changes, &outcome.denial), (&expected.record, &expected.changes, &expected.denial));

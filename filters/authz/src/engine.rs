@@ -222,10 +222,12 @@ impl Outcome {
     }
 }
 
+#[inline(never)]
 fn framed(names: &[String]) -> String {
     format!(",{},", names.join(","))
 }
 
+#[inline(never)]
 fn denial(decision: &Decision<'_>, http: Option<&HttpRequest<'_>>) -> Denial {
     let status = decision.status();
     let challenge = match (decision.reason, http) {
@@ -248,6 +250,7 @@ fn denial(decision: &Decision<'_>, http: Option<&HttpRequest<'_>>) -> Denial {
 }
 
 /// As jwt_authn writes it (RFC 6750 section 3), but without the query, which may hold a token, and without what no quoted string may hold.
+#[inline(never)]
 fn challenge(http: &HttpRequest<'_>) -> String {
     let scheme = http.headers().first(":scheme").unwrap_or(b"http");
     let uri = [scheme, b"://", http.authority(), http.path()].concat();

@@ -1,5 +1,6 @@
 use std::rc::Rc;
 
+use meshwright_handover::{self as handover, Left};
 use meshwright_policy::{Connection, HeaderChange};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
@@ -19,12 +20,13 @@ use crate::raw;
 #[derive(Debug)]
 pub(crate) struct HttpRequest {
     engine: Option<Rc<Engine>>,
-    _open: Ticket,
+    open: Ticket,
+    left: Left,
 }
 
 impl HttpRequest {
     pub(crate) fn new(engine: Option<Rc<Engine>>, open: Ticket) -> Self {
-        Self { engine, _open: open }
+        Self { engine, open, left: Left::default() }
     }
 }
 
@@ -40,16 +42,32 @@ impl HttpContext for HttpRequest {
         if let Ok(connection) = &connection
             && let Some(repeated) = engine.again(connection, &bytes, host::now)
         {
-            host::record(repeated.record());
+            record_passing(engine, &mut self.left, repeated.record());
             repeated.changes().iter().for_each(apply);
             return Action::Continue;
         }
-        decide(engine, connection, &bytes)
+        decide(engine, connection, &bytes, &mut self.left)
+    }
+
+    fn on_log(&mut self) {
+        // Of a stream that was ended the filter state says why.
+        if !self.open.was_ended() {
+            self.left.show();
+        }
+    }
+}
+
+/// For the access log: in this VM if it is here, too.
+fn record_passing(engine: &Engine, left: &mut Left, record: &Rc<[u8]>) {
+    if engine.policy().logs_in_vm() && handover::is_read() {
+        left.keep(Rc::clone(record));
+    } else {
+        host::record(record);
     }
 }
 
 #[inline(never)]
-fn decide(engine: &Engine, connection: Result<Connection, UnknownPeer>, bytes: &[u8]) -> Action {
+fn decide(engine: &Engine, connection: Result<Connection, UnknownPeer>, bytes: &[u8], left: &mut Left) -> Action {
     let Ok(received) = Received::parse(bytes, engine.policy().owned_headers()) else { return reply(&Denial::FORBIDDEN) };
     received.forged().iter().for_each(|name| remove(name));
     let is_forged = !received.forged().is_empty();
@@ -60,7 +78,12 @@ fn decide(engine: &Engine, connection: Result<Connection, UnknownPeer>, bytes: &
     {
         engine.remember(&mut outcome, connection, bytes);
     }
-    host::record(&outcome.record);
+    // What others are asked about may be denied still, and what is denied is never left to memory alone.
+    if outcome.denial.is_none() && outcome.custom.is_empty() {
+        record_passing(engine, left, &outcome.record);
+    } else {
+        host::record(&outcome.record);
+    }
     outcome.to_ask().iter().for_each(|providers| host::ask(providers));
     outcome.unknown_key.iter().for_each(|line| host::log_warning(line));
     match outcome.denial {

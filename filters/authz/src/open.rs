@@ -30,7 +30,12 @@ pub(crate) struct Ticket(usize);
 
 impl Ticket {
     pub(crate) fn of(context_id: u32, carries: Carries) -> Self {
-        Self(OPEN.with_borrow_mut(|open| open.take((context_id, carries))))
+        Self(OPEN.with_borrow_mut(|open| open.take(Open { context_id, carries, is_ended: false })))
+    }
+
+    /// Whether [`sweep`] has ended it.
+    pub(crate) fn was_ended(&self) -> bool {
+        OPEN.with_borrow(|open| open.places.get(self.0).is_some_and(|open| open.as_ref().is_some_and(|open| open.is_ended)))
     }
 }
 
@@ -55,7 +60,7 @@ pub(crate) fn renew(engine: &Rc<Engine>) -> bool {
 /// Ends every open stream of a denied peer. Only in a callback of a root context, and as its last act: the host is left with another context.
 pub(crate) fn sweep(engine: &Engine) {
     // What is ended may be dropped at once, and gives its place back.
-    for (context_id, carries) in OPEN.with_borrow(Slots::taken) {
+    for (at, Open { context_id, carries, .. }) in OPEN.with_borrow(Slots::taken) {
         // An error: it has ended already.
         if hostcalls::set_effective_context(context_id).is_err() {
             continue;
@@ -63,6 +68,7 @@ pub(crate) fn sweep(engine: &Engine) {
         let Some(peer) = connection::peer_of_open(&Host) else { continue };
         let Some(reason) = engine.policy().denies(&peer) else { continue };
         host::record(&engine.refused_peer(reason, peer));
+        OPEN.with_borrow_mut(|open| open.end(at));
         // Never an error: the host only notes it.
         let _ = match carries {
             Carries::Request => hostcalls::reset_http_request(),
@@ -71,15 +77,22 @@ pub(crate) fn sweep(engine: &Engine) {
     }
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Open {
+    context_id: u32,
+    carries: Carries,
+    is_ended: bool,
+}
+
 /// Places that are taken and given back in any order.
 #[derive(Debug, Default)]
 struct Slots {
-    places: Vec<Option<(u32, Carries)>>,
+    places: Vec<Option<Open>>,
     free: Vec<usize>,
 }
 
 impl Slots {
-    fn take(&mut self, stream: (u32, Carries)) -> usize {
+    fn take(&mut self, stream: Open) -> usize {
         let at = self.free.pop();
         if let Some((at, place)) = at.and_then(|at| Some((at, self.places.get_mut(at)?))) {
             *place = Some(stream);
@@ -97,8 +110,15 @@ impl Slots {
         }
     }
 
-    fn taken(&self) -> Vec<(u32, Carries)> {
-        self.places.iter().copied().flatten().collect()
+    fn end(&mut self, at: usize) {
+        if let Some(Some(open)) = self.places.get_mut(at) {
+            open.is_ended = true;
+        }
+    }
+
+    /// Each with its place.
+    fn taken(&self) -> Vec<(usize, Open)> {
+        self.places.iter().enumerate().filter_map(|(at, open)| Some((at, (*open)?))).collect()
     }
 }
 
@@ -124,16 +144,17 @@ mod tests {
     #[test]
     fn places_are_given_back_and_taken_again() {
         let mut slots = Slots::default();
-        let at: Vec<usize> = (1..=4).map(|id| slots.take((id, Carries::Request))).collect();
+        let open = |context_id| Open { context_id, carries: Carries::Request, is_ended: false };
+        let at: Vec<usize> = (1..=4).map(|id| slots.take(open(id))).collect();
         slots.free(at[1]);
         slots.free(at[1]);
         slots.free(at[3]);
         slots.free(99);
-        assert_eq!(slots.taken().iter().map(|(id, _)| *id).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(slots.taken().iter().map(|(_, open)| open.context_id).collect::<Vec<_>>(), [1, 3]);
         for id in 5..=7 {
-            slots.take((id, Carries::Connection));
+            slots.take(open(id));
         }
-        let mut open: Vec<u32> = slots.taken().iter().map(|(id, _)| *id).collect();
+        let mut open: Vec<u32> = slots.taken().iter().map(|(_, open)| open.context_id).collect();
         open.sort_unstable();
         assert_eq!((open, slots.places.len()), (vec![1, 3, 5, 6, 7], 5));
     }
@@ -143,7 +164,10 @@ mod tests {
         let open = || OPEN.with_borrow(|open| open.taken().len());
         let tickets = [Ticket::of(1, Carries::Request), Ticket::of(2, Carries::Connection)];
         assert_eq!(open(), 2);
+        OPEN.with_borrow_mut(|open| open.end(tickets[1].0));
+        assert_eq!(tickets.each_ref().map(Ticket::was_ended), [false, true]);
         drop(tickets);
+        assert!(!Ticket::of(3, Carries::Request).was_ended(), "a new one in its place was not");
         assert_eq!(open(), 0);
     }
 }

@@ -17,17 +17,25 @@ pub(crate) struct Records {
 impl Records {
     /// The record as JSON.
     pub(crate) fn json(&mut self, record: &AuditRecord<'_>) -> Rc<[u8]> {
-        // What differs most often is looked at first.
-        let is_same = |known: &AuditRecord<'_>| known.jwt_subject == record.jwt_subject && known.rule == record.rule && known == record;
-        if let Some((_, json)) = self.written.iter().find(|(known, _)| is_same(known)) {
+        if let Some((_, json)) = self.written.iter().find(|(known, _)| is_same(known, record)) {
             return Rc::clone(json);
         }
+        self.write(record)
+    }
+
+    #[inline(never)]
+    fn write(&mut self, record: &AuditRecord<'_>) -> Rc<[u8]> {
         let json: Rc<[u8]> = record.to_json().into();
         if json.len() <= LONGEST {
             self.written.push((record.clone().into_owned(), Rc::clone(&json)));
         }
         json
     }
+}
+
+/// What differs most often is looked at first.
+fn is_same(known: &AuditRecord<'_>, record: &AuditRecord<'_>) -> bool {
+    known.jwt_subject == record.jwt_subject && known.rule == record.rule && known == record
 }
 
 #[cfg(test)]

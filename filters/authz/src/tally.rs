@@ -85,6 +85,7 @@ impl Tally {
         self.verified = self.verified.saturating_add(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
+    #[inline(never)]
     fn add(&mut self, series: Series, outcome: &'static str, policy: Option<&str>, reason: &'static str, count: i64) {
         let is_it = |row: &&mut Row, policy: Option<&str>| {
             row.series == series && row.outcome == outcome && row.reason == reason && row.policy.as_deref() == policy
@@ -103,6 +104,7 @@ impl Tally {
         }
     }
 
+    #[inline(never)]
     pub(crate) fn flush(&mut self, tokens: TokenCounts) {
         let verified = std::mem::take(&mut self.verified);
         if verified > 0 {

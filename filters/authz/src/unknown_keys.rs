@@ -24,6 +24,7 @@ pub(crate) struct UnknownKeys {
 
 impl UnknownKeys {
     /// The line to write, if it is time for one. `find` is asked only then: it costs something.
+    #[inline(never)]
     pub(crate) fn line(&mut self, now: u64, find: impl FnOnce() -> Option<UnknownKey>) -> Option<String> {
         // Also open when the clock was set back.
         if self.last.is_some_and(|last| last.abs_diff(now) < BETWEEN) {
@@ -45,6 +46,7 @@ impl UnknownKeys {
 }
 
 /// JSON without control characters and what terminals may take for them (RFC 8259 section 7).
+#[inline(never)]
 fn ascii(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for character in json.chars() {

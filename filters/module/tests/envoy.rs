@@ -8,6 +8,8 @@ mod bootstrap;
 mod envoy;
 #[path = "support/issuer.rs"]
 mod issuer;
+#[path = "envoy/log_in_vm.rs"]
+mod log_in_vm;
 #[path = "support/pki.rs"]
 mod pki;
 

@@ -149,6 +149,7 @@ impl<'a> AuditRecord<'a> {
 
     /// The same, to keep.
     #[must_use]
+    #[inline(never)]
     pub fn into_owned(self) -> AuditRecord<'static> {
         AuditRecord {
             verdict: owned(self.verdict),

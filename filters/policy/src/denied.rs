@@ -47,6 +47,7 @@ impl Denied {
     }
 
     /// Under each name that the mesh has: an identity of an alias is the same one.
+    #[inline(never)]
     fn add(&mut self, id: &SpiffeId, of_namespace: bool, domains: &LocalDomains) {
         let own = id.trust_domain().as_str();
         let names = if domains.contains(own) { domains.names().collect() } else { vec![own] };
@@ -102,6 +103,7 @@ impl Denied {
 }
 
 /// A SPIFFE ID below a trust domain, or that of a namespace and whether it stands for all in it.
+#[inline(never)]
 fn parse(entry: &str) -> Result<(SpiffeId, bool), String> {
     let (text, of_namespace) = match entry.strip_suffix(ALL).and_then(|text| text.strip_suffix('/')) {
         Some(text) => (text, true),
@@ -116,6 +118,7 @@ fn parse(entry: &str) -> Result<(SpiffeId, bool), String> {
     }
 }
 
+#[inline(never)]
 fn is_serial(serial: &str) -> bool {
     let digit = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f');
     !serial.starts_with('0') && (1..=LONGEST_SERIAL).contains(&serial.len()) && serial.bytes().all(digit)

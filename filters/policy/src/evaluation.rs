@@ -78,9 +78,9 @@ pub fn evaluate<'p>(policy: &'p Policy, request: &Request<'_>) -> Evaluation<'p>
 #[inline(never)]
 fn evaluate_rules<'p>(policy: &'p Policy, request: &Request<'_>) -> Evaluation<'p> {
     let decision = by_rules(&policy.enforced, request);
-    let custom = policy.custom.iter().filter_map(|(provider, layer)| {
-        let entry = layer.first_match(request)?;
-        Some(CustomCheck { provider, rule: reference(entry) })
+    let custom = policy.custom.iter().filter_map(|provider| {
+        let entry = provider.layer.first_match(request)?;
+        Some(CustomCheck { provider: &provider.name, rule: reference(entry) })
     });
     Evaluation {
         decision,
@@ -138,7 +138,7 @@ pub fn trace<'p>(policy: &'p Policy, request: &Request<'_>) -> Vec<Considered<'p
 
 fn trace_rules<'p>(policy: &'p Policy, request: &Request<'_>) -> Vec<Considered<'p>> {
     let layers = policy.shadow.as_ref().unwrap_or(&policy.enforced);
-    let all = policy.custom.values().chain([&policy.audit, &layers.deny]).chain(&layers.allow);
+    let all = policy.custom.iter().map(|provider| &provider.layer).chain([&policy.audit, &layers.deny]).chain(&layers.allow);
     let considered = all.flat_map(|layer| layer.entries()).map(|entry| Considered {
         rule: reference(entry),
         action: entry.origin().action,

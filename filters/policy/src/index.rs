@@ -6,9 +6,8 @@
 
 mod key;
 mod posting;
+mod prefixes;
 mod values;
-
-use std::collections::BTreeMap;
 
 use crate::request::Request;
 use crate::rule::Rule;
@@ -19,10 +18,18 @@ use posting::Postings;
 /// The numbers of rules, ascending.
 pub(crate) type Numbers = Vec<u32>;
 
+/// Is given the rules of one key, ascending.
+type Visit<'v> = &'v mut dyn FnMut(&mut dyn Iterator<Item = u32>);
+
+/// Of more rules than this, only so many are looked at to find out which keys are rare, evenly spread: a key that is less rare than it seems
+/// costs a little speed, and looking at all of them much of the time that an edit takes.
+const MOST_COUNTED: usize = 1024;
+
 /// Rules by what a request must have to match them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Index {
-    attributes: BTreeMap<Attribute, Postings>,
+    /// Few: each header and each claim that rules name is one.
+    attributes: Vec<(Attribute, Postings)>,
     /// Those that no key can find.
     others: Numbers,
 }
@@ -30,49 +37,44 @@ pub(crate) struct Index {
 impl Index {
     /// The rules are known by their places.
     #[inline(never)]
-    pub(crate) fn new<'r>(rules: impl Iterator<Item = &'r Rule> + Clone) -> Self {
+    pub(crate) fn new<'r>(rules: impl ExactSizeIterator<Item = &'r Rule> + Clone) -> Self {
+        let every = rules.len().div_ceil(MOST_COUNTED).max(1);
         let mut frequencies = Frequencies::default();
-        rules.clone().for_each(|rule| key::all(rule, &mut |key| frequencies.count(&key)));
+        rules.clone().step_by(every).for_each(|rule| frequencies.count(rule));
         let mut index = Self::default();
         for (number, rule) in (0..).zip(rules) {
-            match key::rarest(rule, &frequencies) {
-                Some(keys) => keys.into_iter().for_each(|key| index.file(key, number)),
-                None => index.others.push(number),
+            if !frequencies.rarest(rule, &mut |key| index.file(&key, number)) {
+                index.others.push(number);
             }
         }
-        index.attributes.values_mut().for_each(Postings::seal);
+        index.attributes.iter_mut().for_each(|(_, postings)| postings.seal());
         index
     }
 
-    fn file(&mut self, key: Key<'_>, number: u32) {
-        let Key { attribute, pattern } = key;
-        self.attributes.entry(attribute.into()).or_default().add(pattern, number);
+    #[inline(never)]
+    fn file(&mut self, key: &Key<'_>, number: u32) {
+        if let Some((_, postings)) = self.attributes.iter_mut().find(|(attribute, _)| key.attribute.is(attribute)) {
+            return postings.add(&key.pattern, number);
+        }
+        let mut postings = Postings::default();
+        postings.add(&key.pattern, number);
+        self.attributes.push((key.attribute.into(), postings));
     }
 
     /// At most `most` of the rules that share a key with the request.
     pub(crate) fn found(&self, request: &Request<'_>, most: usize) -> Numbers {
         let mut found = Numbers::new();
-        let mut visit = |numbers: &Numbers| {
+        self.visit(request, &|_| false, &mut |numbers| {
             let room = most.saturating_sub(found.len());
-            found.extend(numbers.iter().take(room));
-        };
-        for (attribute, postings) in &self.attributes {
-            values::of(attribute, request, &mut |value| postings.find(value, &mut visit));
-        }
+            found.extend(numbers.take(room));
+        });
         found
     }
 
     /// Every rule that may match a request of which some attributes are `missing`, in ascending order.
     pub(crate) fn candidates(&self, request: &Request<'_>, missing: &dyn Fn(&Attribute) -> bool) -> Numbers {
         let mut found = self.others.clone();
-        let mut visit = |numbers: &Numbers| found.extend(numbers);
-        for (attribute, postings) in &self.attributes {
-            if missing(attribute) {
-                postings.all(&mut visit);
-            } else {
-                values::of(attribute, request, &mut |value| postings.find(value, &mut visit));
-            }
-        }
+        self.visit(request, missing, &mut |numbers| found.extend(numbers));
         found.sort_unstable();
         found.dedup();
         found
@@ -81,14 +83,22 @@ impl Index {
     /// The first rule for which `matches` holds, of those that may match.
     pub(crate) fn first(&self, request: &Request<'_>, matches: impl Fn(u32) -> bool) -> Option<u32> {
         let mut best = None;
-        let mut visit = |numbers: &Numbers| {
-            let better = numbers.iter().copied().take_while(|number| best.is_none_or(|best| *number < best));
-            best = better.into_iter().find(|number| matches(*number)).or(best);
+        let mut visit = |numbers: &mut dyn Iterator<Item = u32>| {
+            let mut better = numbers.take_while(|number| best.is_none_or(|best| *number < best));
+            best = better.find(|number| matches(*number)).or(best);
         };
-        for (attribute, postings) in &self.attributes {
-            values::of(attribute, request, &mut |value| postings.find(value, &mut visit));
-        }
-        visit(&self.others);
+        self.visit(request, &|_| false, &mut visit);
+        visit(&mut self.others.iter().copied());
         best
+    }
+
+    fn visit(&self, request: &Request<'_>, missing: &dyn Fn(&Attribute) -> bool, visit: Visit<'_>) {
+        for (attribute, postings) in &self.attributes {
+            if missing(attribute) {
+                postings.all(visit);
+            } else {
+                values::of(attribute, request, &mut |value| postings.find(value, visit));
+            }
+        }
     }
 }

@@ -41,7 +41,14 @@ pub(crate) struct Errors {
 
 impl Errors {
     pub(crate) fn add(&mut self, path: impl fmt::Display, message: impl Into<String>) {
-        self.found.push(Invalid { path: path.to_string(), message: message.into() });
+        self.push(&path, message.into());
+    }
+
+    /// One piece of code for all kinds of paths: it is seldom run, and there are many places to add from.
+    #[cold]
+    #[inline(never)]
+    fn push(&mut self, path: &dyn fmt::Display, message: String) {
+        self.found.push(Invalid { path: path.to_string(), message });
     }
 
     /// The value, or nothing and one error more.

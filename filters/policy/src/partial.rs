@@ -11,7 +11,7 @@ use crate::index;
 use crate::jwt::Authentication;
 use crate::layer::{Entry, Layer};
 use crate::metadata::MetadataKey;
-use crate::policy::{Layers, Policy};
+use crate::policy::{Layers, Policy, Provider};
 use crate::request::{Peer, Request};
 use crate::rule::Rule;
 use crate::view::as_rules_see_it;
@@ -278,7 +278,7 @@ impl Partial<'_> {
         };
         let mut custom = Vec::new();
         if decision.verdict == Verdict::Allow {
-            for (provider, layer) in &policy.custom {
+            for Provider { name: provider, layer } in &policy.custom {
                 let Matches { first, open } = self.matches(layer);
                 match first {
                     Some(entry) => custom.push(CustomCheck { provider, rule: reference(entry) }),

@@ -161,6 +161,7 @@ fn check_length(length: usize, most: usize, path: &FieldPath<'_>, errors: &mut E
 }
 
 /// The values of one field, compiled; none when the field is absent or wrong.
+#[inline(never)]
 fn values<T>(
     list: Option<&Vec<String>>,
     path: &FieldPath<'_>,

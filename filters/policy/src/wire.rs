@@ -5,6 +5,7 @@ pub(crate) mod json;
 mod read;
 
 pub use json::InvalidJson;
+pub(crate) use read::KnownDocuments;
 use serde::{Deserialize, Serialize};
 
 /// The only version there is.
@@ -25,6 +26,10 @@ pub struct AuthzConfig {
     pub version: u32,
     pub protocol: Protocol,
     pub trust_domain: String,
+    /// The access log of every request that this decides is the role `access-log` in the same VM: what passes is recorded for it there, and not
+    /// in the proxy's filter state. Of TCP connections it says nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub log_in_vm: bool,
     /// Names this set of policies in records; empty: it has no name.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub policy_version: String,

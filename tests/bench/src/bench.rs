@@ -80,23 +80,27 @@ impl Bench {
 
     /// Our filters, as a sidecar has them.
     pub(crate) async fn start_ours(&self, config: &Value) -> anyhow::Result<Contender> {
-        self.start("meshwright", &self.ours(vec![filters::authz(&self.module, config).in_listener()])).await
+        self.start("meshwright", &self.ours(&self.module, vec![filters::authz(&self.module, config).in_listener()])).await
     }
 
     /// A module in place of ours, with all that a sidecar has around it.
     pub(crate) async fn start_module(&self, name: &'static str, module: &[u8]) -> anyhow::Result<Contender> {
         let file = self.folder().join(format!("{name}.wasm"));
         std::fs::write(&file, module)?;
-        self.start(name, &self.ours(vec![filters::authz(&file, &Value::Null).in_listener()])).await
+        self.start(name, &self.ours(&file, vec![filters::authz(&file, &Value::Null).in_listener()])).await
     }
 
-    /// What a sidecar has before the policy filter, and it.
-    pub(crate) fn ours(&self, policy: Vec<Value>) -> Content {
+    /// What a sidecar has before the policy filter, and it; and the log, which is not asked.
+    pub(crate) fn ours(&self, module: &Path, policy: Vec<Value>) -> Content {
         let (network_filters, before) = if self.is_told_handshakes {
             (vec![filters::peer_of_connection()], Vec::new())
         } else {
             (Vec::new(), vec![filters::peer_of_request().in_listener()])
         };
-        Content { network_filters, filters: before.into_iter().chain(policy).collect(), access_log: Vec::new() }
+        Content {
+            network_filters,
+            filters: before.into_iter().chain(policy).collect(),
+            access_log: vec![filters::silent_access_log(module)],
+        }
     }
 }

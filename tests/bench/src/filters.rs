@@ -86,6 +86,16 @@ pub(crate) fn access_log(module: &Path) -> Value {
     })
 }
 
+/// The same, asked of no request: as native filters are compared without a log, it writes none, but it is there.
+pub(crate) fn silent_access_log(module: &Path) -> Value {
+    let mut log = access_log(module);
+    if let Value::Object(fields) = &mut log {
+        // No healthy upstream: never where the listener answers by itself.
+        fields.insert("filter".to_owned(), json!({"response_flag_filter": {"flags": ["UH"]}}));
+    }
+    log
+}
+
 /// As a sidecar has it: one VM for both roles.
 fn plugin(module: &Path, root_id: &str, config: &Value) -> Value {
     json!({

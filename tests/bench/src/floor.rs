@@ -9,8 +9,7 @@ pub(crate) fn callbacks() -> anyhow::Result<Vec<u8>> {
 pub(crate) fn host_calls() -> anyhow::Result<Vec<u8>> {
     module(
         r#"(drop (call $headers (i32.const 0) (i32.const 0) (i32.const 4)))
-           (drop (call $time (i32.const 8)))
-           (drop (call $set (i32.const 1024) (i32.const 19) (i32.const 1024) (i32.const 160)))"#,
+           (drop (call $time (i32.const 8)))"#,
     )
 }
 
@@ -19,9 +18,7 @@ fn module(at_headers: &str) -> anyhow::Result<Vec<u8>> {
         r#"(module
              (import "env" "proxy_get_header_map_pairs" (func $headers (param i32 i32 i32) (result i32)))
              (import "env" "proxy_get_current_time_nanoseconds" (func $time (param i32) (result i32)))
-             (import "env" "proxy_set_property" (func $set (param i32 i32 i32 i32) (result i32)))
              (memory (export "memory") 2)
-             (data (i32.const 1024) "meshwright.decision")
              (func (export "proxy_abi_version_0_2_1"))
              (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 65536))
              (func (export "proxy_on_vm_start") (param i32 i32) (result i32) (i32.const 1))

@@ -28,7 +28,7 @@ pub(crate) fn with_token(jwks: &str) -> Policies {
         "principals": [{"and_ids": {"ids": [any_id([claim])]}}],
     }});
     let ours = json!({
-        "version": 1, "protocol": "http", "trust_domain": "bench.local",
+        "version": 1, "protocol": "http", "trust_domain": "bench.local", "log_in_vm": true,
         "request_authentication": [{"namespace": "bench", "name": "tokens", "jwt_rules": [
             {"issuer": ISSUER, "jwks": jwks, "forwardOriginalToken": true},
         ]}],
@@ -84,7 +84,7 @@ pub(crate) fn many(count: usize, first: Option<&str>) -> Policies {
         };
         add(index.saturating_add(1), rule, permission("GET", native_path), json!({"and_ids": {"ids": [alternatives]}}));
     }
-    let ours = json!({"version": 1, "protocol": "http", "trust_domain": "bench.local", "authorization": ours});
+    let ours = json!({"version": 1, "protocol": "http", "trust_domain": "bench.local", "log_in_vm": true, "authorization": ours});
     Policies { ours, native: Value::Object(native) }
 }
 

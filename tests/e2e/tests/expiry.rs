@@ -51,6 +51,8 @@ spec:
     assert!(told.contains("ERROR") && told.contains("Secret test/edge") && told.contains("2021-01-01"), "{told}");
     let checked = mesh.environment.command(&["check", &mesh.environment.config_dir().to_string_lossy()]).await?;
     assert!(checked.contains("the certificate ended at 2021-01-01"), "{checked}");
+    let of_file = format!("Gateway test/edge: spec.servers[1].tls.serverCertificate: `{chain}`: the certificate ended at 2021-01-01");
+    assert!(checked.contains(&of_file), "{checked}");
     let metrics = reqwest::get(format!("http://{}/metrics", mesh.control_plane.admin())).await?.text().await?;
     let metric = "meshwright_credential_time_to_expiry_seconds{namespace=\"test\",name=\"edge\"} 0";
     assert!(metrics.contains(metric), "{metrics}");

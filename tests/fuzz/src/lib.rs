@@ -5,6 +5,7 @@ mod discovery;
 mod expressions;
 mod host;
 mod records;
+mod servers;
 
 use meshwright_bundle::TrustBundle;
 use meshwright_ca::JoinToken;
@@ -17,6 +18,7 @@ pub use discovery::discovery;
 pub use expressions::expression;
 pub use host::{changed_module, exchange, map_encoding, module, property, scenario};
 pub use records::{access_log, certificates, explain_case, policy_test, signing_request};
+pub use servers::{admin_request, discovered_keys, identity_proof, unknown_key};
 
 /// A policy that looks for tokens in every kind of place, with an Ed25519 key (RFC 8037, appendix A.2).
 const POLICY: &str = r#"{"version":1,"protocol":"http","trust_domain":"fuzz.example","request_authentication":[{"namespace":"n","name":"r",

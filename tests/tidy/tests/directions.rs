@@ -10,12 +10,14 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("meshwright-identity", &[]),
     ("meshwright-bundle", &["identity"]),
+    ("meshwright-expiry", &[]),
     ("meshwright-durable", &[]),
     ("meshwright-policy", &["identity"]),
-    ("meshwright-authz", &["policy"]),
-    ("meshwright-access-log", &["policy"]),
+    ("meshwright-handover", &[]),
+    ("meshwright-authz", &["handover", "policy"]),
+    ("meshwright-access-log", &["handover", "policy"]),
     ("meshwright-filters", &["authz", "access-log"]),
-    ("meshwright-config", &["bundle", "identity", "policy"]),
+    ("meshwright-config", &["bundle", "expiry", "identity", "policy"]),
     ("meshwright-sources", &["config", "durable"]),
     ("meshwright-translate", &["config", "identity", "policy", "envoy-config", "xds"]),
     ("meshwright-xds", &[]),
@@ -23,9 +25,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("meshwright-fetch", &["durable", "policy"]),
     ("meshwright-jwks", &["config", "fetch", "policy"]),
     ("meshwright-federation", &["bundle", "ca", "config", "fetch", "identity"]),
-    ("meshwright-server", &["bundle", "config", "durable", "sources", "translate", "xds", "ca", "jwks", "federation", "identity"]),
+    (
+        "meshwright-server",
+        &["bundle", "config", "durable", "expiry", "sources", "translate", "xds", "ca", "jwks", "federation", "identity"],
+    ),
     ("meshwright-envoy-config", &["identity"]),
-    ("meshwright-sidecar", &["durable", "envoy-config", "ca", "identity", "xds"]),
+    ("meshwright-sidecar", &["durable", "envoy-config", "expiry", "ca", "identity", "xds"]),
     ("meshwright-wasm-host", &[]),
     ("meshwright-test-files", &[]),
     ("meshwright-filter-test", &["filter-envoy", "test-files", "wasm-host"]),
@@ -48,7 +53,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// No I/O anywhere below these: what they need of the world they are given.
-const PURE: &[&str] = &["meshwright-identity", "meshwright-bundle", "meshwright-policy", "meshwright-config"];
+const PURE: &[&str] = &["meshwright-identity", "meshwright-bundle", "meshwright-expiry", "meshwright-policy", "meshwright-config"];
 const IMPURE_LIBRARIES: &[&str] = &["tokio", "tonic", "kube", "proxy-wasm", "wasmtime", "hyper", "notify"];
 
 fn metadata() -> Metadata {

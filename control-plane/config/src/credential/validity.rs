@@ -1,11 +1,10 @@
-use rustls_pki_types::CertificateDer;
-use time::{Duration, OffsetDateTime};
-use x509_parser::prelude::{FromDer as _, X509Certificate};
+use std::time::SystemTime;
 
-/// What renews certificates does so with a third of their life left (cert-manager) or 30 days (ACME clients): with less than this and a quarter,
-/// nothing does.
-const SOON: Duration = Duration::days(14);
-const SHARE: i32 = 4;
+use meshwright_expiry::{Standing, in_words};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use time::OffsetDateTime;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 /// From when to when one certificate is taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,19 +13,28 @@ pub(super) struct Validity {
     what: String,
     /// The field that it is in.
     field: String,
-    not_before: OffsetDateTime,
-    not_after: OffsetDateTime,
+    validity: meshwright_expiry::Validity,
 }
 
 /// Of each certificate of a field; of several the second is `<word> 2`.
 pub(super) fn of(certificates: &[CertificateDer<'_>], field: &str, word: &str) -> Vec<Validity> {
     let one = |(index, der): (usize, &CertificateDer<'_>)| {
         let (_, parsed) = X509Certificate::from_der(der).ok()?;
-        let (not_before, not_after) = (parsed.validity().not_before.to_datetime(), parsed.validity().not_after.to_datetime());
+        let validity = parsed.validity();
+        let validity = meshwright_expiry::Validity::new(validity.not_before.to_datetime(), validity.not_after.to_datetime());
         let what = if index == 0 { format!("the {word}") } else { format!("{word} {}", index.saturating_add(1)) };
-        Some(Validity { what, field: field.to_owned(), not_before, not_after })
+        Some(Validity { what, field: field.to_owned(), validity })
     };
     certificates.iter().enumerate().filter_map(one).collect()
+}
+
+/// What somebody should know of certificates in PEM, and of when they are taken; none: there is no certificate in it.
+#[must_use]
+pub fn certificate_alarms(pem: &[u8], word: &str, now: SystemTime) -> Option<Vec<String>> {
+    let certificates: Vec<CertificateDer<'_>> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().ok()?;
+    let (all, now) = (of(&certificates, "", word), OffsetDateTime::from(now));
+    let is_whole = !all.is_empty() && all.len() == certificates.len();
+    is_whole.then(|| all.iter().filter_map(|one| one.ended(now).or_else(|| one.begins(now)).or_else(|| one.ends_soon(now))).collect())
 }
 
 impl Validity {
@@ -35,30 +43,20 @@ impl Validity {
     }
 
     pub(super) fn not_after(&self) -> OffsetDateTime {
-        self.not_after
+        self.validity.not_after()
     }
 
     pub(super) fn begins(&self, now: OffsetDateTime) -> Option<String> {
-        (now < self.not_before).then(|| format!("{} begins at {}", self.what, self.not_before))
+        (self.validity.standing(now) == Standing::NotBegun).then(|| format!("{} begins at {}", self.what, self.validity.not_before()))
     }
 
     pub(super) fn ended(&self, now: OffsetDateTime) -> Option<String> {
-        (now > self.not_after).then(|| format!("{} ended at {}", self.what, self.not_after))
+        (self.validity.standing(now) == Standing::Ended).then(|| format!("{} ended at {}", self.what, self.not_after()))
     }
 
     /// While it is still taken, and should have been replaced.
     pub(super) fn ends_soon(&self, now: OffsetDateTime) -> Option<String> {
-        let left = self.not_after - now;
-        let late = SOON.min((self.not_after - self.not_before) / SHARE);
-        let is_soon = !left.is_negative() && left < late && now >= self.not_before;
-        is_soon.then(|| format!("{} ends at {}, in {}: replace it", self.what, self.not_after, in_words(left)))
+        let Standing::EndsSoon(left) = self.validity.standing(now) else { return None };
+        Some(format!("{} ends at {}, in {}: replace it", self.what, self.not_after(), in_words(left)))
     }
-}
-
-fn in_words(left: Duration) -> String {
-    let (number, unit) = match left.whole_days() {
-        0 => (left.whole_hours(), "hour"),
-        days => (days, "day"),
-    };
-    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
 }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use meshwright_config::{DocumentKey, Kind};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::asked::{Asked, Named};
 use super::{Admin, LONGEST_WAIT};
 
 /// How long to wait for it.
@@ -24,8 +25,8 @@ pub(super) struct Wait {
 /// How far a document has come. The directory is read first: whoever has saved a file and asks is not told of the version before.
 pub(super) async fn receipt(
     State(admin): State<Admin>,
-    Path((kind, namespace, name)): Path<(String, String, String)>,
-    Query(wait): Query<Wait>,
+    Named((kind, namespace, name)): Named<(String, String, String)>,
+    Asked(wait): Asked<Wait>,
 ) -> Response {
     let Some(kind) = Kind::ALL.into_iter().find(|known| known.as_str() == kind) else {
         return problem(StatusCode::NOT_FOUND, &format!("`{kind}` is no kind: `{}` are", Kind::WORDS.join("`, `")));
@@ -43,7 +44,7 @@ pub(super) async fn receipt(
 }
 
 /// Lets a removal pass.
-pub(super) async fn release(State(admin): State<Admin>, Path(name): Path<String>) -> Response {
+pub(super) async fn release(State(admin): State<Admin>, Named(name): Named<String>) -> Response {
     refresh(&admin).await;
     if !admin.source.release(&name).await {
         return problem(StatusCode::NOT_FOUND, &format!("no removal `{name}` is held: `meshwright status` names the one that is"));

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use meshwright_xds::{ResourceType, Snapshot};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::asked::{Asked, Named};
 use super::documents::problem;
 use super::{Admin, dump};
 use crate::board::{Holdings, Versions};
@@ -19,7 +20,7 @@ use crate::receipts::label;
 type Listing = BTreeMap<(ResourceType, String), String>;
 
 /// `GET /v1/proxies/NAMESPACE/WORKLOAD`.
-pub(super) async fn snapshot(State(admin): State<Admin>, Path((namespace, workload)): Path<(String, String)>) -> Response {
+pub(super) async fn snapshot(State(admin): State<Admin>, Named((namespace, workload)): Named<(String, String)>) -> Response {
     let Some(found) = holdings(&admin, &namespace, &workload) else { return unknown(&namespace, &workload) };
     let mut types = Map::new();
     for kind in ResourceType::ALL {
@@ -50,8 +51,8 @@ pub(super) struct Chosen {
 /// `GET /v1/proxies/NAMESPACE/WORKLOAD/config`.
 pub(super) async fn config(
     State(admin): State<Admin>,
-    Path((namespace, workload)): Path<(String, String)>,
-    Query(chosen): Query<Chosen>,
+    Named((namespace, workload)): Named<(String, String)>,
+    Asked(chosen): Asked<Chosen>,
 ) -> Response {
     let Some(found) = holdings(&admin, &namespace, &workload) else { return unknown(&namespace, &workload) };
     if let Some(wrong) = chosen.r#type.as_ref().filter(|wanted| ResourceType::ALL.iter().all(|kind| kind.short_name() != *wanted)) {
@@ -83,7 +84,7 @@ pub(super) struct Sides {
 }
 
 /// `GET /v1/diff`.
-pub(super) async fn diff(State(admin): State<Admin>, Query(sides): Query<Sides>) -> Response {
+pub(super) async fn diff(State(admin): State<Admin>, Asked(sides): Asked<Sides>) -> Response {
     let (left, right) = match (side(&admin, &sides.left), side(&admin, &sides.right)) {
         (Ok(left), Ok(right)) => (left, right),
         (Err(refused), _) | (_, Err(refused)) => return *refused,

@@ -146,6 +146,8 @@ fn spawn(folder: &Path, bootstrap: &Value) -> (Child, Receiver<String>) {
         .arg("-c")
         .arg(file)
         .args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "info"])
+        // Of access logs that Envoy writes itself; 10 s otherwise.
+        .args(["--file-flush-interval-msec", "20"])
         // As for what comes by xDS: an older Envoy ignores what it does not know yet.
         .arg("--allow-unknown-static-fields")
         .stdout(Stdio::null())
@@ -189,6 +191,20 @@ pub(crate) fn http_app() -> SocketAddr {
         }
         let _ = write!(stream, "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", head.len());
         let _ = stream.write_all(&head);
+    })
+}
+
+/// An HTTP app that answers what is asked of it, but of `/held`s nothing.
+pub(crate) fn holding_app() -> SocketAddr {
+    serve(|mut stream| {
+        let (mut head, mut buffer) = (Vec::new(), [0; 1024]);
+        while let Ok(size @ 1..) = stream.read(&mut buffer) {
+            head.extend(&buffer[..size]);
+            if head.ends_with(b"\r\n\r\n") && !head.windows(5).any(|part| part == b"/held") {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+                return;
+            }
+        }
     })
 }
 

@@ -1,121 +1,128 @@
 //! The rules that are filed under the values of one attribute.
 
-use std::collections::BTreeSet;
+use std::hash::BuildHasher as _;
 
 use ipnet::IpNet;
-use rustc_hash::FxHashMap;
+use rustc_hash::FxBuildHasher;
 
-use super::Numbers;
+use super::Visit;
 use super::key::Pattern;
+use super::prefixes::Prefixes;
 use super::values::Value;
 
-/// What rules wait for which value. Keys come from the configuration alone, so that nobody can make them collide.
+/// What rules wait for which value.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Postings {
-    exact: FxHashMap<Box<[u8]>, Numbers>,
+    exact: Hashed,
     prefixes: Prefixes,
     /// Reversed, as are the values that are looked up.
     suffixes: Prefixes,
-    blocks: FxHashMap<IpNet, Numbers>,
+    blocks: Hashed,
     /// Lengths that blocks have, of IPv4 (`true`) and IPv6.
-    lengths: BTreeSet<(bool, u8)>,
+    lengths: Vec<(bool, u8)>,
 }
 
 impl Postings {
     /// Numbers come in ascending order.
-    pub(crate) fn add(&mut self, pattern: Pattern<'_>, number: u32) {
-        let numbers = match pattern {
-            Pattern::Exact(exact) => self.exact.entry(exact.into()).or_default(),
-            Pattern::Prefix(prefix) => self.prefixes.building.entry(prefix.into()).or_default(),
-            Pattern::Suffix(suffix) => self.suffixes.building.entry(suffix.iter().rev().copied().collect()).or_default(),
+    pub(crate) fn add(&mut self, pattern: &Pattern<'_>, number: u32) {
+        match pattern {
+            Pattern::Exact(exact) => self.exact.add(hash(exact), number),
+            Pattern::Prefix(prefix) => self.prefixes.add(prefix.iter().copied(), number),
+            Pattern::Suffix(suffix) => self.suffixes.add(suffix.iter().rev().copied(), number),
             Pattern::Block(block) => {
-                self.lengths.insert((block.addr().is_ipv4(), block.prefix_len()));
-                self.blocks.entry(block).or_default()
+                let length = (block.addr().is_ipv4(), block.prefix_len());
+                if !self.lengths.contains(&length) {
+                    self.lengths.push(length);
+                }
+                self.blocks.add(hash_of_block(block), number);
             }
-        };
-        if numbers.last() != Some(&number) {
-            numbers.push(number);
         }
     }
 
     /// To be called once, before anything is looked up.
     pub(crate) fn seal(&mut self) {
+        self.exact.seal();
+        self.blocks.seal();
         self.prefixes.seal();
         self.suffixes.seal();
     }
 
     /// Whatever the value is.
-    pub(crate) fn all(&self, visit: &mut dyn FnMut(&Numbers)) {
-        let prefixes = self.prefixes.sorted.iter().chain(&self.suffixes.sorted).map(|prefix| &prefix.numbers);
-        self.exact.values().chain(self.blocks.values()).chain(prefixes).for_each(visit);
+    pub(crate) fn all(&self, visit: Visit<'_>) {
+        self.exact.all(visit);
+        self.blocks.all(visit);
+        self.prefixes.all(visit);
+        self.suffixes.all(visit);
     }
 
-    pub(crate) fn find(&self, value: Value<'_>, visit: &mut dyn FnMut(&Numbers)) {
+    pub(crate) fn find(&self, value: Value<'_>, visit: Visit<'_>) {
         match value {
             Value::Bytes(bytes) => {
-                if let Some(numbers) = self.exact.get(bytes) {
-                    visit(numbers);
-                }
+                self.exact.find(|| hash(bytes), visit);
                 self.prefixes.find(bytes, visit);
-                if !self.suffixes.sorted.is_empty() {
+                if !self.suffixes.is_empty() {
                     let reversed: Vec<u8> = bytes.iter().rev().copied().collect();
                     self.suffixes.find(&reversed, visit);
                 }
             }
             Value::Address(address) => {
                 let lengths = self.lengths.iter().filter(|(is_ipv4, _)| *is_ipv4 == address.is_ipv4());
-                let blocks = lengths.filter_map(|(_, length)| IpNet::new(address, *length).ok());
-                blocks.filter_map(|block| self.blocks.get(&block.trunc())).for_each(visit);
-            }
-        }
-    }
-}
-
-/// Prefixes in their order: those of one value are the last that is not behind it, and the chain of those that this one continues.
-#[derive(Debug, Clone, Default)]
-struct Prefixes {
-    building: FxHashMap<Box<[u8]>, Numbers>,
-    sorted: Vec<Prefix>,
-}
-
-#[derive(Debug, Clone)]
-struct Prefix {
-    text: Box<[u8]>,
-    numbers: Numbers,
-    /// The longest other prefix with which this one begins.
-    shorter: Option<usize>,
-}
-
-impl Prefixes {
-    fn seal(&mut self) {
-        let mut all: Vec<_> = std::mem::take(&mut self.building).into_iter().collect();
-        all.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        for (text, numbers) in all {
-            let mut shorter = self.sorted.len().checked_sub(1);
-            while let Some(prefix) = shorter.and_then(|place| self.sorted.get(place)) {
-                if text.starts_with(&prefix.text) {
-                    break;
+                for block in lengths.filter_map(|(_, length)| IpNet::new(address, *length).ok()) {
+                    self.blocks.find(|| hash_of_block(&block.trunc()), visit);
                 }
-                shorter = prefix.shorter;
             }
-            self.sorted.push(Prefix { text, numbers, shorter });
         }
+    }
+}
+
+/// Rules by the hash of a value. Of two values with one hash a lookup gives the rules of both: those that do not match are sorted out like
+/// all others. Hashed is what the configuration has, so that nobody who only sends requests can make two values collide.
+#[derive(Debug, Clone, Default)]
+struct Hashed(Vec<(u32, u32)>);
+
+impl Hashed {
+    fn add(&mut self, hash: u32, number: u32) {
+        self.0.push((hash, number));
     }
 
-    fn find(&self, value: &[u8], visit: &mut dyn FnMut(&Numbers)) {
-        let behind = self.sorted.partition_point(|prefix| &*prefix.text <= value);
-        let mut place = behind.checked_sub(1);
-        while let Some(prefix) = place.and_then(|place| self.sorted.get(place)) {
-            if value.starts_with(&prefix.text) {
-                visit(&prefix.numbers);
-            }
-            place = prefix.shorter;
-        }
+    fn seal(&mut self) {
+        self.0.sort_unstable();
+        self.0.dedup();
+        self.0.shrink_to_fit();
     }
+
+    fn all(&self, visit: Visit<'_>) {
+        self.0.iter().for_each(|(_, number)| visit(&mut std::iter::once(*number)));
+    }
+
+    fn find(&self, hash: impl FnOnce() -> u32, visit: Visit<'_>) {
+        if self.0.is_empty() {
+            return;
+        }
+        let hash = hash();
+        let start = self.0.partition_point(|(other, _)| *other < hash);
+        let found = self.0.get(start..).unwrap_or_default().iter().take_while(|(other, _)| *other == hash);
+        visit(&mut found.map(|(_, number)| *number));
+    }
+}
+
+fn hash(bytes: &[u8]) -> u32 {
+    lower_half(FxBuildHasher.hash_one(bytes))
+}
+
+fn hash_of_block(block: &IpNet) -> u32 {
+    lower_half(FxBuildHasher.hash_one(block))
+}
+
+/// All that the hasher gives in WebAssembly.
+pub(super) fn lower_half(hash: u64) -> u32 {
+    u32::try_from(hash & u64::from(u32::MAX)).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -126,29 +133,35 @@ mod tests {
         found
     }
 
+    fn sealed(patterns: impl IntoIterator<Item = Pattern<'static>>) -> Postings {
+        let mut postings = Postings::default();
+        (0..).zip(patterns).for_each(|(number, pattern)| postings.add(&pattern, number));
+        postings.seal();
+        postings
+    }
+
+    fn bytes(text: &str) -> std::borrow::Cow<'static, [u8]> {
+        text.as_bytes().to_vec().into()
+    }
+
     proptest! {
         #[test]
-        fn prefixes_and_suffixes_are_found(texts in prop::collection::vec("[ab/]{0,4}", 1..20), value in "[ab/]{0,6}") {
-            let mut postings = Postings::default();
-            let mut expected = BTreeSet::new();
-            for (number, text) in (0..).zip(&texts) {
-                let pattern = if number % 2 == 0 { Pattern::Prefix(text.as_bytes().into()) } else { Pattern::Suffix(text.as_bytes().into()) };
-                postings.add(pattern, number);
-                let matches = if number % 2 == 0 { value.starts_with(text) } else { value.ends_with(text) };
-                expected.extend(matches.then_some(number));
-            }
-            postings.seal();
-            prop_assert_eq!(find(&postings, Value::Bytes(value.as_bytes())), expected);
+        fn texts_are_found(texts in prop::collection::vec("[ab/]{0,4}", 1..20), value in "[ab/]{0,6}") {
+            let kinds = [Pattern::Prefix, Pattern::Suffix, Pattern::Exact];
+            let postings = sealed(texts.iter().enumerate().map(|(number, text)| kinds[number % 3](bytes(text))));
+            let matches = |number: usize, text: &str| [value.starts_with(text), value.ends_with(text), value == text][number % 3];
+            let expected = (0..).zip(&texts).filter(|(number, text)| matches(usize::try_from(*number).unwrap(), text)).map(|(number, _)| number);
+            prop_assert_eq!(find(&postings, Value::Bytes(value.as_bytes())), expected.collect::<BTreeSet<u32>>());
+            let mut all = BTreeSet::new();
+            postings.all(&mut |numbers| all.extend(numbers));
+            prop_assert_eq!(all.len(), texts.len());
         }
     }
 
     #[test]
     fn blocks_of_every_length_are_found() {
         let blocks = ["10.0.0.0/8", "10.1.0.0/16", "0.0.0.0/0", "10.1.2.3/32", "::/0", "2001:db8::/32"];
-        let mut postings = Postings::default();
-        for (number, block) in (0..).zip(blocks) {
-            postings.add(Pattern::Block(block.parse().unwrap()), number);
-        }
+        let postings = sealed(blocks.map(|block| Pattern::Block(block.parse().unwrap())));
         for (address, expected) in [("10.1.2.3", vec![0, 1, 2, 3]), ("192.0.2.1", vec![2]), ("2001:db8::1", vec![4, 5]), ("::1", vec![4])] {
             assert_eq!(find(&postings, Value::Address(address.parse().unwrap())), expected.into_iter().collect(), "{address}");
         }

@@ -14,6 +14,7 @@ pub(crate) enum Value<'v> {
 }
 
 /// Gives every value to `found`.
+#[inline(never)]
 pub(crate) fn of(attribute: &Attribute, request: &Request<'_>, found: &mut dyn FnMut(Value<'_>)) {
     let connection = request.connection;
     let claims = request.authentication.claims();

@@ -155,6 +155,7 @@ struct Verifier<'a, 'e> {
 
 impl Verifier<'_, '_> {
     /// Every token that the rule finds must be good; the first is the one that counts.
+    #[inline(never)]
     fn check(&mut self, index: usize, rule: &JwtRule) -> Outcome {
         let mut found = Vec::new();
         rule.locations().iter().for_each(|location| location.tokens(self.request, &mut found));

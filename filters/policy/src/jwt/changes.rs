@@ -38,6 +38,7 @@ impl std::fmt::Debug for HeaderValue {
 }
 
 /// `found` are the rule's tokens, all verified; the claims are those of the first.
+#[inline(never)]
 pub(super) fn of(rule: &JwtRule, claims: &Claims, found: &[Found<'_, '_>], request: &HttpRequest<'_>) -> Vec<HeaderChange> {
     let mut changes = Vec::new();
     if !rule.forwards_original_token() {

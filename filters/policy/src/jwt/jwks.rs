@@ -145,26 +145,11 @@ fn parse_key(key: &Map<String, Value>) -> Result<Option<PublicKey>, String> {
     let id = text("kid")?.map(str::to_owned);
     let bytes = |name: &str| decode(text(name)?.ok_or_else(|| format!("`{name}` is missing"))?, name);
     let (allowed, spki_der, material) = match (text("kty")?, text("crv")?) {
-        (Some("RSA"), _) => {
-            let (modulus, exponent) = (bytes("n")?, bytes("e")?);
-            (Algorithm::RSA.to_vec(), rsa_spki(&modulus, &exponent)?, KeyMaterial::Rsa((modulus, exponent)))
-        }
-        (Some("EC"), Some("P-256")) => {
-            let point = point(P256, 32, &bytes("x")?, &bytes("y")?)?;
-            (vec![Algorithm::Es256], ec_spki(P256, &point)?, KeyMaterial::P256(point))
-        }
-        (Some("EC"), Some("P-384")) => {
-            let point = point(P384, 48, &bytes("x")?, &bytes("y")?)?;
-            (vec![Algorithm::Es384], ec_spki(P384, &point)?, KeyMaterial::P384(point))
-        }
-        (Some("EC"), Some("P-521")) => {
-            let point = point(P521, 66, &bytes("x")?, &bytes("y")?)?;
-            (vec![Algorithm::Es512], ec_spki(P521, &point)?, KeyMaterial::P521(point))
-        }
-        (Some("OKP"), Some("Ed25519")) => {
-            let key = ed_key(&bytes("x")?)?;
-            (vec![Algorithm::EdDsa], spki(AlgorithmIdentifierRef { oid: ED25519, parameters: None }, &key)?, KeyMaterial::Ed25519(key))
-        }
+        (Some("RSA"), _) => rsa_key(bytes("n")?, bytes("e")?)?,
+        (Some("EC"), Some("P-256")) => ec_key(P256, &bytes("x")?, &bytes("y")?)?,
+        (Some("EC"), Some("P-384")) => ec_key(P384, &bytes("x")?, &bytes("y")?)?,
+        (Some("EC"), Some("P-521")) => ec_key(P521, &bytes("x")?, &bytes("y")?)?,
+        (Some("OKP"), Some("Ed25519")) => ed_key(&bytes("x")?)?,
         (Some(_), _) => return Ok(None),
         (None, _) => return Err("`kty` is missing".to_owned()),
     };
@@ -178,10 +163,37 @@ fn parse_key(key: &Map<String, Value>) -> Result<Option<PublicKey>, String> {
     Ok(Some(PublicKey { id, algorithms, spki_der, material }))
 }
 
+/// What a key may verify, and what it is.
+type Parts = (Vec<Algorithm>, Vec<u8>, KeyMaterial);
+
+#[inline(never)]
+fn rsa_key(modulus: Vec<u8>, exponent: Vec<u8>) -> Result<Parts, String> {
+    Ok((Algorithm::RSA.to_vec(), rsa_spki(&modulus, &exponent)?, KeyMaterial::Rsa((modulus, exponent))))
+}
+
+#[inline(never)]
+fn ec_key(curve: ObjectIdentifier, x: &[u8], y: &[u8]) -> Result<Parts, String> {
+    let (size, algorithm, material): (_, _, fn(Vec<u8>) -> KeyMaterial) = match curve {
+        P384 => (48, Algorithm::Es384, KeyMaterial::P384),
+        P521 => (66, Algorithm::Es512, KeyMaterial::P521),
+        _ => (32, Algorithm::Es256, KeyMaterial::P256),
+    };
+    let point = point(curve, size, x, y)?;
+    Ok((vec![algorithm], ec_spki(curve, &point)?, material(point)))
+}
+
+#[inline(never)]
+fn ed_key(x: &[u8]) -> Result<Parts, String> {
+    let key = x.try_into().map_err(|_| format!("found an Ed25519 key of {} bytes; 32 are allowed (RFC 8037 section 2)", x.len()))?;
+    Ok((vec![Algorithm::EdDsa], spki(AlgorithmIdentifierRef { oid: ED25519, parameters: None }, x)?, KeyMaterial::Ed25519(key)))
+}
+
+#[inline(never)]
 fn decode(text: &str, name: &str) -> Result<Vec<u8>, String> {
     URL_SAFE_NO_PAD.decode(text).map_err(|_| format!("`{name}` is not base64url without padding (RFC 7515 section 2)"))
 }
 
+#[inline(never)]
 fn rsa_spki(modulus: &[u8], exponent: &[u8]) -> Result<Vec<u8>, String> {
     let size = modulus.iter().skip_while(|byte| **byte == 0).count();
     if !(SHORTEST_RSA..=LONGEST_RSA).contains(&size) {
@@ -215,14 +227,12 @@ fn point(curve: ObjectIdentifier, size: usize, x: &[u8], y: &[u8]) -> Result<Vec
     if is_on_curve { Ok(point) } else { Err("found coordinates that are no point of the curve".to_owned()) }
 }
 
+#[inline(never)]
 fn ec_spki(curve: ObjectIdentifier, point: &[u8]) -> Result<Vec<u8>, String> {
     spki(AlgorithmIdentifierRef { oid: EC, parameters: Some((&curve).into()) }, point)
 }
 
-fn ed_key(x: &[u8]) -> Result<[u8; 32], String> {
-    x.try_into().map_err(|_| format!("found an Ed25519 key of {} bytes; 32 are allowed (RFC 8037 section 2)", x.len()))
-}
-
+#[inline(never)]
 fn spki(algorithm: AlgorithmIdentifierRef<'_>, key: &[u8]) -> Result<Vec<u8>, String> {
     let subject_public_key = BitStringRef::from_bytes(key).map_err(|error| error.to_string())?;
     SubjectPublicKeyInfoRef { algorithm, subject_public_key }.to_der().map_err(|error| error.to_string())

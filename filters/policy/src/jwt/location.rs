@@ -52,6 +52,7 @@ impl Location {
 
     /// Every token here, an empty one too: what is presented has to be good. Envoy's jwt_authn looks at the first of several parameters or
     /// cookies of one name; here all count, for nobody knows which of them the app reads.
+    #[inline(never)]
     pub(super) fn tokens<'a, 'r>(&'r self, request: &HttpRequest<'a>, found: &mut Vec<Found<'a, 'r>>) {
         let mut add = |token| found.push(Found { token, location: self });
         match self {

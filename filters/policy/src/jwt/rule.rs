@@ -8,14 +8,8 @@ use crate::headers::is_token;
 use crate::invalid::Errors;
 use crate::wire;
 
-/// Where a rule's keys may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum KeyOrigin {
-    /// In the rule, perhaps none yet: what the module is given.
-    Inline,
-    /// In the rule, or to be fetched: what a document says. A rule whose keys are elsewhere compiles to one that refuses every token.
-    Anywhere,
-}
+/// Finds a rule's keys: [`inline_keys`] or [`checked_keys`]. A function, not a choice between the two: the module has the code of one alone.
+pub(crate) type Keys = fn(&wire::JwtRule, &str, &mut Errors) -> Option<Vec<PublicKey>>;
 
 #[derive(Debug, Clone)]
 pub(crate) struct JwtRule {
@@ -32,7 +26,7 @@ pub(crate) struct JwtRule {
 
 impl JwtRule {
     #[inline(never)]
-    pub(crate) fn compile(rule: &wire::JwtRule, origin: KeyOrigin, path: &str, errors: &mut Errors) -> Option<Self> {
+    pub(crate) fn compile(rule: &wire::JwtRule, keys: Keys, path: &str, errors: &mut Errors) -> Option<Self> {
         let wire::JwtRule {
             issuer,
             audiences,
@@ -58,10 +52,7 @@ impl JwtRule {
         }
         check_headers(rule, path, errors);
         check_lists(rule, path, errors);
-        let keys = match origin {
-            KeyOrigin::Inline => inline_keys(rule, path, errors),
-            KeyOrigin::Anywhere => checked_keys(rule, path, errors),
-        }?;
+        let keys = keys(rule, path, errors)?;
         let outputs = output_claim_to_headers.iter().flatten();
         Some(Self {
             issuer: issuer.clone(),
@@ -119,8 +110,9 @@ impl JwtRule {
     }
 }
 
+/// Keys in the rule, perhaps none yet: what the module is given.
 #[inline(never)]
-fn inline_keys(rule: &wire::JwtRule, path: &str, errors: &mut Errors) -> Option<Vec<PublicKey>> {
+pub(crate) fn inline_keys(rule: &wire::JwtRule, path: &str, errors: &mut Errors) -> Option<Vec<PublicKey>> {
     if rule.jwks_uri.is_some() {
         errors.add(format!("{path}.jwksUri"), "the module fetches nothing; the control plane puts the keys in `jwks`");
     }
@@ -133,7 +125,8 @@ fn inline_keys(rule: &wire::JwtRule, path: &str, errors: &mut Errors) -> Option<
     }
 }
 
-fn checked_keys(rule: &wire::JwtRule, path: &str, errors: &mut Errors) -> Option<Vec<PublicKey>> {
+/// Keys in the rule, or to be fetched: what a document says. A rule whose keys are elsewhere compiles to one that refuses every token.
+pub(crate) fn checked_keys(rule: &wire::JwtRule, path: &str, errors: &mut Errors) -> Option<Vec<PublicKey>> {
     match (&rule.jwks, &rule.jwks_uri) {
         (Some(text), _) => errors.keep(format!("{path}.jwks"), jwks::parse(text)),
         (None, Some(uri)) => errors.keep(format!("{path}.jwksUri"), check_key_url(uri)).map(|()| Vec::new()),
@@ -153,6 +146,7 @@ fn check_issuer(issuer: &str) -> Result<(), String> {
     if issuer.contains('?') { Err(format!("found `{issuer}`, which has a query; a URL without one is allowed")) } else { Ok(()) }
 }
 
+#[inline(never)]
 fn path_of(claim: &str) -> Vec<String> {
     claim.split('.').map(str::to_owned).collect()
 }
@@ -162,6 +156,7 @@ fn path_of(claim: &str) -> Vec<String> {
 const NOT_TO_WRITE: [&str; 9] =
     ["host", "content-length", "transfer-encoding", "connection", "keep-alive", "proxy-connection", "te", "trailer", "upgrade"];
 
+#[inline(never)]
 fn check_headers(rule: &wire::JwtRule, path: &str, errors: &mut Errors) {
     for (index, from) in rule.from_headers.iter().flatten().enumerate() {
         if !is_token(&from.name) || from.name.eq_ignore_ascii_case("host") {
@@ -199,6 +194,7 @@ fn check_headers(rule: &wire::JwtRule, path: &str, errors: &mut Errors) {
     }
 }
 
+#[inline(never)]
 fn check_lists(rule: &wire::JwtRule, path: &str, errors: &mut Errors) {
     let mut not_empty = |field: &str, length: Option<usize>| {
         if length == Some(0) {

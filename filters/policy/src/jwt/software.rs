@@ -3,7 +3,7 @@
 use ed25519_dalek::Verifier as _;
 use rsa::traits::SignatureScheme;
 use rsa::{BigUint, Pkcs1v15Sign, Pss, RsaPublicKey};
-use sha2::{Digest as _, Sha256, Sha384, Sha512};
+use sha2::{Sha256, Sha384, Sha512};
 
 use super::crypto::{Algorithm, Crypto, CryptoError};
 use super::jwks::{KeyMaterial, PublicKey};
@@ -14,14 +14,15 @@ use super::jwks::{KeyMaterial, PublicKey};
 pub struct SoftwareCrypto;
 
 impl Crypto for SoftwareCrypto {
+    #[inline(never)]
     fn verify(&self, algorithm: Algorithm, key: &PublicKey, message: &[u8], signature: &[u8]) -> Result<bool, CryptoError> {
         match (algorithm, key.material()) {
-            (Algorithm::Rs256, KeyMaterial::Rsa(key)) => rsa(key, Pkcs1v15Sign::new::<Sha256>(), &Sha256::digest(message), signature),
-            (Algorithm::Rs384, KeyMaterial::Rsa(key)) => rsa(key, Pkcs1v15Sign::new::<Sha384>(), &Sha384::digest(message), signature),
-            (Algorithm::Rs512, KeyMaterial::Rsa(key)) => rsa(key, Pkcs1v15Sign::new::<Sha512>(), &Sha512::digest(message), signature),
-            (Algorithm::Ps256, KeyMaterial::Rsa(key)) => rsa(key, Pss::new::<Sha256>(), &Sha256::digest(message), signature),
-            (Algorithm::Ps384, KeyMaterial::Rsa(key)) => rsa(key, Pss::new::<Sha384>(), &Sha384::digest(message), signature),
-            (Algorithm::Ps512, KeyMaterial::Rsa(key)) => rsa(key, Pss::new::<Sha512>(), &Sha512::digest(message), signature),
+            (Algorithm::Rs256, KeyMaterial::Rsa(key)) => rsa(key, Pkcs1v15Sign::new::<Sha256>(), &digest::<Sha256>(message), signature),
+            (Algorithm::Rs384, KeyMaterial::Rsa(key)) => rsa(key, Pkcs1v15Sign::new::<Sha384>(), &digest::<Sha384>(message), signature),
+            (Algorithm::Rs512, KeyMaterial::Rsa(key)) => rsa(key, Pkcs1v15Sign::new::<Sha512>(), &digest::<Sha512>(message), signature),
+            (Algorithm::Ps256, KeyMaterial::Rsa(key)) => rsa(key, Pss::new::<Sha256>(), &digest::<Sha256>(message), signature),
+            (Algorithm::Ps384, KeyMaterial::Rsa(key)) => rsa(key, Pss::new::<Sha384>(), &digest::<Sha384>(message), signature),
+            (Algorithm::Ps512, KeyMaterial::Rsa(key)) => rsa(key, Pss::new::<Sha512>(), &digest::<Sha512>(message), signature),
             (Algorithm::Es256, KeyMaterial::P256(point)) => es256(point, message, signature),
             (Algorithm::Es384, KeyMaterial::P384(point)) => es384(point, message, signature),
             (Algorithm::Es512, KeyMaterial::P521(point)) => es512(point, message, signature),
@@ -31,6 +32,11 @@ impl Crypto for SoftwareCrypto {
             }
         }
     }
+}
+
+#[inline(never)]
+fn digest<D: sha2::Digest>(message: &[u8]) -> sha2::digest::Output<D> {
+    D::digest(message)
 }
 
 fn unusable(error: impl std::fmt::Display) -> CryptoError {
@@ -85,6 +91,11 @@ fn es512(_point: &[u8], _message: &[u8], _signature: &[u8]) -> Result<bool, Cryp
 
 #[inline(never)]
 fn eddsa(key: &[u8; 32], message: &[u8], signature: &[u8]) -> Result<bool, CryptoError> {
-    let key = ed25519_dalek::VerifyingKey::from_bytes(key).map_err(unusable)?;
+    let key = ed_key(key)?;
     Ok(ed25519_dalek::Signature::from_slice(signature).is_ok_and(|signature| key.verify(message, &signature).is_ok()))
+}
+
+#[inline(never)]
+fn ed_key(key: &[u8; 32]) -> Result<ed25519_dalek::VerifyingKey, CryptoError> {
+    ed25519_dalek::VerifyingKey::from_bytes(key).map_err(unusable)
 }

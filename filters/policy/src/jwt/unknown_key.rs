@@ -22,6 +22,7 @@ impl Policy {
     /// What to look for after a refusal; none when the token was refused for another reason, or names no key. It takes the tokens apart
     /// anew, so it is not for every request.
     #[must_use]
+    #[inline(never)]
     pub fn unknown_key(&self, request: &HttpRequest<'_>, authentication: &Authentication) -> Option<UnknownKey> {
         let Authentication::Refused(refusal) = authentication else { return None };
         if !matches!(refusal.error(), JwtError::NoKey | JwtError::VerificationFailed) {

@@ -11,7 +11,7 @@ const SCHEME: &str = "spiffe://";
 const ANY_LOCAL: &str = "cluster.local";
 
 /// The mesh's own trust domain and those that count as it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LocalDomains(Vec<String>);
 
 impl LocalDomains {

@@ -54,6 +54,7 @@ enum Attribute<'a> {
 }
 
 impl<'a> Attribute<'a> {
+    #[inline(never)]
     fn parse(key: &'a str) -> Result<Self, String> {
         let claim = |name: &str| Self::Claim(vec![name.to_owned()]);
         Ok(match key {
@@ -73,13 +74,15 @@ impl<'a> Attribute<'a> {
         })
     }
 
+    #[inline(never)]
     fn parse_bracketed(key: &'a str) -> Result<Self, String> {
         let inside = |prefix: &str| key.strip_prefix(prefix)?.strip_suffix(']').filter(|inside| !inside.is_empty());
         if let Some(name) = inside("request.headers[") {
             // A pseudo header has a `:` in front.
             let is_name = is_token(name.strip_prefix(':').unwrap_or(name));
             return if is_name {
-                Ok(Self::Header(name))
+                // Envoy keeps `host` as `:authority` and finds it by both names; no header is called `host` behind it.
+                Ok(Self::Header(if name.eq_ignore_ascii_case("host") { ":authority" } else { name }))
             } else {
                 Err(format!("found `{key}`; a header name (RFC 9110 section 5.1) in the brackets is allowed"))
             };
@@ -128,6 +131,7 @@ impl<'a> Attribute<'a> {
 pub(super) type Compile<'a> = &'a dyn Fn(&Vec<String>, &FieldPath<'_>, &mut Errors) -> Option<Test>;
 
 /// A field and its negation, each a check of its own: both must hold.
+#[inline(never)]
 pub(super) fn pair(
     yes: Option<&Vec<String>>,
     no: Option<&Vec<String>>,
@@ -142,6 +146,7 @@ pub(super) fn pair(
     }
 }
 
+#[inline(never)]
 pub(super) fn ip_block(value: &str) -> Result<IpNet, String> {
     let parsed = value.parse::<IpNet>().or_else(|_| value.parse::<IpAddr>().map(IpNet::from));
     parsed
@@ -158,6 +163,7 @@ fn canonical(block: IpNet) -> IpNet {
     mapped.and_then(|(address, length)| Ipv4Net::new(address, length).ok()).map_or(block, IpNet::V4)
 }
 
+#[inline(never)]
 pub(super) fn port(value: &str) -> Result<u16, String> {
     // `parse` alone would take a `+` in front.
     let digits = value.bytes().all(|byte| byte.is_ascii_digit());

@@ -58,6 +58,7 @@ pub(super) fn compile(source: &wire::Source, scope: Scope<'_>, path: &FieldPath<
     checks
 }
 
+#[inline(never)]
 fn check_accounts(source: &wire::Source, path: &FieldPath<'_>, errors: &mut Errors) {
     let accounts = [(&source.service_accounts, "serviceAccounts"), (&source.not_service_accounts, "notServiceAccounts")];
     let others = [&source.principals, &source.not_principals, &source.namespaces, &source.not_namespaces];

@@ -32,7 +32,7 @@ pub(crate) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// All of `text`.
-    pub(crate) fn whole<T>(text: &'a [u8], read: fn(&mut Self) -> Result<T>) -> Result<T> {
+    pub(crate) fn whole<T>(text: &'a [u8], read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let mut reader = Self { text, at: 0 };
         let value = read(&mut reader)?;
         if reader.peek().is_some() { Err(reader.error("trailing characters")) } else { Ok(value) }
@@ -71,7 +71,8 @@ impl<'a> Reader<'a> {
         Ok(list)
     }
 
-    fn each(&mut self, read: &mut dyn FnMut(&mut Self) -> Result<()>) -> Result<()> {
+    /// Calls `read` for each item of a list.
+    pub(crate) fn each(&mut self, read: &mut dyn FnMut(&mut Self) -> Result<()>) -> Result<()> {
         self.expect(b'[')?;
         let mut more = !self.take(b']');
         while more {
@@ -79,6 +80,20 @@ impl<'a> Reader<'a> {
             more = self.continues(b']')?;
         }
         Ok(())
+    }
+
+    /// The text from the next value on, and where that is.
+    pub(crate) fn next_value(&mut self) -> (&'a [u8], usize) {
+        self.peek();
+        (self.rest(), self.at)
+    }
+
+    pub(crate) fn place(&self) -> usize {
+        self.at
+    }
+
+    pub(crate) fn skip(&mut self, length: usize) {
+        self.at = self.at.saturating_add(length);
     }
 
     /// `null` is none.

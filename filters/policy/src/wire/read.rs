@@ -1,5 +1,7 @@
 //! The plugin configurations from JSON, as the module reads them: as strictly as serde does, which reads the same types from documents.
 
+use std::ops::Range;
+
 use super::json::{Fields, InvalidJson, Reader, fields};
 use super::{
     AccessLogConfig, Action, AuthorizationPolicy, AuthzConfig, ClaimToHeader, Condition, DeniedPeers, Direction, From, JwtHeader, JwtRule,
@@ -12,7 +14,37 @@ impl AuthzConfig {
     /// # Errors
     /// When the text is not JSON of the wire format; what it says is not looked at.
     pub fn from_json(text: &[u8]) -> Result<Self> {
-        Reader::whole(text, authz)
+        let mut documents = Documents::default();
+        let config = Self::from_json_beside(text, &mut documents)?;
+        Ok(Self { authorization: documents.0, ..config })
+    }
+
+    /// The same without its AuthorizationPolicies, which `documents` is given.
+    pub(crate) fn from_json_beside(text: &[u8], documents: &mut dyn KnownDocuments) -> Result<Self> {
+        Reader::whole(text, |reader| authz(reader, documents))
+    }
+}
+
+/// Whom a configuration's AuthorizationPolicies are given to, who may know some of them by their text.
+pub(crate) trait KnownDocuments {
+    /// How long the known document is with which `rest` begins, the text from `start` on; it is not read then.
+    fn skip(&mut self, rest: &[u8], start: usize) -> Option<usize>;
+
+    /// One that is not known, and its place in the text.
+    fn read(&mut self, policy: AuthorizationPolicy, text: Range<usize>);
+}
+
+/// Who knows none.
+#[derive(Default)]
+struct Documents(Vec<AuthorizationPolicy>);
+
+impl KnownDocuments for Documents {
+    fn skip(&mut self, _: &[u8], _: usize) -> Option<usize> {
+        None
+    }
+
+    fn read(&mut self, policy: AuthorizationPolicy, _: Range<usize>) {
+        self.0.push(policy);
     }
 }
 
@@ -28,7 +60,7 @@ fn protocol(reader: &mut Reader<'_>) -> Result<Protocol> {
     reader.one_of(&[("http", Protocol::Http), ("tcp", Protocol::Tcp)])
 }
 
-fn authz(reader: &mut Reader<'_>) -> Result<AuthzConfig> {
+fn authz(reader: &mut Reader<'_>, documents: &mut dyn KnownDocuments) -> Result<AuthzConfig> {
     const FIELDS: Fields = fields(
         3,
         &[
@@ -41,12 +73,14 @@ fn authz(reader: &mut Reader<'_>) -> Result<AuthzConfig> {
             "mutual_tls",
             "request_authentication",
             "authorization",
+            "log_in_vm",
         ],
     );
     let mut config = AuthzConfig {
         version: 0,
         protocol: Protocol::Http,
         trust_domain: String::new(),
+        log_in_vm: false,
         policy_version: String::new(),
         trust_domain_aliases: Vec::new(),
         denied_peers: DeniedPeers::default(),
@@ -64,11 +98,23 @@ fn authz(reader: &mut Reader<'_>) -> Result<AuthzConfig> {
             5 => config.denied_peers = denied_peers(reader)?,
             6 => config.mutual_tls = mutual_tls(reader)?,
             7 => config.request_authentication = reader.list(request_authentication)?,
-            _ => config.authorization = reader.list(authorization)?,
+            8 => reader.each(&mut |reader| document(reader, documents))?,
+            _ => config.log_in_vm = reader.boolean()?,
         }
         Ok(())
     })?;
     Ok(config)
+}
+
+fn document(reader: &mut Reader<'_>, documents: &mut dyn KnownDocuments) -> Result<()> {
+    let (rest, start) = reader.next_value();
+    if let Some(length) = documents.skip(rest, start) {
+        reader.skip(length);
+        return Ok(());
+    }
+    let policy = authorization(reader)?;
+    documents.read(policy, start..reader.place());
+    Ok(())
 }
 
 fn denied_peers(reader: &mut Reader<'_>) -> Result<DeniedPeers> {

@@ -190,6 +190,14 @@ fn request_headers() {
         when("request.headers[x-a]", &json!(["*2"]), vec![twice, header("x-a", "2")], vec![header("x-a", "21")], Fixture::new()),
         when("request.headers[x-a]", &json!(["*"]), vec![header("x-a", ""), header("x-a", "x")], vec![header("x-b", "x")], Fixture::new()),
         when("request.headers[:method]", &json!(["GET"]), vec![header(":method", "GET")], vec![header(":method", "PUT")], Fixture::new()),
+        // By that name Envoy's headers have the authority, and a policy written for Envoy means it.
+        when(
+            "request.headers[Host]",
+            &json!(["a.test"]),
+            vec![header(":authority", "a.test")],
+            vec![header(":authority", "A.test")],
+            Fixture::new(),
+        ),
     ]);
 }
 

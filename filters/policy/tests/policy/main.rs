@@ -11,6 +11,7 @@
 mod decisions;
 mod denied;
 mod documented;
+mod edits;
 mod equivalence;
 mod evaluations;
 mod extremes;

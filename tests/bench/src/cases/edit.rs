@@ -85,7 +85,7 @@ impl Edited {
         let contents = [resource(NAME, 0, &first.typed_config).to_string(), resource(NAME, 1, &second.typed_config).to_string()];
         std::fs::write(&file, &contents[0])?;
         let filters = vec![discovered(NAME, &file, &first.typed_config)];
-        let content = if name == OURS { bench.ours(filters) } else { Content { filters, ..Content::default() } };
+        let content = if name == OURS { bench.ours(bench.module(), filters) } else { Content { filters, ..Content::default() } };
         let contender = bench.start(name, &content).await?;
         let edited = Self { contender, file, contents, edits: 0 };
         edited.effective().await?;

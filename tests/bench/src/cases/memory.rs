@@ -20,8 +20,9 @@ const MOST: f64 = 30.0;
 pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Section> {
     let key = SigningKey::es256()?;
     let policies = policies::with_token(&signing::jwks(&[&key]));
-    let authz = bench.ours(vec![filters::authz(bench.module(), &policies.ours).in_listener()]);
-    let both = Content { access_log: vec![filters::access_log(bench.module())], ..authz.clone() };
+    let silent = bench.ours(bench.module(), vec![filters::authz(bench.module(), &policies.ours).in_listener()]);
+    let authz = Content { access_log: Vec::new(), ..silent.clone() };
+    let both = Content { access_log: vec![filters::access_log(bench.module())], ..silent };
     let contents = [("no module", Content::default()), ("authz", authz), ("authz and access log", both)];
     let load = Load {
         connections: CONNECTIONS,

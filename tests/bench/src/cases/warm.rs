@@ -14,7 +14,9 @@ const ROUND: Duration = Duration::from_secs(4);
 
 const TEXT: &str = "Each request carries the same ES256 token, which both sides have verified before, and one policy asks for its claim.\n\
     `jwt_authn` (with its token cache, payload in metadata, token forwarded) and `rbac` against `set_filter_state` (of each connection) and the module: both look the token up,\n\
-    check its times, match method, path and claim, and forward the token; the module also records the decision for the access log.\n\n\
+    check its times, match method, path and claim, and forward the token; the module also keeps the record of the decision for the access log.\n\
+    As in a sidecar, the module is told that its log is in the same VM (`log_in_vm`), and there it is; an Envoy filter before the log keeps it from writing, since the other side\n\
+    writes no log either.\n\n\
     All requests of the first table are alike but for `x-request-id`, and the module knows each as a whole after the first; of the second table no two\n\
     are: each has a header with a number of its own, so that the module decides about each.\n\n\
     The last two configurations have a module instead that decides nothing, whose callbacks are those that ours has for a request: one that returns at once,\n\

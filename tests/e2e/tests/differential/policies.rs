@@ -52,6 +52,8 @@ const CONDITIONS: &[(&str, &[&str])] = &[
     ("request.headers[x-a]", &["1", "1,2", "1*", "*2", "*", ","]),
     ("request.headers[X-Token]", &["*", "Key*"]),
     ("request.headers[:method]", &["GET", "P*"]),
+    ("request.headers[Host]", &["a.test", "A*", "*80"]),
+    ("request.headers[authorization]", &["*", "Bearer *"]),
     ("request.auth.audiences", &["books", "b*", "*", "other"]),
     ("request.auth.presenter", &["app", "*p"]),
     ("request.auth.claims[groups]", &["customer", "r*", "*", "7"]),
