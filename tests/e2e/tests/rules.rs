@@ -55,6 +55,6 @@ async fn every_rule_is_answered_for_wherever_one_asks() -> anyhow::Result<()> {
     let Err(refused) = mesh.environment.command(&["check", &folder]).await else { anyhow::bail!("a rule that is widened passes") };
     let refused = refused.to_string();
     assert!(refused.contains("(AuthorizationPolicy test/deny): spec.rules[0].to[0].operation.paths: cannot be seen on port 9000 (TCP)"));
-    assert!(refused.contains("1 errors"), "{refused}");
+    assert!(refused.contains(" 1 error,"), "{refused}");
     mesh.stop().await
 }
