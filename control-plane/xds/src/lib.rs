@@ -19,6 +19,7 @@ mod service;
 mod session;
 mod snapshot;
 mod stream;
+mod woken;
 
 pub use base::Base;
 pub use event::{StreamEvent, StreamId};
@@ -28,3 +29,4 @@ pub use resource_type::ResourceType;
 pub use service::{AdsService, CdsService, EcdsService, EdsService, LdsService, RdsService, SdsService, SnapshotSource, discovery_routes};
 pub use session::{Action, DeltaRequest, Limits, Protocol, Refused, Response, Session, SotwRequest};
 pub use snapshot::{Inconsistent, Snapshot};
+pub use woken::Woken;
