@@ -83,8 +83,13 @@ impl Sorted {
 
     /// Many at once, in any order; of one name the last counts.
     pub(super) fn extend(&mut self, entries: impl IntoIterator<Item = Arc<Identity>>) {
+        let new: Vec<Arc<Identity>> = entries.into_iter().collect();
+        // Each changes two parts; and of a list that is known already most is as it was.
+        if new.len() < self.parts.len() / 2 {
+            return new.into_iter().for_each(|entry| _ = self.insert(entry));
+        }
         let mut all: Vec<Arc<Identity>> = self.iter().cloned().collect();
-        all.extend(entries);
+        all.extend(new);
         // Stable: what came last is first of its name once it is turned round.
         all.reverse();
         all.sort_by(|one, other| one.name.cmp(&other.name));
@@ -285,6 +290,15 @@ mod tests {
             let (place, found) = grown.get_near(0, name).unwrap();
             assert!(Arc::ptr_eq(found, entry) && grown.get_near(place, name).unwrap().0 == place);
         }
+        // Few more, one of them twice.
+        let more = [("added-1", 1), ("service-0500x", 2), ("added-1", 3)].map(|(name, version)| entry(name, version));
+        assert!(more.len() < made.parts.len() / 2, "{}", made.parts.len());
+        let mut anew = Sorted::new(&shared);
+        anew.extend(made.iter().cloned().chain(more.iter().cloned()));
+        made.extend(more.iter().cloned());
+        grown.extend(more);
+        assert!(made.iter().eq(anew.iter()) && made.len() == map.len() + 2);
+        assert!(made.parts == anew.parts && grown.parts == anew.parts);
         let changed = entry(map.keys().nth(100).unwrap(), -1);
         let places = [made.insert_near(0, Arc::clone(&changed)), grown.insert_near(0, Arc::clone(&changed))];
         assert!(places[0] == places[1] && made.parts.iter().zip(&grown.parts).all(|(one, other)| one == other));
