@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use meshwright_config::{Document, DocumentKey, Rejected, on_all_cores, split_file};
+use meshwright_config::{Document, DocumentKey, Rejected, split_file};
+use meshwright_cores::on_all_cores;
 
 use crate::scan::{Files, Hash, Saved, Text};
 use crate::store::version;

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use meshwright_config::on_all_cores;
+use meshwright_cores::on_all_cores;
 use sha2::{Digest as _, Sha256};
 
 use crate::last_good::LastGoodError;

@@ -15,7 +15,7 @@ use crate::quota::Quotas;
 use crate::rate::Rate;
 use crate::requests::Requests;
 use crate::service::SnapshotSource;
-use crate::session::{Action, DeltaRequest, Limits, Protocol, Refused, Session, SotwRequest};
+use crate::session::{Action, DeltaRequest, Limits, Protocol, Refused, Session, SharedLists, SotwRequest};
 use crate::{Node, ResourceType, Snapshot, StreamEvent, StreamId, Woken, lineage};
 
 /// Bytes that are kept of a client's words. Envoy's are a line for each resource; no client decides how much is remembered of it.
@@ -126,6 +126,7 @@ pub(crate) struct Serving<S> {
     pub(crate) only: Option<ResourceType>,
     pub(crate) limits: Limits,
     pub(crate) quotas: Arc<Quotas>,
+    pub(crate) lists: SharedLists,
 }
 
 /// A stream, which runs until either side ends it.
@@ -141,7 +142,7 @@ async fn run<S: SnapshotSource, M: Incoming>(
     responses: Pending,
 ) -> Result<(), Status> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let Serving { source, only, limits, quotas } = serving;
+    let Serving { source, only, limits, quotas, lists } = serving;
     let Some(mut first) = requests.message().await? else { return Ok(()) };
     // Only the first message of a stream is sure to have it; later ones are ignored.
     let node: Node = first.node().ok_or_else(|| Status::invalid_argument("the first request of a stream names its node"))?.into();
@@ -156,7 +157,7 @@ async fn run<S: SnapshotSource, M: Incoming>(
     let connected = Connected { source: source.as_ref(), stream, node_id: node.id().to_owned(), protocol: M::PROTOCOL, responses };
 
     let (began, mut rate) = (Instant::now(), Rate::new(limits.request_burst, limits.request_interval));
-    let mut session = Session::new(M::PROTOCOL, limits);
+    let mut session = Session::sharing(M::PROTOCOL, limits, &lists);
     let snapshot = Arc::clone(&snapshots.borrow_and_update());
     connected.act(session.on_snapshot(&snapshot));
     let mut changes = Woken::new(WatchStream::from_changes(snapshots.clone()));
