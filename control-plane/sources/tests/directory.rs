@@ -239,6 +239,28 @@ async fn a_mounted_config_map_is_swapped_whole() {
 }
 
 #[tokio::test]
+async fn a_folder_that_is_swapped_is_read_whole_and_followed() {
+    let mut mesh = Mesh::start(&[("mesh.yaml", MESH)]);
+    let dir = mesh.dir.path().to_owned();
+    let fill = |folder: &str, names: &[&str], path: &str| {
+        std::fs::create_dir_all(dir.join(folder)).unwrap();
+        names.iter().for_each(|name| std::fs::write(dir.join(folder).join(format!("{name}.yaml")), policy(name, "DENY", path)).unwrap());
+    };
+    fill("team", &["a", "b"], "/1");
+    mesh.until(|loaded| policies(loaded) == ["a /1", "b /1"]).await;
+    fill("team", &["a"], "/2");
+    mesh.until(|loaded| policies(loaded) == ["a /2", "b /1"]).await;
+    fill(".next", &["b", "c"], "/3");
+    std::fs::rename(dir.join("team"), dir.join(".last")).unwrap();
+    std::fs::rename(dir.join(".next"), dir.join("team")).unwrap();
+    mesh.until(|loaded| policies(loaded) == ["b /3", "c /3"]).await;
+    fill("team", &["c"], "/4");
+    fill(".last", &["a"], "/4");
+    let loaded = mesh.until(|loaded| policies(loaded) == ["b /3", "c /4"]).await;
+    assert_eq!((quarantined(&loaded), loaded.source_error()), (vec![], None));
+}
+
+#[tokio::test]
 async fn nothing_is_published_when_nothing_changed() {
     let mut mesh = Mesh::start(&[("mesh.yaml", MESH), ("a.yaml", &policy("a", "DENY", "/1"))]);
     mesh.loaded.mark_unchanged();

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{Hash as _, Hasher as _};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use rustc_hash::{FxHashMap, FxHasher};
 
@@ -16,7 +16,17 @@ use crate::workload::Labels;
 
 /// The index of a state, or none yet. A copy begins without: it may be about to be changed.
 #[derive(Default)]
-pub(super) struct Lazy(OnceLock<Index>);
+pub(super) struct Lazy {
+    workloads: OnceLock<Places>,
+    others: OnceLock<Arc<Index>>,
+}
+
+impl Lazy {
+    /// For a copy in which nothing but workloads is going to be changed.
+    pub(super) fn without_workloads(&self) -> Self {
+        Self { workloads: OnceLock::new(), others: self.others.clone() }
+    }
+}
 
 impl Clone for Lazy {
     fn clone(&self) -> Self {
@@ -39,10 +49,9 @@ impl fmt::Debug for Lazy {
 /// Places in the state's lists, in ascending order.
 type Places = FxHashMap<u64, Vec<usize>>;
 
+/// Of everything but workloads.
 #[derive(Default)]
-pub(super) struct Index {
-    /// Workloads by namespace and each of their labels.
-    labelled: Places,
+struct Index {
     /// Services by namespace and the first label that they ask for.
     selecting: Places,
     /// Services, and VirtualServices of sidecars, by each of their hosts; those with a wildcard among them.
@@ -59,12 +68,25 @@ pub(super) struct Index {
 
 impl State {
     fn index(&self) -> &Index {
-        self.index.0.get_or_init(|| Index::new(self))
+        self.index.others.get_or_init(|| Arc::new(Index::new(self)))
+    }
+
+    /// Workloads by namespace and each of their labels.
+    fn labelled(&self) -> &Places {
+        self.index.workloads.get_or_init(|| {
+            let mut labelled = Places::default();
+            for (place, workload) in self.workloads.iter().enumerate() {
+                for (name, value) in workload.labels() {
+                    add(&mut labelled, &[workload.namespace(), name, value], place);
+                }
+            }
+            labelled
+        })
     }
 
     /// Places of the workloads that may have all these labels.
     pub(super) fn places_labelled(&self, namespace: &str, wanted: &Labels) -> &[usize] {
-        let of_label = |(name, value): (&String, &String)| places(&self.index().labelled, &[namespace, name, value]);
+        let of_label = |(name, value): (&String, &String)| places(self.labelled(), &[namespace, name, value]);
         wanted.iter().map(of_label).min_by_key(|places| places.len()).unwrap_or_default()
     }
 
@@ -102,11 +124,6 @@ impl State {
 impl Index {
     fn new(state: &State) -> Self {
         let mut index = Self::default();
-        for (place, workload) in state.workloads.iter().enumerate() {
-            for (name, value) in workload.labels() {
-                add(&mut index.labelled, &[workload.namespace(), name, value], place);
-            }
-        }
         for (place, service) in state.services.iter().enumerate() {
             if let Some((name, value)) = service.workload_selector().and_then(|selector| selector.iter().next()) {
                 add(&mut index.selecting, &[service.key().namespace(), name, value], place);

@@ -10,7 +10,7 @@ impl State {
     /// place.
     #[must_use]
     pub fn with_instances(&self, workloads: &[Workload]) -> Option<Self> {
-        let mut state = self.clone();
+        let mut state = Self { index: self.index.without_workloads(), ..self.clone() };
         for workload in workloads {
             let place = state.workloads.binary_search_by(|other| other.key().cmp(workload.key()));
             let is_known = match place.ok().and_then(|at| state.workloads.get(at)) {

@@ -26,7 +26,41 @@ struct Pending {
     revision: u64,
     /// When the change was saved; none where it was not a file's.
     saved: Option<Instant>,
-    waiting: Vec<Change>,
+    waiting: Waiting,
+}
+
+/// At first what all proxies wait for that take the same step, and then what is left of it.
+#[derive(Debug)]
+enum Waiting {
+    All(Arc<[Change]>),
+    Left(Vec<Change>),
+}
+
+impl Waiting {
+    fn changes(&self) -> &[Change] {
+        match self {
+            Self::All(changes) => changes,
+            Self::Left(changes) => changes,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.changes().is_empty()
+    }
+
+    fn retain(&mut self, keeps: impl FnMut(&&Change) -> bool) {
+        let left: Vec<Change> = self.changes().iter().filter(keeps).cloned().collect();
+        if left.len() < self.changes().len() {
+            *self = Self::Left(left);
+        }
+    }
+
+    fn into_left(self) -> Vec<Change> {
+        match self {
+            Self::All(changes) => changes.to_vec(),
+            Self::Left(changes) => changes,
+        }
+    }
 }
 
 /// A resource before and after. None of both where it came and went.
@@ -63,8 +97,9 @@ impl Propagation {
     }
 
     /// The target becomes another.
-    pub(crate) fn retarget(&mut self, revision: u64, saved: Option<Instant>, changes: &[Change]) {
-        let waiting: Vec<Change> = changes.iter().filter(|change| change.is_told()).cloned().collect();
+    pub(crate) fn retarget(&mut self, revision: u64, saved: Option<Instant>, changes: &Arc<[Change]>) {
+        let mut waiting = Waiting::All(Arc::clone(changes));
+        waiting.retain(|change| change.is_told());
         if waiting.is_empty() {
             return;
         }
@@ -79,12 +114,14 @@ impl Propagation {
         let mut oldest = self.pending.drain(..2);
         let (Some(mut first), Some(second)) = (oldest.next(), oldest.next()) else { return };
         drop(oldest);
-        for change in second.waiting {
-            match first.waiting.iter_mut().find(|known| known.key() == change.key()) {
+        let mut waiting = first.waiting.into_left();
+        for change in second.waiting.into_left() {
+            match waiting.iter_mut().find(|known| known.key() == change.key()) {
                 Some(known) => known.after = change.after,
-                None => first.waiting.push(change),
+                None => waiting.push(change),
             }
         }
+        first.waiting = Waiting::Left(waiting);
         self.pending.insert(0, first);
     }
 
@@ -131,7 +168,7 @@ impl Propagation {
     pub(crate) fn was_target_since(&self, revision: u64, kind: ResourceType, name: &str, version: Option<&str>) -> bool {
         let later = self.pending.iter().filter(|pending| pending.revision > revision);
         later
-            .flat_map(|pending| &pending.waiting)
+            .flat_map(|pending| pending.waiting.changes())
             .any(|change| change.key() == (kind, name) && change.before.as_ref().map(|before| before.version()) == version)
     }
 

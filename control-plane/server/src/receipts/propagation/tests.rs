@@ -28,13 +28,13 @@ fn acknowledge(propagation: &mut Propagation, kind: ResourceType, held: &[(&str,
 fn a_revision_is_done_when_all_that_it_changed_is_acknowledged() {
     let mut propagation = Propagation::default();
     let (old, new) = (snapshot(&[(CDS, "a", 1), (CDS, "same", 1)]), snapshot(&[(CDS, "a", 2), (CDS, "same", 1), (EDS, "b", 1)]));
-    propagation.retarget(2, Some(Instant::now()), &differences(&old, &new));
+    propagation.retarget(2, Some(Instant::now()), &differences(&old, &new).into());
     assert_eq!(acknowledge(&mut propagation, CDS, &[("a", 1), ("same", 1)]), 0, "still the old one");
     assert_eq!(acknowledge(&mut propagation, CDS, &[("a", 2)]), 0, "its endpoints are missing");
     assert_eq!(propagation.latency(2), None);
     assert_eq!(acknowledge(&mut propagation, EDS, &[("b", 1)]), 1);
     assert!(propagation.latency(2).is_some());
-    propagation.retarget(3, Some(Instant::now()), &differences(&new, &new));
+    propagation.retarget(3, Some(Instant::now()), &differences(&new, &new).into());
     assert!(propagation.pending.is_empty(), "nothing changed");
 }
 
@@ -42,23 +42,23 @@ fn a_revision_is_done_when_all_that_it_changed_is_acknowledged() {
 fn a_later_version_stands_for_an_earlier_one_and_not_the_reverse() {
     let mut propagation = Propagation::default();
     let versions: Vec<Snapshot> = (1..=3).map(|content| snapshot(&[(CDS, "a", content)])).collect();
-    propagation.retarget(2, Some(Instant::now()), &differences(&versions[0], &versions[1]));
-    propagation.retarget(3, Some(Instant::now()), &differences(&versions[1], &versions[2]));
+    propagation.retarget(2, Some(Instant::now()), &differences(&versions[0], &versions[1]).into());
+    propagation.retarget(3, Some(Instant::now()), &differences(&versions[1], &versions[2]).into());
     assert!(propagation.was_target_since(2, CDS, "a", Some(&version(2))), "revision 2 made it, revision 3 replaces it");
     assert!(!propagation.was_target_since(2, CDS, "a", Some(&version(1))));
     assert!(!propagation.was_target_since(3, CDS, "a", Some(&version(2))));
     assert_eq!(acknowledge(&mut propagation, CDS, &[("a", 2)]), 1, "revision 2 only");
     assert_eq!(acknowledge(&mut propagation, CDS, &[("a", 3)]), 1);
-    propagation.retarget(4, Some(Instant::now()), &differences(&versions[2], &versions[0]));
-    propagation.retarget(5, Some(Instant::now()), &differences(&versions[0], &versions[1]));
+    propagation.retarget(4, Some(Instant::now()), &differences(&versions[2], &versions[0]).into());
+    propagation.retarget(5, Some(Instant::now()), &differences(&versions[0], &versions[1]).into());
     assert_eq!(acknowledge(&mut propagation, CDS, &[("a", 2)]), 2, "both at once");
 }
 
 #[test]
 fn a_removal_is_waited_for_where_proxies_tell_of_it() {
     let mut propagation = Propagation::default();
-    propagation.retarget(2, None, &differences(&snapshot(&[(CDS, "a", 1), (EDS, "a", 1)]), &snapshot(&[])));
-    assert_eq!(propagation.pending[0].waiting.len(), 1);
+    propagation.retarget(2, None, &differences(&snapshot(&[(CDS, "a", 1), (EDS, "a", 1)]), &snapshot(&[])).into());
+    assert_eq!(propagation.pending[0].waiting.changes().len(), 1);
     acknowledge(&mut propagation, CDS, &[("a", 1)]);
     assert_eq!(propagation.pending.len(), 1);
     acknowledge(&mut propagation, CDS, &[]);
@@ -78,10 +78,10 @@ proptest! {
         let mut last = snapshot(&[]);
         for (revision, content) in (1_u64..).zip(&contents) {
             let next = snapshot(&make(content));
-            propagation.retarget(revision, Some(Instant::now()), &differences(&last, &next));
+            propagation.retarget(revision, Some(Instant::now()), &differences(&last, &next).into());
             last = next;
             prop_assert!(propagation.pending.len() <= MOST_PENDING);
-            prop_assert!(propagation.pending.iter().all(|pending| pending.waiting.len() <= 3));
+            prop_assert!(propagation.pending.iter().all(|pending| pending.waiting.changes().len() <= 3));
         }
         let newest: Vec<(&str, u8)> = make(contents.last().unwrap()).into_iter().map(|(_, name, content)| (name, content)).collect();
         acknowledge(&mut propagation, CDS, &newest);
