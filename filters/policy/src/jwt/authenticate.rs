@@ -202,7 +202,7 @@ impl Verifier<'_, '_> {
         };
         self.cache.keep_header(bytes.get(..token.header_length).unwrap_or_default(), &token.header);
         let expires = token.expires.map(|end| end + SKEW);
-        let claims = Arc::new(Claims::new(token.payload, rule.space_delimited()));
+        let claims = Arc::new(Claims::new(token.payload, token.issuer, token.subject, rule.space_delimited()));
         let until = self.cache.insert(index, bytes, Arc::clone(&claims), expires, self.now);
         Ok((claims, until))
     }

@@ -179,8 +179,7 @@ mod tests {
     use super::*;
 
     fn claims(payload: serde_json::Value) -> Arc<Claims> {
-        let payload = crate::jwt::strict_json::object(payload.to_string().into_bytes()).unwrap();
-        Arc::new(Claims::new(payload, crate::jwt::claims::space_delimited(&[])))
+        Arc::new(Claims::from_json(&payload, crate::jwt::claims::space_delimited(&[])))
     }
 
     #[test]

@@ -23,16 +23,27 @@ pub(super) fn space_delimited(names: &[String]) -> SpaceDelimited {
 }
 
 impl Claims {
-    pub(super) fn new(payload: Object, space_delimited: SpaceDelimited) -> Self {
-        let (issuer, subject) = (payload.string("iss").unwrap_or_default(), payload.string("sub").unwrap_or_default());
+    /// `issuer` and `subject` are strings of the payload; an empty one is none.
+    pub(super) fn new(payload: Object, issuer: Span, subject: Span, space_delimited: SpaceDelimited) -> Self {
         Self { payload, issuer, subject, space_delimited }
+    }
+
+    fn of(payload: Object, space_delimited: SpaceDelimited) -> Self {
+        let (issuer, subject) = (payload.string("iss").unwrap_or_default(), payload.string("sub").unwrap_or_default());
+        Self::new(payload, issuer, subject, space_delimited)
+    }
+
+    /// Of any JSON.
+    #[cfg(test)]
+    pub(super) fn from_json(payload: &serde_json::Value, space_delimited: SpaceDelimited) -> Self {
+        Self::of(super::strict_json::object(payload.to_string().into_bytes()).unwrap(), space_delimited)
     }
 
     /// Of a token that says no more than this.
     pub(super) fn recorded(issuer: &str, subject: Option<&str>) -> Self {
         let known = [("iss", Some(issuer)), ("sub", subject)];
         let payload = Object::of_strings(known.into_iter().filter_map(|(name, value)| Some((name, value?))));
-        Self::new(payload, space_delimited(&[]))
+        Self::of(payload, space_delimited(&[]))
     }
 
     #[must_use]
@@ -84,11 +95,10 @@ impl Claims {
 mod tests {
     use serde_json::json;
 
-    use super::super::strict_json;
     use super::*;
 
     fn claims(payload: serde_json::Value) -> Claims {
-        Claims::new(strict_json::object(payload.to_string().into_bytes()).unwrap(), space_delimited(&["roles".to_owned()]))
+        Claims::from_json(&payload, space_delimited(&["roles".to_owned()]))
     }
 
     fn holds(claims: &Claims, path: &[&str], wanted: &str) -> bool {

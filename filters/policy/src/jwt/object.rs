@@ -125,6 +125,12 @@ impl Object {
         if let Kind::String(span) = node.kind { Some(span) } else { None }
     }
 
+    /// The members, each as it is kept.
+    pub(super) fn kinds(&self) -> impl Iterator<Item = (&str, Kind)> {
+        let mut members = self.members();
+        std::iter::from_fn(move || members.find(|_| true).map(|(_, node)| (node.name.of(&self.text), node.kind)))
+    }
+
     pub(super) fn text(&self) -> &str {
         &self.text
     }

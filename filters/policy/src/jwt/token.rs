@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::crypto::Algorithm;
 use super::error::JwtError;
-use super::object::{Object, Value};
+use super::object::{Kind, Object, Span, Value};
 use super::strict_json;
 
 /// Larger than any header that Envoy takes by default.
@@ -19,6 +19,8 @@ pub(super) const SKEW: f64 = 60.0;
 #[derive(Debug)]
 pub(super) struct Token {
     pub(super) header: Arc<Header>,
+    pub(super) issuer: Span,
+    pub(super) subject: Span,
     not_before: Option<f64>,
     pub(super) expires: Option<f64>,
     pub(super) payload: Object,
@@ -63,18 +65,20 @@ impl Token {
         };
         let payload = strict_json::object(decode(payload, JwtError::PayloadBadBase64)?).ok_or(JwtError::PayloadBadJson)?;
         let signature = decode(signature, JwtError::SignatureBadBase64)?;
-        string(&payload, "iss", JwtError::BadIssuer)?;
-        string(&payload, "sub", JwtError::BadSubject)?;
-        time(&payload, "iat", Time::ISSUED_AT)?;
-        let (not_before, expires) = (time(&payload, "nbf", Time::NOT_BEFORE)?, time(&payload, "exp", Time::EXPIRES)?);
-        string(&payload, "jti", JwtError::BadId)?;
-        check_audience(&payload)?;
-        Ok(Self { header, not_before, expires, payload, header_length, message_length, signature })
+        let claims = Registered::of(&payload);
+        let (issuer, subject) = (string(claims.iss, JwtError::BadIssuer)?, string(claims.sub, JwtError::BadSubject)?);
+        time(claims.iat, Time::ISSUED_AT)?;
+        let (not_before, expires) = (time(claims.nbf, Time::NOT_BEFORE)?, time(claims.exp, Time::EXPIRES)?);
+        string(claims.jti, JwtError::BadId)?;
+        if claims.has_aud {
+            check_audience(&payload)?;
+        }
+        Ok(Self { header, issuer, subject, not_before, expires, payload, header_length, message_length, signature })
     }
 
     /// Empty when it has none.
     pub(super) fn issuer(&self) -> &str {
-        self.payload.get("iss").and_then(Value::as_str).unwrap_or_default()
+        self.issuer.of(self.payload.text())
     }
 
     pub(super) fn check_time(&self, now: f64) -> Result<(), JwtError> {
@@ -136,14 +140,51 @@ fn read_header(header: &Object) -> Result<Header, JwtError> {
     }
     let Some(Value::String(algorithm)) = header.get("alg") else { return Err(JwtError::HeaderBadAlg) };
     let algorithm = Algorithm::parse(algorithm).ok_or(JwtError::HeaderUnsupportedAlg)?;
-    Ok(Header { algorithm, key_id: string(header, "kid", JwtError::HeaderBadKid)?.map(str::to_owned) })
+    let key_id = match header.get("kid") {
+        None => None,
+        Some(Value::String(id)) => Some(id.to_owned()),
+        Some(_) => return Err(JwtError::HeaderBadKid),
+    };
+    Ok(Header { algorithm, key_id })
 }
 
-fn string<'o>(object: &'o Object, name: &str, error: JwtError) -> Result<Option<&'o str>, JwtError> {
-    match object.get(name) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
+/// None is an empty one.
+fn string(claim: Option<Kind>, error: JwtError) -> Result<Span, JwtError> {
+    match claim {
+        None => Ok(Span::default()),
+        Some(Kind::String(span)) => Ok(span),
         Some(_) => Err(error),
+    }
+}
+
+/// The claims of a payload that have a meaning of their own (RFC 7519 section 4.1).
+#[derive(Default)]
+struct Registered {
+    iss: Option<Kind>,
+    sub: Option<Kind>,
+    iat: Option<Kind>,
+    nbf: Option<Kind>,
+    exp: Option<Kind>,
+    jti: Option<Kind>,
+    has_aud: bool,
+}
+
+impl Registered {
+    fn of(payload: &Object) -> Self {
+        let mut found = Self::default();
+        for (name, kind) in payload.kinds().filter(|(name, _)| name.len() == 3) {
+            match name {
+                "iss" => found.iss = Some(kind),
+                "sub" => found.sub = Some(kind),
+                "iat" => found.iat = Some(kind),
+                "nbf" => found.nbf = Some(kind),
+                "exp" => found.exp = Some(kind),
+                "jti" => found.jti = Some(kind),
+                "aud" => found.has_aud = true,
+                _ => {}
+            }
+        }
+        found
     }
 }
 
@@ -160,12 +201,12 @@ impl Time {
 }
 
 /// A NumericDate (RFC 7519 section 2): seconds since the epoch, fractions allowed.
-fn time(payload: &Object, name: &str, wrong: Time) -> Result<Option<f64>, JwtError> {
+fn time(claim: Option<Kind>, wrong: Time) -> Result<Option<f64>, JwtError> {
     /// 2 to the power of 64.
     const TOO_LATE: f64 = 18_446_744_073_709_551_616.0;
-    match payload.get(name) {
+    match claim {
         None => Ok(None),
-        Some(Value::Number(number)) => {
+        Some(Kind::Number(number)) => {
             let seconds = number.as_f64();
             if (0.0..TOO_LATE).contains(&seconds) { Ok(Some(seconds)) } else { Err(wrong.out_of_range) }
         }
