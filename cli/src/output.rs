@@ -1,5 +1,6 @@
 //! What the commands print: answers to standard output, everything else to standard error.
 
+use std::fmt;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
@@ -23,6 +24,15 @@ pub(crate) fn line(text: &str) {
     let _closed = writeln!(std::io::stdout().lock(), "{text}");
 }
 
+/// `1 error`, `2 errors`, `2 proxies`.
+pub(crate) fn counted<N: fmt::Display + PartialEq + From<u8>>(number: N, one: &str) -> String {
+    match one.strip_suffix("xy") {
+        _ if number == N::from(1) => format!("1 {one}"),
+        Some(stem) => format!("{number} {stem}xies"),
+        None => format!("{number} {one}s"),
+    }
+}
+
 pub(crate) fn json(value: &serde_json::Value) {
     line(&format!("{value:#}"));
 }
@@ -44,4 +54,21 @@ pub(crate) fn start_logging(level: &str) {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_not_many() {
+        let all = [
+            counted(0_u64, "error"),
+            counted(1_usize, "error"),
+            counted(2_usize, "error"),
+            counted(1_u64, "proxy"),
+            counted(3_u64, "proxy"),
+        ];
+        assert_eq!(all, ["0 errors", "1 error", "2 errors", "1 proxy", "3 proxies"]);
+    }
 }

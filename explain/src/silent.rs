@@ -1,12 +1,11 @@
 //! AuthorizationPolicies that match nothing of a workload or connection, and why: what to look at when a decision is not the one that was meant.
 //! Those of other namespaces are not for the workload at all, and are not told.
 
-use meshwright_config::{AuthorizationPolicy, DEFAULT_ROOT_NAMESPACE, Scope, State, Workload};
+use std::collections::BTreeSet;
+
+use meshwright_config::{AuthorizationPolicy, DEFAULT_ROOT_NAMESPACE, DocumentKey, Scope, State, Workload};
 use meshwright_policy::wire::{Action, Protocol};
 use serde::Serialize;
-
-/// What is listed; a mesh may have thousands.
-const MOST: usize = 20;
 
 /// A policy, or one of its rules, that is there and matches nothing, whatever the request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -20,12 +19,12 @@ pub(crate) struct Silent {
 
 /// Those of the workload's namespace and of the root one. `is_tried` says whether the engine has a rule of a policy.
 pub(crate) fn silent(state: &State, workload: &Workload, protocol: Protocol, is_tried: impl Fn(&str, u32) -> bool) -> Vec<Silent> {
-    let holding = state.authorization_for(workload);
+    let holding: BTreeSet<&DocumentKey> = state.authorization_for(workload).into_iter().map(AuthorizationPolicy::key).collect();
     let root = state.mesh().map_or(DEFAULT_ROOT_NAMESPACE, |mesh| mesh.root_namespace());
     let near = [workload.namespace(), root];
     let policies = state.authorization_policies().iter().filter(|policy| near.contains(&policy.key().namespace()));
     let told = policies.flat_map(|policy| {
-        if !holding.iter().any(|held| held.key() == policy.key()) {
+        if !holding.contains(policy.key()) {
             return vec![entry(policy, None, elsewhere(policy.scope()))];
         }
         let rules = &policy.wire().rules;
@@ -40,7 +39,7 @@ pub(crate) fn silent(state: &State, workload: &Workload, protocol: Protocol, is_
         let why = || "asks about requests, and a TCP connection has none".to_owned();
         dropped.map(|rule| entry(policy, Some(rule), why())).collect()
     });
-    told.take(MOST).collect()
+    told.collect()
 }
 
 fn name(policy: &AuthorizationPolicy) -> String {

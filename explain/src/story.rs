@@ -12,6 +12,9 @@ use crate::case::Case;
 use crate::explainer::{self, Explainer, Stop};
 use crate::silent::Silent;
 
+/// What people are told; a mesh may have thousands.
+const MOST_SILENT: usize = 20;
+
 /// An answer with all that led to it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -127,7 +130,8 @@ impl Explainer {
         story.nearest_miss = judged.evaluation.nearest.map(|miss| Miss { place: miss.rule.into(), failed: miss.failed });
         story.audit = judged.evaluation.audit.map(Place::from);
         story.shadow = judged.evaluation.shadow.map(Shadow::from);
-        story.silent = set.silent(case, |policy, rule| story.rules.iter().any(|told| told.policy() == policy && told.rule() == rule));
+        let tried: BTreeSet<(&str, u32)> = story.rules.iter().map(|told| (told.policy(), told.rule())).collect();
+        story.silent = set.silent(case, |policy, rule| tried.contains(&(policy, rule)));
         if story.answer.decision == Verdict::Allow {
             story.compare_headers(case);
         } else {
@@ -269,7 +273,7 @@ impl Story {
             writeln!(f, "  rules, in the order in which they are tried:")?;
         }
         for rule in &self.rules {
-            let action = name(rule.action);
+            let action = rule.action.as_str();
             let dry_run = if rule.dry_run { " (dry-run)" } else { "" };
             let fared = if rule.failed.is_empty() { "matches".to_owned() } else { format!("no match: {}", rule.failed.join(", ")) };
             writeln!(f, "    {action}{dry_run} {}: {fared}", rule.place)?;
@@ -277,11 +281,14 @@ impl Story {
         if !self.silent.is_empty() {
             writeln!(f, "  policies that match nothing here:")?;
         }
-        for Silent { policy, rule, action, because } in &self.silent {
+        for Silent { policy, rule, action, because } in self.silent.iter().take(MOST_SILENT) {
             let rule = rule.map(|rule| format!(" rule {rule}")).unwrap_or_default();
-            writeln!(f, "    {} {policy}{rule}: {because}", name(*action))?;
+            writeln!(f, "    {} {policy}{rule}: {because}", action.as_str())?;
         }
-        Ok(())
+        match self.silent.len().saturating_sub(MOST_SILENT) {
+            0 => Ok(()),
+            more => writeln!(f, "    and {more} more"),
+        }
     }
 
     fn write_received(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -289,14 +296,5 @@ impl Story {
         writeln!(f, "  the app receives {target}")?;
         self.headers_added.iter().try_for_each(|(name, value)| writeln!(f, "    + {name}: {value}"))?;
         self.headers_removed.iter().try_for_each(|name| writeln!(f, "    - {name}"))
-    }
-}
-
-fn name(action: Action) -> &'static str {
-    match action {
-        Action::Allow => "ALLOW",
-        Action::Deny => "DENY",
-        Action::Audit => "AUDIT",
-        Action::Custom => "CUSTOM",
     }
 }

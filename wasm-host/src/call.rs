@@ -39,8 +39,13 @@ pub(crate) struct Flooded {
 
 /// Counts a call in either direction.
 pub(crate) fn count(state: &mut State) -> Result<(), Flooded> {
-    let limit = state.settings.limits.host_memory;
     state.recorder.spend_call();
+    within_limit(state)
+}
+
+/// After what may have taken much.
+pub(crate) fn within_limit(state: &State) -> Result<(), Flooded> {
+    let limit = state.settings.limits.host_memory;
     if state.recorder.spent() > limit { Err(Flooded { limit }) } else { Ok(()) }
 }
 

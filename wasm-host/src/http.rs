@@ -235,6 +235,7 @@ impl<'a> Exchange<'a> {
             stream.logging = true;
         }
         self.vm.invoke("proxy_on_log", id, &[id])?;
+        self.vm.log_beside(id)?;
         if let Some(stream) = self.stream_mut() {
             stream.logging = false;
         }

@@ -31,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) root_id: String,
     pub(crate) vm_id: String,
     pub(crate) configuration: Vec<u8>,
+    /// Root id and configuration of the plugin in the same VM that logs the streams.
+    pub(crate) logger: Option<(String, Vec<u8>)>,
     pub(crate) vm_configuration: Vec<u8>,
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) attributes: Attributes,
@@ -56,6 +58,7 @@ impl Default for Settings {
             root_id: String::new(),
             vm_id: String::new(),
             configuration: Vec::new(),
+            logger: None,
             vm_configuration: Vec::new(),
             environment: BTreeMap::new(),
             attributes: Attributes::default(),
@@ -113,6 +116,13 @@ impl Plugin {
     #[must_use]
     pub fn vm_id(mut self, vm_id: impl Into<String>) -> Self {
         self.settings.vm_id = vm_id.into();
+        self
+    }
+
+    /// An access logger in the same VM, with a root context of its own: every stream is logged by it after the filter's own `proxy_on_log`.
+    #[must_use]
+    pub fn access_log(mut self, root_id: impl Into<String>, configuration: impl Into<Vec<u8>>) -> Self {
+        self.settings.logger = Some((root_id.into(), configuration.into()));
         self
     }
 

@@ -63,7 +63,10 @@ fn of_plugin(state: &State, path: &[&[u8]]) -> Option<Value> {
     let settings = &state.settings;
     match path {
         [b"plugin_name"] => Some(settings.name.as_str().into()),
-        [b"plugin_root_id"] => Some(settings.root_id.as_str().into()),
+        [b"plugin_root_id"] => {
+            let root = state.root().and_then(|root| state.roots.get(&root));
+            Some(root.map_or(settings.root_id.as_str(), |root| root.root_id.as_str()).into())
+        }
         [b"plugin_vm_id"] => Some(settings.vm_id.as_str().into()),
         _ => None,
     }

@@ -56,6 +56,11 @@ impl Recorder {
         self.spent = self.spent.saturating_add(bytes.saturating_mul(BYTE));
     }
 
+    /// Of the host's own.
+    pub(crate) const fn spend_memory(&mut self, bytes: usize) {
+        self.spent = self.spent.saturating_add(bytes);
+    }
+
     pub(crate) const fn spent(&self) -> usize {
         self.spent
     }

@@ -36,6 +36,8 @@ pub(crate) struct State {
     pub(crate) serving: u32,
     /// What it was configured with.
     pub(crate) serving_configuration: Vec<u8>,
+    /// The root that logs streams beside their filter.
+    pub(crate) logger: Option<u32>,
     /// Live contexts that are roots.
     pub(crate) roots: BTreeMap<u32, Root>,
     /// Live streams; a root has one while it logs.
@@ -65,6 +67,7 @@ pub(crate) struct State {
 
 #[derive(Debug, Default)]
 pub(crate) struct Root {
+    pub(crate) root_id: String,
     pub(crate) tick_period: Duration,
     /// Counts how often the timer was set, so that an old one is known.
     pub(crate) armed: u64,
@@ -89,6 +92,7 @@ impl State {
             last_context: 0,
             serving: 0,
             serving_configuration: Vec::new(),
+            logger: None,
             roots: BTreeMap::new(),
             streams: BTreeMap::new(),
             configuring: None,

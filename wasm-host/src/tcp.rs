@@ -228,6 +228,7 @@ impl Connection<'_> {
             stream.ended = now;
         }
         self.call("proxy_on_log", &[])?;
+        self.vm.log_beside(self.id)?;
         self.call("proxy_on_delete", &[])?;
         Ok(ended)
     }

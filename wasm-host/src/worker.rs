@@ -92,6 +92,10 @@ impl Worker {
 fn start_vm(host: &Host, settings: &Arc<Settings>) -> Result<Vm, StartError> {
     let mut vm = Vm::new(host, settings).map_err(|error| StartError::Instantiate(format!("{error:#}")))?;
     let started = vm.initialize().and_then(|()| vm.start_root(settings.configuration.clone()));
+    let started = match started {
+        Ok(Started::Yes) => vm.start_logger(),
+        refused => refused,
+    };
     refusal(&mut vm, started).map_or(Ok(vm), Err)
 }
 
@@ -222,11 +226,14 @@ impl Worker {
         self.vm.take_report()
     }
 
-    /// Ends the root context, waiting for `proxy_done` if it asks for that.
+    /// Ends the root contexts, waiting for `proxy_done` if it asks for that.
     #[must_use]
     pub fn shut_down(mut self) -> Report {
-        // A trap is in the report.
-        let _ = self.vm.end_root(self.vm.state().serving);
+        let state = self.vm.state();
+        for root in [Some(state.serving), state.logger].into_iter().flatten() {
+            // A trap is in the report.
+            let _ = self.vm.end_root(root);
+        }
         self.vm.take_report()
     }
 

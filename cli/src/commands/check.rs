@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use serde_json::json;
 
 use self::gateway_files::GatewayFile;
-use crate::output::{self, Format};
+use crate::output::{self, Format, counted};
 
 /// Validate a directory of documents, print every error, and say of each rule what becomes of it on each port.
 ///
@@ -59,14 +59,10 @@ impl Check {
                 let of_files = files.iter().map(GatewayFile::warnings).sum::<usize>();
                 let warnings = checked.warnings().len().saturating_add(idle.len()).saturating_add(of_files);
                 let (documents, errors) = (checked.documents(), checked.errors().len());
-                let counted = [count(documents, "document"), count(errors, "error"), count(warnings, "warning")];
+                let counted = [counted(documents, "document"), counted(errors, "error"), counted(warnings, "warning")];
                 output::progress(&counted.join(", "));
             }
         }
         Ok(if checked.errors().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
-}
-
-fn count(number: usize, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::admin::{Admin, DocumentName};
 use super::receipt;
-use crate::output::{self, Format};
+use crate::output::{self, Format, counted};
 
 /// Show the proxies, what each has acknowledged and refused, fetched keys, the documents that are quarantined, and, with --rules, what
 /// becomes of each rule on each port.
@@ -73,10 +73,10 @@ impl Status {
 fn print(status: &Value) {
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
     output::line(&format!(
-        "trust domain {}, revision {}, {} documents, root certificate {} until {}",
+        "trust domain {}, revision {}, {}, root certificate {} until {}",
         text(&status["trust_domain"]),
         status["revision"],
-        status["documents"],
+        counted(status["documents"].as_u64().unwrap_or_default(), "document"),
         text(&status["root_fingerprint"]),
         text(&status["root_expires"]),
     ));
@@ -137,7 +137,7 @@ fn print_denied(entry: &Value) {
     let more = |field: &str, word: &str| entry[field].as_str().map(|found| format!("{word}{found}")).unwrap_or_default();
     let refused = match entry["refused_here"].as_u64().unwrap_or_default() {
         0 => String::new(),
-        count => format!("; refused here {count} times, last at {}", text("last_refused_here")),
+        count => format!("; refused here {}, last at {}", counted(count, "time"), text("last_refused_here")),
     };
     output::line(&format!(
         "DENIED: {} by IdentityDenyList {}{}{}{refused}",

@@ -5,7 +5,6 @@
 mod age;
 mod annotation;
 mod authorization_policy;
-mod cores;
 mod credential;
 mod deny_list;
 mod destination_rule;
@@ -37,7 +36,6 @@ mod yaml;
 
 pub use age::Age;
 pub use authorization_policy::AuthorizationPolicy;
-pub use cores::on_all_cores;
 pub use credential::{Certificate, Credential, certificate_alarms};
 pub use deny_list::{Denied, DenyEntry, IdentityDenyList};
 pub use destination_rule::{

@@ -1,12 +1,12 @@
-//! The shell around `Store`: reads the directory when the kernel says that it changed, and every two seconds in case it did not say so.
+//! The shell around `Store`: reads what the kernel says has changed in the directory, and looks at all of it where that is not certain, and every two
+//! seconds in case it did not say so.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use meshwright_config::Rejected;
-use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
-use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
@@ -14,8 +14,9 @@ use crate::guard::Guard;
 use crate::last_good::LastGood;
 use crate::loaded::{Checked, DocumentState, Loaded};
 use crate::request::{Request, Requests, SourceHandle};
-use crate::scan::{self, Files, Fingerprint, Saved, SourceError};
+use crate::scan::{self, Files, Fingerprint, Named, Now, Reading, Saved, SourceError, Tree};
 use crate::store::{self, Store};
+use crate::watched::{News, Seen};
 
 const POLL: Duration = Duration::from_secs(2);
 /// One save is several events; this long after the last of them the directory is read.
@@ -49,6 +50,8 @@ pub struct DirectorySource {
     unkept: Option<Arc<Files>>,
     /// As they were read last.
     files: Arc<Files>,
+    /// As it was when all of it was looked at last.
+    tree: Arc<Tree>,
 }
 
 impl DirectorySource {
@@ -75,10 +78,11 @@ impl DirectorySource {
 
     fn load(dir: PathBuf, mut store: Store, last_good: LastGood) -> Result<Self, SourceError> {
         let began = SystemTime::now();
-        let (fingerprint, files) = first_reading(&dir)?;
+        let Reading { fingerprint, files, tree } = first_reading(&dir)?;
         let saved = Saved::new(&fingerprint, SystemTime::UNIX_EPOCH, began);
         let files = Arc::new(files);
-        let loaded = store.update(&files, &saved).map_err(|because| SourceError::NoMesh { dir: dir.clone(), because })?;
+        store.look(&files);
+        let loaded = store.update(&saved).map_err(|because| SourceError::NoMesh { dir: dir.clone(), because })?;
         report(None, &loaded);
         let loaded = watch::Sender::new(Arc::new(loaded));
         Ok(Self {
@@ -91,6 +95,7 @@ impl DirectorySource {
             last_good: Some(last_good),
             unkept: Some(Arc::clone(&files)),
             files,
+            tree: Arc::new(tree),
         })
     }
 
@@ -108,13 +113,11 @@ impl DirectorySource {
 
     /// Follows the directory until nobody listens any more.
     pub async fn run(mut self) {
-        let (signal, mut changed) = mpsc::channel(1);
-        let mut watcher = watch_directory(&self.dir, &signal);
+        let (news, mut changed) = News::new();
+        let mut watcher = news.watch(&self.dir);
         let mut poll = interval_at(Instant::now() + POLL, POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.keep_current().await;
-        // A change between the first reading and the watch.
-        let _ = signal.try_send(());
         let sender = self.loaded.clone();
         loop {
             let cause = tokio::select! {
@@ -126,12 +129,12 @@ impl DirectorySource {
             match cause {
                 Cause::Event => {
                     settle(&mut changed).await;
-                    self.reload().await;
+                    self.follow(news.take()).await;
                 }
                 Cause::Poll => {
                     // The watch is lost with the directory that it was put on, and may have failed.
                     if watcher.is_none() || self.loaded.borrow().source_error.is_some() {
-                        watcher = watch_directory(&self.dir, &signal);
+                        watcher = news.watch(&self.dir);
                     }
                     self.keep_current().await;
                     if self.looks_changed().await {
@@ -147,6 +150,50 @@ impl DirectorySource {
         }
     }
 
+    /// Looks at what has changed.
+    async fn follow(&mut self, seen: Seen) {
+        match seen {
+            Seen::Files(names) if self.tree.is_plain() => {
+                if !names.is_empty() && !self.reload_some(names).await {
+                    self.reload().await;
+                }
+            }
+            Seen::Files(_) | Seen::Anything => self.reload().await,
+        }
+    }
+
+    /// Looks at these files alone. False where all of it is to be looked at.
+    async fn reload_some(&mut self, names: BTreeSet<String>) -> bool {
+        if self.loaded.borrow().source_error.is_some() {
+            return false;
+        }
+        let began = SystemTime::now();
+        let Some(named) = Named::new(&self.dir, &self.tree, &names, &self.files) else { return false };
+        let now = blocking(&self.dir, move || Ok(named.read())).await;
+        let (Ok(Some(now)), Some(fingerprint)) = (now, &mut self.fingerprint) else { return false };
+        let looked: Fingerprint = now.iter().map(|now| (now.name.clone(), now.facts)).collect();
+        fingerprint.extend(looked.clone());
+        // Nobody else has them, nearly always.
+        Arc::make_mut(&mut self.files).extend(now.into_iter().map(|Now { name, text, .. }| (name, text)));
+        self.store.look_at(&self.files, &names);
+        // What would take documents out of force is looked at twice, and whole.
+        if self.store.removes() {
+            return false;
+        }
+        let saved = Saved::new(&looked, self.began, SystemTime::now());
+        self.began = began;
+        let loaded = self.take(&saved);
+        self.publish(loaded).await;
+        true
+    }
+
+    /// What is in force by what the store has looked at.
+    fn take(&mut self, saved: &Saved) -> Result<Loaded, SourceError> {
+        let loaded = self.store.update(saved);
+        self.unkept = Some(Arc::clone(&self.files));
+        loaded.map_err(|because| SourceError::NoMesh { dir: self.dir.clone(), because })
+    }
+
     async fn looks_changed(&self) -> bool {
         let dir = self.dir.clone();
         let now = blocking(&self.dir, move || scan::fingerprint(&dir)).await.ok();
@@ -156,24 +203,26 @@ impl DirectorySource {
     async fn reload(&mut self) {
         let mut began = SystemTime::now();
         let mut read = self.read().await;
-        if read.as_ref().is_ok_and(|(_, files)| self.store.removes(files)) {
+        if read.is_ok() && self.store.removes() {
             sleep(CONFIRM).await;
             began = SystemTime::now();
             read = self.read().await;
         }
         let loaded = match read {
-            Ok((fingerprint, files)) => {
+            Ok(fingerprint) => {
                 let saved = Saved::new(&fingerprint, self.began, SystemTime::now());
                 (self.fingerprint, self.began) = (Some(fingerprint), began);
-                let loaded = self.store.update(&files, &saved);
-                self.unkept = Some(files);
-                loaded.map_err(|because| SourceError::NoMesh { dir: self.dir.clone(), because })
+                self.take(&saved)
             }
             Err(error) => {
                 self.fingerprint = None;
                 Err(error)
             }
         };
+        self.publish(loaded).await;
+    }
+
+    async fn publish(&mut self, loaded: Result<Loaded, SourceError>) {
         let last = Arc::clone(&self.loaded.borrow());
         let next = loaded.unwrap_or_else(|error| Loaded { source_error: Some(error.to_string()), ..Loaded::clone(&last) });
         if next != *last {
@@ -213,11 +262,13 @@ impl DirectorySource {
         }
     }
 
-    async fn read(&mut self) -> Result<(Fingerprint, Arc<Files>), SourceError> {
+    /// Looks at everything.
+    async fn read(&mut self) -> Result<Fingerprint, SourceError> {
         let (dir, last) = (self.dir.clone(), Arc::clone(&self.files));
-        let (fingerprint, files) = blocking(&self.dir, move || scan::read(&dir, &last)).await?;
-        self.files = Arc::new(files);
-        Ok((fingerprint, Arc::clone(&self.files)))
+        let Reading { fingerprint, files, tree } = blocking(&self.dir, move || scan::read(&dir, &last)).await?;
+        (self.files, self.tree) = (Arc::new(files), Arc::new(tree));
+        self.store.look(&self.files);
+        Ok(fingerprint)
     }
 }
 
@@ -235,14 +286,15 @@ fn refuse_wrong(dir: &Path, loaded: &Loaded) -> Result<(), SourceError> {
 }
 
 /// A directory that is just being filled is read when it has been left alone for a moment.
-fn first_reading(dir: &Path) -> Result<(Fingerprint, Files), SourceError> {
+fn first_reading(dir: &Path) -> Result<Reading, SourceError> {
     let deadline = std::time::Instant::now() + LONGEST_FILLING;
     loop {
-        let (before, files) = scan::read(dir, &Files::new())?;
+        let reading = scan::read(dir, &Files::new())?;
+        let before = &reading.fingerprint;
         let newest = before.values().flatten().map(|(_, time)| *time).max();
         let is_young = newest.is_some_and(|time| time.elapsed().is_ok_and(|age| age < CONFIRM));
-        if std::time::Instant::now() > deadline || (!is_young && scan::fingerprint(dir)? == before) {
-            return Ok((before, files));
+        if std::time::Instant::now() > deadline || (!is_young && scan::fingerprint(dir)? == *before) {
+            return Ok(reading);
         }
         std::thread::sleep(CONFIRM);
     }
@@ -260,31 +312,6 @@ async fn settle(changed: &mut mpsc::Receiver<()>) {
     let quiet = async { while let Ok(Some(())) = timeout(QUIET, changed.recv()).await {} };
     // Whether it got quiet or the longest wait is over makes no difference.
     let _ = timeout(LONGEST_WAIT, quiet).await;
-}
-
-/// `None`, with a warning, when the kernel cannot watch; the poll finds changes then.
-fn watch_directory(dir: &Path, signal: &mpsc::Sender<()>) -> Option<RecommendedWatcher> {
-    let signal = signal.clone();
-    let handler = move |event: notify::Result<notify::Event>| {
-        if event.map_or(true, |event| matters(event.kind)) {
-            // A full channel holds a signal already.
-            let _ = signal.try_send(());
-        }
-    };
-    let watching = notify::recommended_watcher(handler).and_then(|mut watcher| {
-        watcher.watch(dir, RecursiveMode::Recursive)?;
-        Ok(watcher)
-    });
-    watching.inspect_err(|error| tracing::warn!(dir = %dir.display(), %error, "cannot watch, polls instead")).ok()
-}
-
-/// Reading is no change, and writing is one when the file is closed: before that it may be half a document.
-fn matters(kind: EventKind) -> bool {
-    match kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
-        EventKind::Access(_) | EventKind::Modify(ModifyKind::Data(_)) => false,
-        EventKind::Any | EventKind::Create(_) | EventKind::Modify(_) | EventKind::Remove(_) | EventKind::Other => true,
-    }
 }
 
 /// Logs each quarantine that is new.
@@ -315,7 +342,7 @@ fn report(last: Option<&Loaded>, next: &Loaded) {
 /// [`SourceError`], when the directory as a whole cannot be used.
 pub fn load_once(dir: impl AsRef<Path>) -> Result<Checked, SourceError> {
     let dir = dir.as_ref();
-    let (_, files) = scan::read(dir, &Files::new())?;
+    let files = scan::read(dir, &Files::new())?.files;
     Ok(with_mesh(store::check(&files, SystemTime::now()), dir))
 }
 

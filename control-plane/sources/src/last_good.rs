@@ -5,7 +5,6 @@
 #[cfg(test)]
 mod tests;
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::DirBuilder;
 use std::io;
@@ -13,6 +12,8 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use itertools::EitherOrBoth::{Both, Left, Right};
+use itertools::Itertools as _;
 use meshwright_config::{DocumentKey, Kind, Origin, split_file};
 use meshwright_durable::Journal;
 use serde::{Deserialize, Serialize};
@@ -185,25 +186,13 @@ struct Changes {
     is_policy: bool,
 }
 
-/// The keys of which two sets of documents say different things, and what the later one says, by one walk through both.
+/// The keys of which two sets of documents say different things, and what the later one says. Unlike [`crate::differences`] of one that moved
+/// too: its place is kept.
 fn differences<'a>(before: &'a Documents, after: &'a Documents) -> impl Iterator<Item = (&'a DocumentKey, Option<&'a InForce>)> {
-    let (mut before, mut after) = (before.iter().peekable(), after.iter().peekable());
-    std::iter::from_fn(move || {
-        loop {
-            let order = match (before.peek(), after.peek()) {
-                (None, None) => return None,
-                (Some(_), None) => Ordering::Less,
-                (None, Some(_)) => Ordering::Greater,
-                (Some((old, _)), Some((new, _))) => old.cmp(new),
-            };
-            let old = if order == Ordering::Greater { None } else { before.next() };
-            let new = if order == Ordering::Less { None } else { after.next() };
-            let key = old.or(new).map(|(key, _)| key)?;
-            let (old, new) = (old.map(|(_, old)| old), new.map(|(_, new)| new));
-            if old != new {
-                return Some((key, new));
-            }
-        }
+    before.iter().merge_join_by(after, |(old, _), (new, _)| old.cmp(new)).filter_map(|pair| match pair {
+        Both((_, was), (key, is)) => (was != is).then_some((key, Some(is))),
+        Left((key, _)) => Some((key, None)),
+        Right((key, is)) => Some((key, Some(is))),
     })
 }
 

@@ -9,6 +9,7 @@ mod parsed;
 mod request;
 mod scan;
 mod store;
+mod watched;
 
 pub use directory::{DirectorySource, load_once, load_paths};
 pub use guard::{Class, Guard, Held};

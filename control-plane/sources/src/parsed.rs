@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use meshwright_config::{Document, DocumentKey, Rejected, on_all_cores, split_file};
+use meshwright_config::{Document, DocumentKey, Rejected, split_file};
+use meshwright_cores::on_all_cores;
 
-use crate::scan::{Files, Hash, Saved};
+use crate::scan::{Files, Hash, Saved, Text};
 use crate::store::version;
 
 /// A document as it was found now.
@@ -38,8 +39,18 @@ impl Parsed {
     /// Reads what is new in the files. Returns which they are, each with what was found in it before; files that have gone with nothing in them
     /// now.
     pub(crate) fn update(&mut self, files: &Files) -> BTreeMap<String, Vec<Found>> {
-        let mut changed = Vec::new();
         let mut before: BTreeMap<String, Vec<Found>> = self.0.extract_if(.., |file, _| !files.contains_key(file)).map(found_in).collect();
+        before.extend(self.update_some(files));
+        before
+    }
+
+    /// As [`Parsed::update`], of some of the files.
+    pub(crate) fn update_some<'a>(
+        &mut self,
+        files: impl IntoIterator<Item = (&'a String, &'a Result<Text, String>)>,
+    ) -> BTreeMap<String, Vec<Found>> {
+        let mut changed = Vec::new();
+        let mut before = BTreeMap::new();
         for (file, text) in files {
             let known = self.0.get(file).map(|(hash, _)| *hash);
             match text {

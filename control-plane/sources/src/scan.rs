@@ -2,6 +2,8 @@
 //! hidden folders behind a mounted ConfigMap (`..data`) are not documents twice. Policy tests, `*_test.yaml`, lie beside the policies and are
 //! left out too.
 
+mod named;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
@@ -11,10 +13,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use meshwright_config::on_all_cores;
+use meshwright_cores::on_all_cores;
 use sha2::{Digest as _, Sha256};
 
 use crate::last_good::LastGoodError;
+pub(crate) use named::{Named, Now, Tree};
 
 /// A larger file is no configuration.
 pub(crate) const LARGEST_FILE: u64 = 16 * 1024 * 1024;
@@ -151,28 +154,39 @@ impl Saved {
 
 /// Reads everything that has changed since `last`, and takes the rest from there. Each file is looked at before it is read: what changes in
 /// between is seen as a change by whoever looks next.
-pub(crate) fn read(dir: &Path, last: &Files) -> Result<(Fingerprint, Files), SourceError> {
-    let found = list(dir)?;
+pub(crate) fn read(dir: &Path, last: &Files) -> Result<Reading, SourceError> {
+    let Walk { files: found, mut tree, .. } = list(dir)?;
     if found.is_empty() {
         return Err(SourceError::Empty { dir: dir.to_owned() });
     }
     let (mut fingerprint, mut files) = (Vec::with_capacity(found.len()), Vec::with_capacity(found.len()));
-    for (name, metadata, text) in on_all_cores(&found, |listed| read_listed(listed, last)) {
-        fingerprint.push((name.clone(), metadata));
+    for (Now { name, facts, text }, has_names) in on_all_cores(&found, |listed| read_listed(listed, last)) {
+        fingerprint.push((name.clone(), facts));
         if !is_test(&name, &text) {
             files.push((name, text));
         }
+        if has_names {
+            tree.has_link();
+        }
     }
-    Ok((fingerprint.into_iter().collect(), files.into_iter().collect()))
+    Ok(Reading { fingerprint: fingerprint.into_iter().collect(), files: files.into_iter().collect(), tree })
 }
 
-type Read = (String, Option<(u64, SystemTime)>, Result<Text, String>);
+/// What a look at everything has found.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) files: Files,
+    pub(crate) tree: Tree,
+}
 
-fn read_listed(Listed { path, name }: &Listed, last: &Files) -> Read {
+/// And whether it has other names besides.
+fn read_listed(Listed { path, name }: &Listed, last: &Files) -> (Now, bool) {
     let metadata = fs::metadata(path);
     let looked = metadata.as_ref().ok().and_then(facts);
+    let has_names = metadata.as_ref().is_ok_and(|metadata| metadata.nlink() > 1);
     let text = read_file(path, metadata, last.get(name).and_then(|last| last.as_ref().ok()));
-    (name.clone(), looked, text)
+    (Now { name: name.clone(), facts: looked, text }, has_names)
 }
 
 /// Reads everything below folders, and files whatever they are called, by their paths.
@@ -183,7 +197,7 @@ pub(crate) fn read_all(paths: &[PathBuf]) -> Result<Files, SourceError> {
             files.insert(path.to_string_lossy().into_owned(), read_file(path, fs::metadata(path), None));
         } else {
             let read = |Listed { path, .. }| (path.to_string_lossy().into_owned(), read_file(&path, fs::metadata(&path), None));
-            let below = list(path)?.into_iter().map(read);
+            let below = list(path)?.files.into_iter().map(read);
             files.extend(below.filter(|(name, bytes)| !is_test(name, bytes)));
         }
     }
@@ -199,7 +213,7 @@ fn is_test(name: &str, text: &Result<Text, String>) -> bool {
 /// Looks at everything without reading it.
 pub(crate) fn fingerprint(dir: &Path) -> Result<Fingerprint, SourceError> {
     let look = |Listed { path, name }| (name, fs::metadata(path).ok().as_ref().and_then(facts));
-    Ok(list(dir)?.into_iter().map(look).collect())
+    Ok(list(dir)?.files.into_iter().map(look).collect())
 }
 
 fn facts(metadata: &fs::Metadata) -> Option<(u64, SystemTime)> {
@@ -214,20 +228,22 @@ struct Listed {
 }
 
 /// In no order.
-fn list(dir: &Path) -> Result<Vec<Listed>, SourceError> {
+fn list(dir: &Path) -> Result<Walk, SourceError> {
     match fs::metadata(dir) {
         Ok(metadata) if metadata.is_dir() => {}
         Ok(_) => return Err(SourceError::NotDirectory { dir: dir.to_owned() }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(SourceError::Missing { dir: dir.to_owned() }),
         Err(error) => return Err(SourceError::Unreadable { dir: dir.to_owned(), error }),
     }
-    let mut walk = Walk { files: Vec::new(), entered: BTreeSet::new() };
+    let mut walk = Walk::default();
     walk.enter(dir, "", 0)?;
-    Ok(walk.files)
+    Ok(walk)
 }
 
+#[derive(Default)]
 struct Walk {
     files: Vec<Listed>,
+    tree: Tree,
     /// Real paths, against symbolic links that lead in circles.
     entered: BTreeSet<PathBuf>,
 }
@@ -239,11 +255,15 @@ impl Walk {
         if depth > DEEPEST || !self.entered.insert(fs::canonicalize(dir).map_err(unreadable)?) {
             return Ok(());
         }
+        self.tree.add(within, &fs::metadata(dir).map_err(unreadable)?);
         for entry in fs::read_dir(dir).map_err(unreadable)? {
             let entry = entry.map_err(unreadable)?;
             let name = entry.file_name();
             if is_hidden(&name) {
                 continue;
+            }
+            if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+                self.tree.has_link();
             }
             if is_folder(&entry) {
                 self.enter(&entry.path(), &format!("{within}{}/", name.to_string_lossy()), depth.saturating_add(1))?;
@@ -259,7 +279,7 @@ impl Walk {
 }
 
 /// By the end of its name; what is nothing but that has no name.
-fn is_document(name: &OsStr) -> bool {
+pub(crate) fn is_document(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     [&b".yaml"[..], b".yml"].iter().any(|end| name.len() > end.len() && name.ends_with(end))
 }
@@ -272,7 +292,7 @@ fn is_folder(entry: &fs::DirEntry) -> bool {
     }
 }
 
-fn is_hidden(name: &OsStr) -> bool {
+pub(crate) fn is_hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".")
 }
 

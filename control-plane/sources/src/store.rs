@@ -81,8 +81,19 @@ impl Store {
     }
 
     /// Reads what is new.
-    fn look(&mut self, files: &Files) {
-        for (file, before) in self.parsed.update(files) {
+    pub(crate) fn look(&mut self, files: &Files) {
+        let before = self.parsed.update(files);
+        self.remember(before);
+    }
+
+    /// As [`Store::look`], where it is known that none but these are other files than they were.
+    pub(crate) fn look_at(&mut self, files: &Files, names: &BTreeSet<String>) {
+        let before = self.parsed.update_some(names.iter().filter_map(|name| files.get_key_value(name)));
+        self.remember(before);
+    }
+
+    fn remember(&mut self, before: BTreeMap<String, Vec<Found>>) {
+        for (file, before) in before {
             // What was there at the last update counts, however often it is looked.
             self.changed.entry(file).or_insert(before);
         }
@@ -97,9 +108,8 @@ impl Store {
         known
     }
 
-    /// Whether what the directory holds now would take a document out of force.
-    pub(crate) fn removes(&mut self, files: &Files) -> bool {
-        self.look(files);
+    /// Whether what was looked at would take a document out of force.
+    pub(crate) fn removes(&self) -> bool {
         if self.is_clean && self.changed.iter().all(|(file, before)| edit::keeps_all(before, self.parsed.of(file))) {
             return false;
         }
@@ -109,13 +119,12 @@ impl Store {
         self.good.keys().any(|key| !chosen.contains(key))
     }
 
-    /// Takes what the directory holds now; `saved`: when each file was.
+    /// Takes what was looked at; `saved`: when each file was.
     ///
     /// # Errors
     /// No `Mesh` document would be in force, and so nothing was changed: what is wrong with the one that there is, as `SourceError::NoMesh` says
     /// it.
-    pub(crate) fn update(&mut self, files: &Files, saved: &Saved) -> Result<Loaded, String> {
-        self.look(files);
+    pub(crate) fn update(&mut self, saved: &Saved) -> Result<Loaded, String> {
         if let Some(loaded) = self.take_instances(saved) {
             return Ok(loaded);
         }

@@ -112,7 +112,8 @@ fn policy(view: &View<'_>, key_sets: &KeySets, protocol: wire::Protocol, mutual_
     let mut config = wire::AuthzConfig {
         version: wire::VERSION,
         protocol,
-        log_in_vm: false,
+        // Wherever a policy decides about requests, `access_log` is what logs them.
+        log_in_vm: protocol == wire::Protocol::Http,
         trust_domain: view.mesh.trust_domain().to_string(),
         policy_version: String::new(),
         trust_domain_aliases: view.mesh.trust_domain_aliases().iter().map(ToString::to_string).collect(),
@@ -122,8 +123,6 @@ fn policy(view: &View<'_>, key_sets: &KeySets, protocol: wire::Protocol, mutual_
         authorization: authorization.collect(),
     };
     config.policy_version = version(&serde_json::to_vec(&config)?);
-    // Wherever a policy decides about requests, `access_log` is what logs them.
-    config.log_in_vm = protocol == wire::Protocol::Http;
     Ok(serde_json::to_string(&config)?)
 }
 

@@ -19,6 +19,7 @@ mod service;
 mod session;
 mod snapshot;
 mod stream;
+mod woken;
 
 pub use base::Base;
 pub use event::{StreamEvent, StreamId};
@@ -26,5 +27,6 @@ pub use node::Node;
 pub use resource::Resource;
 pub use resource_type::ResourceType;
 pub use service::{AdsService, CdsService, EcdsService, EdsService, LdsService, RdsService, SdsService, SnapshotSource, discovery_routes};
-pub use session::{Action, DeltaRequest, Limits, Protocol, Refused, Response, Session, SotwRequest};
+pub use session::{Action, DeltaRequest, Limits, Protocol, Refused, Response, Session, SharedLists, SotwRequest};
 pub use snapshot::{Inconsistent, Snapshot};
+pub use woken::Woken;

@@ -18,6 +18,7 @@ use tower::Service;
 
 use crate::quota::Quotas;
 use crate::requests::Requests;
+use crate::session::SharedLists;
 use crate::stream::{self, Incoming, Serving};
 use crate::{Limits, Node, ResourceType, Snapshot, StreamEvent};
 
@@ -67,6 +68,7 @@ macro_rules! discovery_service {
             source: Arc<S>,
             limits: Limits,
             quotas: Arc<Quotas>,
+            lists: SharedLists,
         }
 
         impl<S> $service<S> {
@@ -75,17 +77,17 @@ macro_rules! discovery_service {
             }
 
             pub fn with_limits(source: Arc<S>, limits: Limits) -> Self {
-                Self::with_quotas(source, limits, Quotas::new(limits))
+                Self::beside_others(source, limits, Quotas::new(limits), SharedLists::default())
             }
 
-            fn with_quotas(source: Arc<S>, limits: Limits, quotas: Arc<Quotas>) -> Self {
-                Self { source, limits, quotas }
+            fn beside_others(source: Arc<S>, limits: Limits, quotas: Arc<Quotas>, lists: SharedLists) -> Self {
+                Self { source, limits, quotas, lists }
             }
         }
 
         impl<S> Clone for $service<S> {
             fn clone(&self) -> Self {
-                Self { source: Arc::clone(&self.source), limits: self.limits, quotas: Arc::clone(&self.quotas) }
+                Self::beside_others(Arc::clone(&self.source), self.limits, Arc::clone(&self.quotas), self.lists.clone())
             }
         }
 
@@ -108,8 +110,8 @@ macro_rules! discovery_service {
             }
 
             fn call(&mut self, request: http::Request<B>) -> Self::Future {
-                let serving =
-                    Serving { source: Arc::clone(&self.source), only: $only, limits: self.limits, quotas: Arc::clone(&self.quotas) };
+                let Self { source, limits, quotas, lists } = self.clone();
+                let serving = Serving { source, only: $only, limits, quotas, lists };
                 match request.uri().path() {
                     concat!("/", $name, "/", $delta) => Box::pin(answer::<_, DeltaDiscoveryRequest, _>(serving, request)),
                     concat!("/", $name, "/", $sotw) => Box::pin(answer::<_, DiscoveryRequest, _>(serving, request)),
@@ -167,13 +169,11 @@ discovery_service!(RdsService, "envoy.service.route.v3.RouteDiscoveryService", "
 /// All of them, for one port: aggregated, and each type by itself. Only the aggregated one can keep order between types. A client's streams
 /// count together, whichever of them they are of.
 pub fn discovery_routes<S: SnapshotSource>(source: &Arc<S>, limits: Limits) -> Routes {
-    let quotas = Quotas::new(limits);
-    let parts = || (Arc::clone(source), limits, Arc::clone(&quotas));
+    let (quotas, lists) = (Quotas::new(limits), SharedLists::default());
     macro_rules! service {
-        ($service:ident) => {{
-            let (source, limits, quotas) = parts();
-            $service::with_quotas(source, limits, quotas)
-        }};
+        ($service:ident) => {
+            $service::beside_others(Arc::clone(source), limits, Arc::clone(&quotas), lists.clone())
+        };
     }
     Routes::new(service!(AdsService))
         .add_service(service!(CdsService))

@@ -12,6 +12,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use message::{Action, DeltaRequest, Limits, Protocol, Refused, Response, SotwRequest};
+pub use sorted::SharedLists;
 use subscription::{Subscription, Taken};
 
 use crate::by_type::ByType;
@@ -40,9 +41,16 @@ pub struct Session {
 }
 
 impl Session {
+    /// A session that shares nothing with others.
     #[must_use]
     pub fn new(protocol: Protocol, limits: Limits) -> Self {
-        let subscriptions = ByType::make(|kind| Subscription::new(kind, protocol));
+        Self::sharing(protocol, limits, &SharedLists::default())
+    }
+
+    /// One of many, of which each list of names that several have is there once.
+    #[must_use]
+    pub fn sharing(protocol: Protocol, limits: Limits, shared: &SharedLists) -> Self {
+        let subscriptions = ByType::make(|kind| Subscription::new(kind, protocol, shared));
         Self { limits, snapshot: None, subscriptions, nonces: 0 }
     }
 

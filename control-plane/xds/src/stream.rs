@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 use futures::StreamExt as _;
-use futures::stream::FuturesUnordered;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_stream::wrappers::WatchStream;
 use tonic::{Extensions, Status};
 
 use crate::body::{Answer, Pending};
@@ -15,8 +15,8 @@ use crate::quota::Quotas;
 use crate::rate::Rate;
 use crate::requests::Requests;
 use crate::service::SnapshotSource;
-use crate::session::{Action, DeltaRequest, Limits, Protocol, Refused, Session, SotwRequest};
-use crate::{Node, ResourceType, Snapshot, StreamEvent, StreamId, lineage};
+use crate::session::{Action, DeltaRequest, Limits, Protocol, Refused, Session, SharedLists, SotwRequest};
+use crate::{Node, ResourceType, Snapshot, StreamEvent, StreamId, Woken, lineage};
 
 /// Bytes that are kept of a client's words. Envoy's are a line for each resource; no client decides how much is remembered of it.
 const LONGEST_MESSAGE: usize = 4 * 1024;
@@ -126,6 +126,7 @@ pub(crate) struct Serving<S> {
     pub(crate) only: Option<ResourceType>,
     pub(crate) limits: Limits,
     pub(crate) quotas: Arc<Quotas>,
+    pub(crate) lists: SharedLists,
 }
 
 /// A stream, which runs until either side ends it.
@@ -141,7 +142,7 @@ async fn run<S: SnapshotSource, M: Incoming>(
     responses: Pending,
 ) -> Result<(), Status> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let Serving { source, only, limits, quotas } = serving;
+    let Serving { source, only, limits, quotas, lists } = serving;
     let Some(mut first) = requests.message().await? else { return Ok(()) };
     // Only the first message of a stream is sure to have it; later ones are ignored.
     let node: Node = first.node().ok_or_else(|| Status::invalid_argument("the first request of a stream names its node"))?.into();
@@ -152,15 +153,14 @@ async fn run<S: SnapshotSource, M: Incoming>(
     let brief = node.brief();
     source.observe(StreamEvent::Connected { stream, node, only });
     let node = brief;
-    // These are looked at when they have something to say, and not whenever the stream is woken for another reason.
-    let mut revoked: FuturesUnordered<_> = std::iter::once(source.revoked(&node, &peer)).collect();
+    let mut revoked = Woken::new(source.revoked(&node, &peer));
     let connected = Connected { source: source.as_ref(), stream, node_id: node.id().to_owned(), protocol: M::PROTOCOL, responses };
 
     let (began, mut rate) = (Instant::now(), Rate::new(limits.request_burst, limits.request_interval));
-    let mut session = Session::new(M::PROTOCOL, limits);
+    let mut session = Session::sharing(M::PROTOCOL, limits, &lists);
     let snapshot = Arc::clone(&snapshots.borrow_and_update());
     connected.act(session.on_snapshot(&snapshot));
-    let mut changes: FuturesUnordered<_> = std::iter::once(next_change(snapshots.clone())).collect();
+    let mut changes = Woken::new(WatchStream::from_changes(snapshots.clone()));
     let mut next = Some(first);
     let mut half_closed = false;
     loop {
@@ -178,11 +178,9 @@ async fn run<S: SnapshotSource, M: Incoming>(
         }
         tokio::select! {
             biased;
-            Some(status) = revoked.next() => return Err(status),
-            Some(changed) = changes.next() => {
-                let mut newest = changed?;
-                let snapshot = Arc::clone(&newest.borrow_and_update());
-                changes.push(next_change(newest));
+            status = &mut revoked => return Err(status),
+            newest = changes.next() => {
+                let snapshot = newest.ok_or_else(shutting_down)?;
                 connected.act(session.on_snapshot(&snapshot));
             }
             request = requests.message(), if !half_closed => {
@@ -194,10 +192,8 @@ async fn run<S: SnapshotSource, M: Incoming>(
     }
 }
 
-/// Waits for another snapshot than the one that was seen last.
-async fn next_change(mut snapshots: watch::Receiver<Arc<Snapshot>>) -> Result<watch::Receiver<Arc<Snapshot>>, Status> {
-    snapshots.changed().await.map_err(|_| Status::unavailable("the server is shutting down"))?;
-    Ok(snapshots)
+fn shutting_down() -> Status {
+    Status::unavailable("the server is shutting down")
 }
 
 /// Waits until the client would not be led back. The newest snapshot, if it has become another since this was asked last.
@@ -225,7 +221,7 @@ async fn caught_up<S: SnapshotSource, M: Incoming>(
         let _either = tokio::time::timeout(lineage::LOOK, snapshots.changed()).await;
         snapshots.mark_changed();
     }
-    let changed = snapshots.has_changed().map_err(|_| Status::unavailable("the server is shutting down"))?;
+    let changed = snapshots.has_changed().map_err(|_| shutting_down())?;
     Ok(changed.then(|| Arc::clone(&snapshots.borrow_and_update())))
 }
 

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use meshwright_xds::{Action, Base, DeltaRequest, Limits, Protocol, Resource, ResourceType, Session, Snapshot};
+use meshwright_xds::{Action, Base, DeltaRequest, Limits, Protocol, Resource, ResourceType, Session, SharedLists, Snapshot};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
@@ -49,12 +49,12 @@ fn ask(session: &mut Session, request: DeltaRequest) {
 }
 
 /// As Envoy does; `held` is what it says it has from an earlier stream.
-fn connect(snapshot: &Arc<Snapshot>, holds: bool) -> Session {
+fn connect(snapshot: &Arc<Snapshot>, lists: &SharedLists, holds: bool) -> Session {
     let held = |kind| {
         let resources = snapshot.resources(kind).filter(|_| holds);
         resources.map(|resource| (resource.name().to_owned(), resource.version().to_owned())).collect()
     };
-    let mut session = Session::new(Protocol::Delta, Limits::default());
+    let mut session = Session::sharing(Protocol::Delta, Limits::default(), lists);
     assert_eq!(session.on_snapshot(snapshot), []);
     ask(&mut session, DeltaRequest { initial_versions: held(ResourceType::Cluster), ..request(ResourceType::Cluster) });
     let subscribe = (0..SERVICES).map(service).collect();
@@ -68,8 +68,9 @@ fn a_stream_costs_less_than_the_names_that_it_knows() {
     let _profiler = dhat::Profiler::builder().testing().build();
     let snapshot = snapshot();
     for (what, holds) in [("cold", false), ("reconnected", true)] {
+        let lists = SharedLists::default();
         let before = dhat::HeapStats::get().curr_bytes;
-        let mut sessions: Vec<Session> = (0..STREAMS).map(|_| connect(&snapshot, holds)).collect();
+        let mut sessions: Vec<Session> = (0..STREAMS).map(|_| connect(&snapshot, &lists, holds)).collect();
         let each = (dhat::HeapStats::get().curr_bytes - before) / STREAMS;
         eprintln!("{what}: {each} bytes for each stream, {SERVICES} services");
         assert!(each < MOST, "{what}: {each} bytes");

@@ -130,4 +130,9 @@ fn policies_that_match_nothing_are_told_with_the_reason() {
     let rule = "    ALLOW shop/readers rule 1: asks about requests, and a TCP connection has none\n";
     assert!(of_connection.contains(always) && of_connection.contains(rule), "{of_connection}");
     assert!(!of_connection.contains("readers rule 0: asks"), "{of_connection}");
+    let many: String = (10..31).map(|number| document("AuthorizationPolicy", &format!("nobody-{number}"), &json!({}))).collect();
+    case["documents"] = json!(documents() + &many);
+    assert!(told(&case).ends_with(" and 2 more\n") && told(&case).contains("nobody-29: ") && !told(&case).contains("nobody-30: "));
+    let all = serde_json::to_value(native().story(&Case::from_json(case.to_string().as_bytes()).unwrap(), NOW)).unwrap();
+    assert_eq!(all["silent"].as_array().unwrap().len(), 21 + 1, "and the rule about requests");
 }

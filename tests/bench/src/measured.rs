@@ -64,14 +64,14 @@ impl Measured {
     pub(crate) fn range(&self, of: impl Fn(&Sample) -> f64) -> Range {
         Range::of(self.samples.iter().map(of))
     }
+}
 
-    pub(crate) fn per_second(&self) -> f64 {
-        self.range(|sample| sample.per_second).median
-    }
-
-    pub(crate) fn cpu(&self) -> f64 {
-        self.range(|sample| sample.cpu_microseconds).median
-    }
+/// Ours and the peer's of the round in which the one divided by the other is the median: each round has both next to one another, so that the
+/// machine's mood is the same for both.
+pub(crate) fn middle(ours: &Measured, peer: &Measured, of: impl Fn(&Sample) -> f64) -> (f64, f64) {
+    let mut rounds: Vec<(f64, f64)> = ours.samples.iter().zip(&peer.samples).map(|(ours, peer)| (of(ours), of(peer))).collect();
+    rounds.sort_by(|one, other| (one.0 / one.1).total_cmp(&(other.0 / other.1)));
+    rounds.get(rounds.len() / 2).copied().unwrap_or((f64::NAN, f64::NAN))
 }
 
 pub(crate) fn table(measured: &[&Measured]) -> Table {
@@ -92,6 +92,21 @@ pub(crate) fn table(measured: &[&Measured]) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_middle_is_of_one_round() {
+        let measured = |values: &[f64]| Measured {
+            name: String::new(),
+            samples: values
+                .iter()
+                .map(|per_second| Sample { per_second: *per_second, cpu_microseconds: 0.0, busy: 0.0, p50: 0.0, p99: 0.0 })
+                .collect(),
+        };
+        // Ratios 2, 1 and 4; the second round was a bad one for both.
+        let found = middle(&measured(&[200.0, 10.0, 400.0]), &measured(&[100.0, 10.0, 100.0]), |sample| sample.per_second);
+        assert_eq!(found, (200.0, 100.0));
+        assert!(middle(&measured(&[]), &measured(&[]), |sample| sample.per_second).0.is_nan());
+    }
 
     #[test]
     fn a_range_is_lowest_median_highest() {

@@ -92,7 +92,8 @@ pub(crate) fn document(sections: &[Section], envoy: &str, rounds: usize, connect
         text,
         "Envoy {envoy}, one worker. All of Envoy's threads have one core for themselves, {connections} kept-alive connections load it from another core, each with one\n\
          request in flight; the listener answers by itself, so that no app is measured. Configurations take turns in {rounds} rounds, each in an Envoy of\n\
-         its own. Numbers are the median, and lowest to highest in brackets. CPU is what the kernel counted for Envoy's threads (`schedstat`);\n\
+         its own. Numbers are the median, and lowest to highest in brackets; a ratio is the median of the rounds' ratios, and the first table has the two\n\
+         numbers of the round that it is of. CPU is what the kernel counted for Envoy's threads (`schedstat`);\n\
          requests/s mean what a core can do where it was busy all the time. The load never sleeps: waking it would cost Envoy up to 10 µs for an answer, and\n\
          the more often the slower Envoy is.\n\
          Our configurations have `set_filter_state` before the module, as a sidecar has. `cargo run --release -p meshwright-bench -- --case NAME` measures one case.\n\n\

@@ -4,6 +4,7 @@
 mod cases;
 mod curves;
 mod edits;
+mod floor;
 mod mesh;
 mod report;
 mod server;
@@ -11,6 +12,7 @@ mod server;
 use std::path::PathBuf;
 
 pub use cases::Case;
+pub use floor::Floor;
 pub use report::{Row, Section, document, rows_json};
 
 /// What every case needs.

@@ -1,6 +1,7 @@
 //! `expr_create`, `expr_evaluate`, `expr_delete`: expressions in CEL about the attributes of the current context, kept for each root by token.
 
 mod attributes;
+mod budget;
 mod functions;
 mod parse;
 mod value;
@@ -53,8 +54,10 @@ pub(crate) fn evaluate(state: &mut State, argument: &[u8]) -> Result<Vec<u8>, St
     let token = token(argument)?;
     let expression = of_root(state).known.get(&token).cloned().ok_or(Status::NotFound)?;
     let effective = state.effective.take();
-    let result = deep(|| resolve(state, &expression)).unwrap_or(Err(Status::InternalFailure));
+    let left = state.settings.limits.host_memory.saturating_sub(state.recorder.spent());
+    let (result, spent) = deep(|| budget::within(left, || resolve(state, &expression))).unwrap_or((Err(Status::InternalFailure), 0));
     state.effective = effective;
+    state.recorder.spend_memory(spent);
     result
 }
 
@@ -83,6 +86,7 @@ fn resolve(state: &State, expression: &Expression) -> Result<Vec<u8>, Status> {
     if value.get_type().kind() == Kind::Type {
         return Err(Status::SerializationFailure);
     }
+    budget::spend(value.as_ref()).map_err(|_| Status::InternalFailure)?;
     let value = cel::Value::try_from(value.as_ref()).map_err(|_| Status::SerializationFailure)?;
     value::from_cel(&value)?.encode()
 }

@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 use wasmtime::Linker;
 
 use crate::abi::Status;
-use crate::call::{Answer, Call};
+use crate::call::{Answer, Call, Failure, within_limit};
 use crate::foreign::{self, Builtin};
 use crate::property;
 use crate::state::State;
@@ -36,6 +36,7 @@ fn call_foreign_function(
         Some(function) => function.0(&argument),
         None => built_in(call.state_mut(), Builtin::by_name(&name).ok_or(Status::NotFound)?, &argument),
     };
+    within_limit(call.state()).map_err(|flooded| Failure::Trap(wasmtime::Error::new(flooded)))?;
     match result {
         Ok(result) => call.give_optional(&result, pointer_out, size_out),
         // The result is nothing then.

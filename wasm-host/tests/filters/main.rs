@@ -5,5 +5,6 @@
 mod access_log;
 mod authz;
 mod fuzz;
+mod handover;
 mod jwt;
 mod support;

@@ -1,4 +1,4 @@
-//! Small filters in WebAssembly text. In a callback's body `#5` is the constant 5 and `{text}` the pointer and length of a text; every host
+//! Small filters in WebAssembly text. In a callback's body `#5` is the constant 5 and `{text}` the pointer and length of a text, in which braces come in pairs; every host
 //! function is `$name` (without `proxy_`) with its status dropped, since the trace has it. What a call returns by pointers at 0 and 4,
 //! `(call $out)` logs.
 
@@ -75,7 +75,7 @@ impl Filter {
                 write!(out, "(i32.const {number})").unwrap();
                 rest = &rest[place + 1 + number.len()..];
             } else {
-                let end = place + rest[place..].find('}').unwrap();
+                let end = place + end_of_text(&rest[place..]);
                 out.push_str(&self.text(&rest.as_bytes()[place + 1..end]));
                 rest = &rest[end + 1..];
             }
@@ -91,6 +91,16 @@ impl Filter {
         self.next_text += text.len();
         reference
     }
+}
+
+/// Where the brace is that belongs to the first.
+fn end_of_text(braced: &str) -> usize {
+    let mut open = 0;
+    let closes = |byte: u8| {
+        open += i32::from(byte == b'{') - i32::from(byte == b'}');
+        open == 0
+    };
+    braced.bytes().position(closes).unwrap()
 }
 
 fn types(parameters: &str) -> String {

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use meshwright_workloads::{Mesh, Shape, Workload};
 use serde_json::json;
 
-use crate::output::{self, Format};
+use crate::output::{self, Format, counted};
 
 /// So many files are written between two lines of progress.
 const PROGRESS: usize = 2_000;
@@ -70,7 +70,11 @@ impl Generate {
         let services = mesh.services().len();
         match self.output {
             Format::Json => output::json(&json!({"services": services, "files": files, "proxies": proxies, "directory": self.out})),
-            Format::Text => output::line(&format!("{services} services in {files} files, {proxies} proxies: {}", self.out.display())),
+            Format::Text => {
+                let [services, files, proxies] =
+                    [(services, "service"), (files, "file"), (proxies, "proxy")].map(|(number, one)| counted(number, one));
+                output::line(&format!("{services} in {files}, {proxies}: {}", self.out.display()));
+            }
         }
         Ok(ExitCode::SUCCESS)
     }

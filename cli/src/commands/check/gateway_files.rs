@@ -66,8 +66,13 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other("it is not a file"));
     }
     let mut pem = Vec::new();
-    File::open(path)?.take(LARGEST).read_to_end(&mut pem)?;
-    Ok(pem)
+    let size = File::open(path)?.take(LARGEST.saturating_add(1)).read_to_end(&mut pem)?;
+    // Half of it would be something else.
+    if u64::try_from(size).is_ok_and(|size| size <= LARGEST) {
+        Ok(pem)
+    } else {
+        Err(io::Error::other(format!("it has more than {LARGEST} bytes")))
+    }
 }
 
 impl GatewayFile {
@@ -135,5 +140,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let found = alarms(folder.path().to_str().unwrap(), "certificate", SystemTime::now());
         assert_eq!(found, Some(vec!["it cannot be read: it is not a file".to_owned()]));
+    }
+
+    #[test]
+    fn what_is_too_large_is_not_read_in_part() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(LARGEST + 1).unwrap();
+        let found = alarms(file.path().to_str().unwrap(), "certificate", SystemTime::now());
+        assert_eq!(found, Some(vec!["it cannot be read: it has more than 4194304 bytes".to_owned()]));
     }
 }

@@ -2,9 +2,8 @@
 
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
-use std::num::NonZero;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use meshwright_cores::each_on_a_core;
 use rustc_hash::FxHashMap;
 
 use super::State;
@@ -118,20 +117,8 @@ pub(super) fn consistent<D: Borrow<Document>>(documents: Vec<D>) -> (State, Vec<
 /// How many stages, from the first on, find nothing wrong: nearly always all of them, and then none has to wait for those before it. On all
 /// cores.
 fn clean_stages(view: &View<'_>) -> usize {
-    let next = AtomicUsize::new(0);
-    let look = || {
-        let stages = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
-        let stages = stages.map_while(|index| Some((index, STAGES.get(index)?)));
-        stages.filter(|(_, stage)| stage(view).is_empty()).map(|(index, _)| index).collect::<BTreeSet<usize>>()
-    };
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let clean: BTreeSet<usize> = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..cores).map(|_| scope.spawn(look)).collect();
-        let own = look();
-        // What a thread that has died has not said is looked at once more.
-        others.into_iter().filter_map(|other| other.join().ok()).flatten().chain(own).collect()
-    });
-    (0..STAGES.len()).take_while(|index| clean.contains(index)).count()
+    let clean = each_on_a_core(STAGES, |stage| stage(view).is_empty());
+    clean.into_iter().take_while(|is_clean| *is_clean).count()
 }
 
 fn refuse_duplicates(documents: &mut Vec<&Document>) -> Vec<DocumentError> {

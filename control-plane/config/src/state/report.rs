@@ -66,7 +66,7 @@ impl State {
             for (rule, _) in policy.wire().rules.iter().enumerate() {
                 let on_ports: Vec<&RuleOnPort<'_>> = found.iter().filter(|found| found.rule == rule).collect();
                 let dry_run = if policy.wire().dry_run { ", dry-run" } else { "" };
-                let action = format!("{:?}", policy.wire().action).to_uppercase();
+                let action = policy.wire().action.as_str();
                 lines.push(format!("{} rule {rule} ({action}{dry_run}): {}", policy.key(), answers(&on_ports)));
             }
         }

@@ -22,7 +22,9 @@ fn files(path: &str, address: &str) -> Files {
 }
 
 fn in_force(files: &Files) -> Arc<Documents> {
-    let loaded = Store::new(Guard::default()).update(files, &Saved::default()).unwrap();
+    let mut store = Store::new(Guard::default());
+    store.look(files);
+    let loaded = store.update(&Saved::default()).unwrap();
     assert_eq!(loaded.in_force.len(), files.len());
     loaded.in_force
 }
@@ -91,7 +93,9 @@ fn a_document_that_only_moved_is_not_written_again() {
     let path = folder.path().join("documents.jsonl");
     let (mut last_good, _) = LastGood::open(&path).unwrap();
     let mut kept = |files: &Files| {
-        let documents = Store::new(Guard::default()).update(files, &Saved::default()).unwrap().in_force;
+        let mut store = Store::new(Guard::default());
+        store.look(files);
+        let documents = store.update(&Saved::default()).unwrap().in_force;
         assert_eq!(documents.len(), 3);
         last_good.keep(&documents, files).unwrap();
         std::fs::read_to_string(&path).unwrap().lines().count()

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use meshwright_config::{Host, ServiceEntry, State, Workload, on_all_cores};
+use meshwright_config::{Host, ServiceEntry, State, Workload};
+use meshwright_cores::on_all_cores;
 use meshwright_xds::{Base, Resource};
 
 use crate::TranslateError;

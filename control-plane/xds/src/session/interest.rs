@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::open::uncertain;
-use super::sorted::Sorted;
+use super::sorted::{SharedLists, Sorted};
 use crate::ResourceType;
 use crate::resource::Identity;
 
@@ -21,9 +21,9 @@ pub(super) struct Interest {
 }
 
 impl Interest {
-    pub(super) fn new(kind: ResourceType) -> Self {
+    pub(super) fn new(kind: ResourceType, shared: &SharedLists) -> Self {
         let allows_legacy_wildcard = kind.has_legacy_wildcard();
-        Self { allows_legacy_wildcard, requested: false, named: false, explicit_wildcard: false, names: Sorted::default() }
+        Self { allows_legacy_wildcard, requested: false, named: false, explicit_wildcard: false, names: Sorted::new(shared) }
     }
 
     /// A request of this type has come.
@@ -87,7 +87,7 @@ impl Interest {
     pub(super) fn replace(&mut self, names: Vec<String>) -> bool {
         self.requested = true;
         self.named |= !names.is_empty();
-        let mut replaced = Sorted::default();
+        let mut replaced = self.names.emptied();
         replaced.extend(names.into_iter().map(|name| uncertain(&Arc::from(name))));
         self.explicit_wildcard = replaced.contains(WILDCARD);
         replaced.remove(WILDCARD);

@@ -5,15 +5,17 @@ use crate::resource::Identity;
 
 mod shared;
 
-use shared::{Part, part, replaced};
+use shared::Part;
+pub use shared::SharedLists;
 
 /// The most that is in one part.
 const MOST: usize = 256;
 
 /// Identities by name: of these there is a list for each type of each stream. It is cut into parts at names that end one, wherever they stand,
 /// so that lists that are alike have the same parts; and of each part there is one, which all streams share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sorted {
+    shared: SharedLists,
     parts: Vec<Part>,
     len: usize,
 }
@@ -22,6 +24,15 @@ pub(super) struct Sorted {
 type Place = (usize, usize);
 
 impl Sorted {
+    pub(super) fn new(shared: &SharedLists) -> Self {
+        Self { shared: shared.clone(), parts: Vec::new(), len: 0 }
+    }
+
+    /// None of these; shared with the same.
+    pub(super) fn emptied(&self) -> Self {
+        Self::new(&self.shared)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -72,8 +83,13 @@ impl Sorted {
 
     /// Many at once, in any order; of one name the last counts.
     pub(super) fn extend(&mut self, entries: impl IntoIterator<Item = Arc<Identity>>) {
+        let new: Vec<Arc<Identity>> = entries.into_iter().collect();
+        // Each changes two parts; and of a list that is known already most is as it was.
+        if new.len() < self.parts.len() / 2 {
+            return new.into_iter().for_each(|entry| _ = self.insert(entry));
+        }
         let mut all: Vec<Arc<Identity>> = self.iter().cloned().collect();
-        all.extend(entries);
+        all.extend(new);
         // Stable: what came last is first of its name once it is turned round.
         all.reverse();
         all.sort_by(|one, other| one.name.cmp(&other.name));
@@ -127,7 +143,7 @@ impl Sorted {
     /// Another version of the same name.
     fn replace(&mut self, (part, at): Place, entry: &Arc<Identity>) {
         if let Some(part) = self.parts.get_mut(part) {
-            *part = replaced(part, at, entry);
+            *part = self.shared.replaced(part, at, entry);
         }
     }
 
@@ -140,19 +156,19 @@ impl Sorted {
         let before = entries.len();
         change(&mut entries);
         self.len = self.len.saturating_sub(before).saturating_add(entries.len());
-        drop(self.parts.splice(changed, cut(&entries)));
+        drop(self.parts.splice(changed, cut(&self.shared, &entries)));
         self.parts.shrink_to_fit();
     }
 
     fn become_all(&mut self, all: &[Arc<Identity>]) {
         self.len = all.len();
-        self.parts = cut(all).collect();
+        self.parts = cut(&self.shared, all).collect();
         self.parts.shrink_to_fit();
     }
 }
 
 /// What is in order, in parts.
-fn cut(entries: &[Arc<Identity>]) -> impl Iterator<Item = Part> {
+fn cut(shared: &SharedLists, entries: &[Arc<Identity>]) -> impl Iterator<Item = Part> {
     let mut rest = entries;
     std::iter::from_fn(move || {
         if rest.is_empty() {
@@ -161,7 +177,7 @@ fn cut(entries: &[Arc<Identity>]) -> impl Iterator<Item = Part> {
         let end = rest.iter().take(MOST).position(|entry| entry.ends_part()).map_or(MOST.min(rest.len()), |at| at.saturating_add(1));
         let (first, after) = rest.split_at(end);
         rest = after;
-        Some(part(first))
+        Some(shared.part(first))
     })
 }
 
@@ -220,7 +236,7 @@ mod tests {
 
     #[test]
     fn it_is_in_order_whatever_came_when_and_the_last_counts() {
-        let mut sorted = Sorted::default();
+        let mut sorted = Sorted::new(&SharedLists::default());
         sorted.insert(entry("c", 1));
         sorted.extend([("b", 2), ("c", 3), ("a", 4), ("b", 5)].map(|(name, version)| entry(name, version)));
         let entries = |sorted: &Sorted| sorted.iter().map(|it| format!("{}{}", it.name, it.version)).collect::<String>();
@@ -234,7 +250,7 @@ mod tests {
 
     #[test]
     fn many_are_looked_up_in_their_order() {
-        let mut sorted = Sorted::default();
+        let mut sorted = Sorted::new(&SharedLists::default());
         sorted.extend(["b", "d", "e", "h"].map(|name| entry(name, 1)));
         let found = |names: &[Arc<str>]| {
             let mut ascending = sorted.ascending();
@@ -250,7 +266,8 @@ mod tests {
     #[test]
     fn lists_that_are_alike_share_their_parts() {
         let name = |index: usize| format!("service-{:04}", index * 7919 % 1_000);
-        let (mut grown, mut map) = (Sorted::default(), std::collections::BTreeMap::new());
+        let shared = SharedLists::default();
+        let (mut grown, mut map) = (Sorted::new(&shared), std::collections::BTreeMap::new());
         for step in 0..3_000 {
             let name = name(step);
             if step % 3 == 2 {
@@ -262,7 +279,7 @@ mod tests {
                 grown.insert(entry);
             }
         }
-        let mut made = Sorted::default();
+        let mut made = Sorted::new(&shared);
         made.extend(map.values().rev().cloned());
         assert!(made.iter().eq(map.values()) && grown.iter().eq(map.values()) && grown.len() == map.len());
         assert!(made.parts.len() > 4 && made.parts.iter().all(|part| part.len() <= MOST), "{}", made.parts.len());
@@ -273,6 +290,15 @@ mod tests {
             let (place, found) = grown.get_near(0, name).unwrap();
             assert!(Arc::ptr_eq(found, entry) && grown.get_near(place, name).unwrap().0 == place);
         }
+        // Few more, one of them twice.
+        let more = [("added-1", 1), ("service-0500x", 2), ("added-1", 3)].map(|(name, version)| entry(name, version));
+        assert!(more.len() < made.parts.len() / 2, "{}", made.parts.len());
+        let mut anew = Sorted::new(&shared);
+        anew.extend(made.iter().cloned().chain(more.iter().cloned()));
+        made.extend(more.iter().cloned());
+        grown.extend(more);
+        assert!(made.iter().eq(anew.iter()) && made.len() == map.len() + 2);
+        assert!(made.parts == anew.parts && grown.parts == anew.parts);
         let changed = entry(map.keys().nth(100).unwrap(), -1);
         let places = [made.insert_near(0, Arc::clone(&changed)), grown.insert_near(0, Arc::clone(&changed))];
         assert!(places[0] == places[1] && made.parts.iter().zip(&grown.parts).all(|(one, other)| one == other));

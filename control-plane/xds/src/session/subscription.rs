@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::interest::Interest;
 use super::message::{Action, Protocol, Response};
 use super::open::{Open, UNCERTAIN, pairs, shared, shared_name, uncertain};
-use super::sorted::Sorted;
+use super::sorted::{SharedLists, Sorted};
 use crate::resource::Identity;
 use crate::{Resource, ResourceType, Snapshot};
 
@@ -65,12 +65,12 @@ pub(super) struct Taken {
 }
 
 impl Subscription {
-    pub(super) fn new(kind: ResourceType, protocol: Protocol) -> Self {
+    pub(super) fn new(kind: ResourceType, protocol: Protocol, shared: &SharedLists) -> Self {
         Self {
             kind,
             protocol,
-            interest: Interest::new(kind),
-            known: Sorted::default(),
+            interest: Interest::new(kind, shared),
+            known: Sorted::new(shared),
             open: Open::All,
             again: BTreeSet::new(),
             asked: BTreeSet::new(),

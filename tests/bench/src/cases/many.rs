@@ -4,12 +4,12 @@ use hyper::StatusCode;
 
 use crate::bench::{Bench, CONNECTIONS};
 use crate::load::{Bearer, Load};
-use crate::measured::{Measured, table};
+use crate::measured::{Measured, middle, table};
 use crate::report::{Row, Section, Target};
 use crate::rounds::alternate;
 use crate::{filters, policies};
 
-const ROUND: Duration = Duration::from_secs(2);
+const ROUND: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(bench: &Bench, case: String, count: usize, least: f64) -> anyhow::Result<Section> {
     let policies = policies::many(count, None);
@@ -27,7 +27,8 @@ pub(crate) async fn run(bench: &Bench, case: String, count: usize, least: f64) -
             measured.into_iter().map(|one| Measured { name: format!("{}, {what}", one.name), samples: one.samples }).collect();
         let [native, ours] = named.as_slice() else { anyhow::bail!("two configurations are compared") };
         let target = Target::AtLeast(least);
-        rows.push(Row { case: case.clone(), unit: "requests/s", ours: ours.per_second(), peer: native.per_second(), target });
+        let (ours_then, peer) = middle(ours, native, |sample| sample.per_second);
+        rows.push(Row { case: case.clone(), unit: "requests/s", ours: ours_then, peer, target });
         tables.push(table(&[native, ours]));
     }
     let text = format!(

@@ -12,6 +12,8 @@ use crate::measured::Range;
 use crate::report::{Section, Table, Target};
 use crate::{policies, tokens};
 
+/// Each in new Envoys.
+const ROUNDS: usize = 5;
 const LOAD: Duration = Duration::from_secs(2);
 
 /// What a sidecar may need above its Envoy, in MB.
@@ -33,12 +35,12 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Section> {
         differing: false,
     };
     let mut found: [Vec<Memory>; 3] = [Vec::new(), Vec::new(), Vec::new()];
-    for round in 1..=bench.rounds() {
+    for round in 1..=ROUNDS {
         for ((name, content), found) in contents.iter().zip(&mut found) {
             let contender = bench.start(name, content).await?;
             load.run(contender.envoy.address(), bench.shortened(LOAD)).await?;
             let memory = contender.envoy.memory()?;
-            eprintln!("bench: memory: round {round} of {}: {name}: {:.1} MB", bench.rounds(), memory.resident);
+            eprintln!("bench: memory: round {round} of {ROUNDS}: {name}: {:.1} MB", memory.resident);
             found.push(memory);
         }
     }

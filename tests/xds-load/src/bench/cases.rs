@@ -5,6 +5,7 @@ use std::time::Duration;
 use meshwright_workloads::{POLICY_FILE, PolicyEdit, Shape, Workload, policy_yaml};
 
 use super::edits::{Convergence, Edit, Editor};
+use super::floor::Floor;
 use super::mesh::Written;
 use super::report::{Row, Section};
 use super::server::Server;
@@ -14,6 +15,8 @@ use crate::stats::{Counts, percentile};
 use crate::swarm::{Pace, Swarm};
 
 const LONGEST: Duration = Duration::from_secs(120);
+const FLOOR: &str = "\n\nThe last row is of a process in the server's place that decides nothing: as many connections and rounds, for each push one write of as many bytes and \
+                     one\nread of an answer as long as an ACK. It is what the kernel takes.";
 pub(crate) const MEGABYTE: f64 = 1_000_000.0;
 
 /// What can be measured on its own.
@@ -135,8 +138,18 @@ async fn flips(
     // A flip adds the service's third endpoint first; only later ones replace it. Both are one endpoint resource.
     let convergence = editor.run(kinds, edits, interval).await?;
     rows.extend(edit_rows(&format!("{name}-endpoint-flip"), &convergence, (name == "w2").then_some((250.0, 15.0))));
+    let mut text = described(&connected, &convergence);
+    if name == "w2" {
+        let (connections, received) = (connected.swarm.size(), &convergence.received);
+        let message = received.bytes.checked_div(received.messages).unwrap_or_default();
+        drop(connected);
+        progress("w2: what the kernel alone takes");
+        let floor = Floor::new(connections, usize::try_from(message)?).measure(edits, interval).await?;
+        rows.push(Row::new("w2-flip-floor-us-per-push", floor, "µs"));
+        text.push_str(FLOOR);
+    }
     let over = if setting.tls { ", over mutual TLS" } else { "" };
-    Ok(Section { title: format!("{}{over}", title(workload)), text: described(&connected, &convergence), rows })
+    Ok(Section { title: format!("{}{over}", title(workload)), text, rows })
 }
 
 async fn failover(setting: &Setting) -> anyhow::Result<Section> {

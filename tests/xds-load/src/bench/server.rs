@@ -16,7 +16,7 @@ use crate::process::{Usage, pin_to, usage};
 use crate::target::Target;
 
 /// The server's core, and the clients'.
-const SERVER: usize = 0;
+pub(crate) const SERVER: usize = 0;
 pub(crate) const CLIENTS: usize = 1;
 
 pub(crate) struct Server {

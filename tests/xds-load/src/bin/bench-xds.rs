@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum as _};
-use meshwright_xds_load::bench::{Case, Setting, document, rows_json};
+use meshwright_xds_load::bench::{Case, Floor, Setting, document, rows_json};
 
 /// Measure the control plane under the workloads W1 to W7, at its largest, and how its cost grows
 #[derive(Debug, Parser)]
@@ -27,10 +27,16 @@ struct Arguments {
     /// The filter module
     #[arg(long, env = "MESHWRIGHT_FILTERS_WASM", default_value = "target/meshwright_filters.wasm")]
     module: PathBuf,
+    /// Be the process that w2 is compared with
+    #[arg(long, hide = true)]
+    floor: Option<Floor>,
 }
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    if let Some(floor) = arguments.floor {
+        return floor.serve();
+    }
     // The one process-wide choice that rustls asks for; nobody has made another before.
     let _first = rustls::crypto::ring::default_provider().install_default();
     for file in [&arguments.binary, &arguments.module] {

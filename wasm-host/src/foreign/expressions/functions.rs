@@ -6,6 +6,8 @@ use cel::common::types::{CelBool, CelDouble, CelDuration, CelInt, CelString, Cel
 use cel::common::value::CowVal;
 use cel::{Env, ExecutionError};
 
+use super::budget;
+
 type Function = for<'b, 'v> fn(Vec<CowVal<'b, 'v>>) -> Result<'b, 'v>;
 type Result<'b, 'v> = std::result::Result<CowVal<'b, 'v>, ExecutionError>;
 
@@ -13,8 +15,14 @@ static STANDARD: LazyLock<Env> = LazyLock::new(Env::stdlib);
 
 static ALL: LazyLock<Arc<Env>> = LazyLock::new(|| {
     let mut env = Env::stdlib().with_optional_support(false);
-    let own: [(&str, Function); 5] =
-        [("@int", int), ("@uint", uint), ("@double", double), ("@string", string), ("@getMilliseconds", milliseconds)];
+    let own: [(&str, Function); 6] = [
+        ("@int", int),
+        ("@uint", uint),
+        ("@double", double),
+        ("@string", string),
+        ("@getMilliseconds", milliseconds),
+        (budget::COUNTED, budget::counted),
+    ];
     for (name, function) in own {
         // No other has these names.
         let _known = env.add_overload(name, name, vec![DYN_TYPE], function);

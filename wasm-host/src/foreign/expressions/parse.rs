@@ -1,9 +1,9 @@
-//! From text to an expression that can be evaluated in bounded time: macros expanded, functions known, loops counted.
+//! From text to an expression that can be evaluated in bounded time and memory: macros expanded, functions known, loops and copies counted.
 
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, ListExpr, LiteralValue, operators};
 use cel::parser::{Expression, Parser};
 
-use super::functions;
+use super::{budget, functions};
 
 /// No text that is longer is read.
 const LONGEST: usize = 100_000;
@@ -29,7 +29,7 @@ pub(super) fn parse(text: &str) -> Result<Option<Expression>, Unreadable> {
     if visit(&mut expression, 0)? { Ok(Some(expression)) } else { Ok(None) }
 }
 
-/// Whether all functions are known; on the way every loop is made to count its steps.
+/// Whether all functions are known; on the way every loop is made to count its steps, and what makes values of others to count those.
 fn visit(expression: &mut IdedExpr, depth: u16) -> Result<bool, Unreadable> {
     let depth = depth + 1;
     if depth > DEEPEST {
@@ -47,7 +47,11 @@ fn visit(expression: &mut IdedExpr, depth: u16) -> Result<bool, Unreadable> {
             }
             visit(&mut select.operand, depth)
         }
-        Expr::List(list) => all(&mut list.elements, depth),
+        Expr::List(list) => {
+            let known = all(&mut list.elements, depth)?;
+            list.elements.iter_mut().for_each(copied);
+            Ok(known)
+        }
         Expr::Call(call) => visit_call(call, depth),
         Expr::Map(map) => entries(map.entries.iter_mut().map(|entry| &mut entry.expr), depth),
         // Envoy makes the well-known types.
@@ -55,6 +59,8 @@ fn visit(expression: &mut IdedExpr, depth: u16) -> Result<bool, Unreadable> {
         Expr::Comprehension(comprehension) => {
             let known = visit(&mut comprehension.iter_range, depth)? & visit_step(&mut comprehension.loop_step, depth)?;
             count(comprehension);
+            copied(&mut comprehension.iter_range);
+            copied_by_step(&mut comprehension.loop_step);
             Ok(known)
         }
     }
@@ -68,6 +74,9 @@ fn visit_call(call: &mut CallExpr, depth: u16) -> Result<bool, Unreadable> {
     let known = is_known(&call.func_name, call.target.is_some(), call.args.len());
     let target = call.target.as_mut().map_or(Ok(true), |target| visit(target, depth))?;
     let known = all(&mut call.args, depth)? && known && target;
+    if call.func_name == operators::ADD {
+        call.args.iter_mut().for_each(copied);
+    }
     rename(call);
     Ok(known)
 }
@@ -114,7 +123,12 @@ fn entries<'a>(entries: impl Iterator<Item = &'a mut EntryExpr>, depth: u16) -> 
     for entry in entries {
         known &= match entry {
             EntryExpr::StructField(field) => visit(&mut field.value, depth)?,
-            EntryExpr::MapEntry(entry) => visit(&mut entry.key, depth)? & visit(&mut entry.value, depth)?,
+            EntryExpr::MapEntry(entry) => {
+                let known = visit(&mut entry.key, depth)? & visit(&mut entry.value, depth)?;
+                copied(&mut entry.key);
+                copied(&mut entry.value);
+                known
+            }
         };
     }
     Ok(known)
@@ -142,6 +156,24 @@ fn counted(expression: &mut IdedExpr) {
     let inner = std::mem::take(expression);
     let args = vec![plain(Expr::Ident(STEP.to_owned())), inner, plain(Expr::Literal(LiteralValue::Null))];
     *expression = plain(Expr::Call(CallExpr { func_name: operators::CONDITIONAL.to_owned(), target: None, args }));
+}
+
+/// What a macro's loop adds to its list.
+fn copied_by_step(step: &mut IdedExpr) {
+    let Expr::Call(CallExpr { func_name, args, .. }) = &mut step.expr else { return };
+    match (func_name.as_str(), args.as_mut_slice()) {
+        (operators::CONDITIONAL, [_, then, _]) => copied_by_step(then),
+        (operators::ADD, [_, IdedExpr { expr: Expr::List(list), .. }]) => list.elements.iter_mut().for_each(copied),
+        _ => {}
+    }
+}
+
+/// Counts the expression's value, of which a copy is to be made. Of what is written out there is never more than the text.
+fn copied(expression: &mut IdedExpr) {
+    if !matches!(expression.expr, Expr::Literal(_)) {
+        let args = vec![std::mem::take(expression)];
+        expression.expr = Expr::Call(CallExpr { func_name: budget::COUNTED.to_owned(), target: None, args });
+    }
 }
 
 /// By name, whether it is called on something, and the number of arguments beside that: what Envoy's evaluator registers.

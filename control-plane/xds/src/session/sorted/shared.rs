@@ -1,8 +1,8 @@
-//! Parts of lists, of each of which there is one for all streams. What nobody has any more is forgotten.
+//! Parts of lists, of each of which there is one for all streams of a server. What nobody has any more is forgotten.
 
 use std::hash::{Hash as _, Hasher as _};
 use std::ops::Deref;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use rustc_hash::{FxHashMap, FxHasher};
 
@@ -28,7 +28,9 @@ pub(super) const WORTH_SHARING: usize = 16;
 /// Steps that are remembered: an edit is one, or a few, that all streams take one after the other.
 const STEPS: usize = 4;
 
-static PARTS: LazyLock<Mutex<Parts>> = LazyLock::new(Mutex::default);
+/// The parts of the lists of all sessions that have it: a server has one. To sessions it makes no difference but that they take less room.
+#[derive(Debug, Clone, Default)]
+pub struct SharedLists(Arc<Mutex<Parts>>);
 
 #[derive(Debug, Default)]
 struct Parts {
@@ -50,29 +52,25 @@ struct Step {
     to: Part,
 }
 
-/// The part with these entries.
-pub(super) fn part(entries: &[Arc<Identity>]) -> Part {
-    if entries.len() < WORTH_SHARING { Arc::new(Entries(entries.into())) } else { locked().part(entries) }
-}
+impl SharedLists {
+    /// The part with these entries.
+    pub(super) fn part(&self, entries: &[Arc<Identity>]) -> Part {
+        if entries.len() < WORTH_SHARING { Arc::new(Entries(entries.into())) } else { self.locked().part(entries) }
+    }
 
-/// The part that `from` becomes when another version takes its place in it.
-pub(super) fn replaced(from: &Part, place: usize, entry: &Arc<Identity>) -> Part {
-    if from.len() < WORTH_SHARING {
-        return Arc::new(Entries(with(from, place, entry).into()));
+    /// The part that `from` becomes when another version takes its place in it.
+    pub(super) fn replaced(&self, from: &Part, place: usize, entry: &Arc<Identity>) -> Part {
+        if from.len() < WORTH_SHARING {
+            Arc::new(Entries(with(from, place, entry).into()))
+        } else {
+            self.locked().replaced(from, place, entry)
+        }
     }
-    let mut parts = locked();
-    let taken = |step: &&Step| Arc::ptr_eq(&step.from, from) && step.place == place && Arc::ptr_eq(&step.entry, entry);
-    if let Some(step) = parts.steps.iter().flatten().find(taken) {
-        return Arc::clone(&step.to);
+
+    fn locked(&self) -> MutexGuard<'_, Parts> {
+        // Nothing in it is left half done by a panic: a part is known or not.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    let to = parts.part(&with(from, place, entry));
-    let step = Step { from: Arc::clone(from), place, entry: Arc::clone(entry), to: Arc::clone(&to) };
-    let next = parts.next;
-    if let Some(oldest) = parts.steps.get_mut(next) {
-        *oldest = Some(step);
-    }
-    parts.next = next.saturating_add(1) % STEPS;
-    to
 }
 
 fn with(from: &Part, place: usize, entry: &Arc<Identity>) -> Vec<Arc<Identity>> {
@@ -100,9 +98,18 @@ impl Parts {
         self.known.insert(hash, Arc::downgrade(&part));
         part
     }
-}
 
-fn locked() -> MutexGuard<'static, Parts> {
-    // Nothing in it is left half done by a panic: a part is known or not.
-    PARTS.lock().unwrap_or_else(PoisonError::into_inner)
+    fn replaced(&mut self, from: &Part, place: usize, entry: &Arc<Identity>) -> Part {
+        let taken = |step: &&Step| Arc::ptr_eq(&step.from, from) && step.place == place && Arc::ptr_eq(&step.entry, entry);
+        if let Some(step) = self.steps.iter().flatten().find(taken) {
+            return Arc::clone(&step.to);
+        }
+        let to = self.part(&with(from, place, entry));
+        let step = Step { from: Arc::clone(from), place, entry: Arc::clone(entry), to: Arc::clone(&to) };
+        if let Some(oldest) = self.steps.get_mut(self.next) {
+            *oldest = Some(step);
+        }
+        self.next = self.next.saturating_add(1) % STEPS;
+        to
+    }
 }
