@@ -3,7 +3,7 @@
 mod der;
 mod wire;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use meshwright_policy::{Algorithm, Crypto, CryptoError, PublicKey, SoftwareCrypto};
 use proxy_wasm::hostcalls;
@@ -12,12 +12,16 @@ use proxy_wasm::types::Status;
 use wire::Arguments;
 
 const FOREIGN_FUNCTION: &str = "verify_signature";
+/// A larger buffer is given back: few tokens need it.
+const LARGEST_KEPT: usize = 8 * 1024;
 
 /// Envoy's `verify_signature`, and software for what it does not do or where it is missing.
 #[derive(Debug, Default)]
 pub(crate) struct HostCrypto {
     /// Set once a host has said that it does not know the function.
     missing: Cell<bool>,
+    /// In which what is asked is written.
+    buffer: RefCell<Vec<u8>>,
     software: SoftwareCrypto,
 }
 
@@ -45,7 +49,11 @@ impl HostCrypto {
         } else {
             signature
         };
-        let arguments = Arguments { hash, public_key_der: key.spki_der(), signature, text: message }.encode();
+        // The host looks at it and calls nobody back who would want it.
+        let mut arguments = self.buffer.borrow_mut();
+        arguments.clear();
+        arguments.shrink_to(LARGEST_KEPT);
+        Arguments { hash, public_key_der: key.spki_der(), signature, text: message }.encode(&mut arguments);
         match hostcalls::call_foreign_function(FOREIGN_FUNCTION, Some(&arguments)) {
             Ok(reply) => Some(reply.is_some_and(|reply| wire::says_valid(&reply))),
             Err(status) => {

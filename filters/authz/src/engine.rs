@@ -157,9 +157,10 @@ impl<C: Crypto> Engine<C> {
         let custom = evaluation.custom.iter().map(|check| check.provider.to_owned()).collect();
         let record = AuditRecord::new(self.policy.version(), evaluation, connection, authentication);
         let record = if self.policy.denies_serials() { record.with_serial(connection) } else { record };
-        let record = self.records.borrow_mut().json(&record);
-        let known = plain.map(|plain| self.usual.borrow_mut().remember(plain, &record, &mut self.tally.borrow_mut()));
-        (custom, record, known)
+        let Some(plain) = plain else { return (custom, self.records.borrow_mut().json(&record), None) };
+        let record = self.records.borrow_mut().json_once(&record);
+        let known = self.usual.borrow_mut().remember(plain, &record, &mut self.tally.borrow_mut());
+        (custom, record, Some(known))
     }
 
     fn unknown_peer(&self, error: UnknownPeer) -> Outcome {

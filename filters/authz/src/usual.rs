@@ -29,32 +29,53 @@ impl<'a> Plain<'a> {
     }
 }
 
-/// The same, to keep.
+/// The same, to keep: its texts behind one another, since each allocation costs as much as copying all of them.
 #[derive(Debug)]
 pub(crate) struct Known {
     verdict: Verdict,
     reason: Reason,
-    policy: Option<String>,
     rule: Option<u32>,
-    principal: Option<String>,
-    issuer: Option<String>,
-    subject: Option<String>,
+    lengths: Lengths,
+    texts: String,
     record: Rc<[u8]>,
     /// Decisions that the tally has not been told of.
     pending: Cell<i64>,
 }
 
+/// Of the texts in [`Plain::texts`].
+type Lengths = [Option<usize>; 4];
+
+impl<'a> Plain<'a> {
+    /// What differs most often is the first; the policy is the last.
+    fn texts(&self) -> [Option<&'a str>; 4] {
+        [self.subject, self.principal, self.issuer, self.decision.policy]
+    }
+}
+
 impl Known {
     fn is(&self, plain: &Plain<'_>) -> bool {
-        let Plain { decision, principal, issuer, subject } = plain;
-        // What differs most often is looked at first.
-        self.rule == decision.rule
-            && self.subject.as_deref() == *subject
-            && self.principal.as_deref() == *principal
-            && self.verdict == decision.verdict
-            && self.reason == decision.reason
-            && self.policy.as_deref() == decision.policy
-            && self.issuer.as_deref() == *issuer
+        let Plain { decision, .. } = plain;
+        let texts = plain.texts();
+        if self.rule != decision.rule
+            || self.lengths != texts.map(|text| text.map(str::len))
+            || self.verdict != decision.verdict
+            || self.reason != decision.reason
+        {
+            return false;
+        }
+        let mut rest = self.texts.as_bytes();
+        texts.into_iter().flatten().all(|text| match rest.strip_prefix(text.as_bytes()) {
+            Some(behind) => {
+                rest = behind;
+                true
+            }
+            None => false,
+        })
+    }
+
+    fn policy(&self) -> Option<&str> {
+        let [.., length] = self.lengths;
+        self.texts.get(self.texts.len().saturating_sub(length?)..)
     }
 
     pub(crate) fn record(&self) -> &Rc<[u8]> {
@@ -70,7 +91,7 @@ impl Known {
     pub(crate) fn settle(&self, tally: &mut Tally) {
         let pending = self.pending.take();
         if pending > 0 {
-            tally.decisions(self.verdict, self.policy.as_deref(), self.reason, pending);
+            tally.decisions(self.verdict, self.policy(), self.reason, pending);
         }
     }
 }
@@ -91,15 +112,17 @@ impl Usual {
 
     /// For the next of its kind.
     pub(crate) fn remember(&mut self, plain: &Plain<'_>, record: &Rc<[u8]>, tally: &mut Tally) -> Rc<Known> {
-        let Plain { decision, principal, issuer, subject } = *plain;
+        let Plain { decision, .. } = *plain;
+        let texts = plain.texts();
+        let lengths = texts.map(|text| text.map(str::len));
+        let mut all = String::with_capacity(lengths.iter().flatten().sum());
+        texts.iter().flatten().for_each(|text| all.push_str(text));
         let known = Rc::new(Known {
             verdict: decision.verdict,
             reason: decision.reason,
-            policy: decision.policy.map(str::to_owned),
             rule: decision.rule,
-            principal: principal.map(str::to_owned),
-            issuer: issuer.map(str::to_owned),
-            subject: subject.map(str::to_owned),
+            lengths,
+            texts: all,
             record: Rc::clone(record),
             pending: Cell::new(0),
         });
@@ -137,6 +160,24 @@ mod tests {
             Plain { decision: deny, ..plain("s", 0) },
             Plain { decision: Decision { reason: Reason::NoAllowPolicy, ..ALLOW }, ..plain("s", 0) },
             Plain { decision: Decision { policy: Some("n/q"), ..ALLOW }, ..plain("s", 0) },
+        ];
+        let (mut usual, mut tally) = (Usual::default(), Tally::default());
+        for (number, one) in (0_u8..).zip(&all) {
+            assert!(usual.count(one).is_none());
+            usual.remember(one, &Rc::from([number]), &mut tally);
+        }
+        for (number, one) in (0_u8..).zip(&all) {
+            assert_eq!(usual.count(one).map(|known| Rc::clone(known.record())).as_deref(), Some(&[number][..]));
+        }
+    }
+
+    #[test]
+    fn the_same_texts_of_others_are_not_the_same() {
+        let all = [
+            plain("s", 0),
+            Plain { issuer: None, principal: Some("i"), ..plain("s", 0) },
+            Plain { issuer: Some("si"), subject: None, ..plain("", 0) },
+            Plain { issuer: Some(""), principal: Some("i"), ..plain("s", 0) },
         ];
         let (mut usual, mut tally) = (Usual::default(), Tally::default());
         for (number, one) in (0_u8..).zip(&all) {

@@ -140,10 +140,17 @@ impl<'a> AuditRecord<'a> {
         // Most records fit, so that writing one allocates once.
         const USUAL: usize = 512;
         let mut json = Vec::with_capacity(USUAL);
-        match serde_json::to_writer(&mut json, self) {
-            Ok(()) => json,
-            // Never: there is nothing in it that JSON cannot say.
-            Err(_) => Vec::new(),
+        self.write_json(&mut json);
+        json
+    }
+
+    /// As JSON, behind what is there.
+    #[inline(never)]
+    pub fn write_json(&self, json: &mut Vec<u8>) {
+        let start = json.len();
+        // Never an error: there is nothing in it that JSON cannot say.
+        if serde_json::to_writer(&mut *json, self).is_err() {
+            json.truncate(start);
         }
     }
 

@@ -1,5 +1,6 @@
 //! One compiled field of a rule: a test of one attribute against the field's values.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -66,15 +67,15 @@ impl Check {
     }
 
     /// As a source's or an operation's field is written.
-    pub(crate) fn field(&self) -> String {
+    pub(crate) fn field(&self) -> Cow<'static, str> {
         let name = self.test.field();
-        if self.negated { negated(name) } else { name.to_owned() }
+        if self.negated { negated(name).into() } else { name.into() }
     }
 
     /// As the key of a condition is written, and whether it is about `notValues`.
-    pub(crate) fn key(&self) -> String {
+    pub(crate) fn key(&self) -> Cow<'static, str> {
         let key = self.test.key();
-        if self.negated { format!("{key} (notValues)") } else { key }
+        if self.negated { [&key, " (notValues)"].concat().into() } else { key }
     }
 }
 
@@ -126,20 +127,20 @@ impl Test {
     }
 
     /// The key of a condition that tests it.
-    fn key(&self) -> String {
+    fn key(&self) -> Cow<'static, str> {
         match self {
-            Self::Principals(_) => "source.principal".to_owned(),
-            Self::Namespaces(_) => "source.namespace".to_owned(),
-            Self::ServiceAccounts(_) => "source.serviceAccount".to_owned(),
-            Self::TrustDomains(_) => "source.trustDomain".to_owned(),
-            Self::DirectIp(_) => "source.ip".to_owned(),
-            Self::RemoteIp(_) => "remote.ip".to_owned(),
-            Self::DestinationPort(_) => "destination.port".to_owned(),
-            Self::RequestPrincipals(_) => "request.auth.principal".to_owned(),
-            Self::Header(name, ..) => format!("request.headers[{name}]"),
-            Self::Metadata(key, _) => key.to_string(),
-            Self::Claim(path, _) => format!("request.auth.claims[{}]", path.join("][")),
-            Self::DestinationIp(_) | Self::Sni(_) | Self::Hosts(_) | Self::Methods(_) | Self::Paths(_) => self.field().to_owned(),
+            Self::Principals(_) => "source.principal".into(),
+            Self::Namespaces(_) => "source.namespace".into(),
+            Self::ServiceAccounts(_) => "source.serviceAccount".into(),
+            Self::TrustDomains(_) => "source.trustDomain".into(),
+            Self::DirectIp(_) => "source.ip".into(),
+            Self::RemoteIp(_) => "remote.ip".into(),
+            Self::DestinationPort(_) => "destination.port".into(),
+            Self::RequestPrincipals(_) => "request.auth.principal".into(),
+            Self::Header(name, ..) => ["request.headers[", name, "]"].concat().into(),
+            Self::Metadata(key, _) => key.to_string().into(),
+            Self::Claim(path, _) => ["request.auth.claims[", &path.join("]["), "]"].concat().into(),
+            Self::DestinationIp(_) | Self::Sni(_) | Self::Hosts(_) | Self::Methods(_) | Self::Paths(_) => self.field().into(),
         }
     }
 

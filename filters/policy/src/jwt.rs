@@ -11,6 +11,7 @@ mod jwks;
 mod key_server;
 mod key_url;
 mod location;
+mod object;
 pub(crate) mod rule;
 mod software;
 mod strict_json;

@@ -75,11 +75,11 @@ impl Rule {
         let fewest = |alternatives: &Option<Vec<Vec<Check>>>, name: &str| -> Vec<String> {
             let all = alternatives.iter().flatten().map(|checks| checks.iter().filter(failed).collect::<Vec<_>>());
             let nearest = all.min_by_key(Vec::len).unwrap_or_default();
-            nearest.into_iter().map(|check| format!("{name}.{}", check.field())).collect()
+            nearest.into_iter().map(|check| [name, ".", &check.field()].concat()).collect()
         };
         let from = fewest(&self.from, "from").into_iter();
         let to = fewest(&self.to, "to").into_iter();
-        let when = self.when.iter().filter(failed).map(|check| format!("when.{}", check.key()));
+        let when = self.when.iter().filter(failed).map(|check| ["when.", &check.key()].concat());
         from.chain(to).chain(when).collect()
     }
 

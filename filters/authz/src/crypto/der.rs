@@ -11,30 +11,46 @@ pub(super) fn ecdsa_signature(jose: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let (r, s) = jose.split_at_checked(half)?;
-    let mut content = Vec::with_capacity(jose.len() + 6);
-    push_integer(&mut content, r)?;
-    push_integer(&mut content, s)?;
-    let mut out = Vec::with_capacity(content.len() + 3);
+    let (r, s) = (Integer::of(r)?, Integer::of(s)?);
+    let length = u8::try_from(r.size().checked_add(s.size())?).ok()?;
+    let mut out = Vec::with_capacity(usize::from(length) + 3);
     out.push(SEQUENCE);
-    match u8::try_from(content.len()).ok()? {
+    match length {
         short @ 0..=0x7f => out.push(short),
         long => out.extend([0x81, long]),
     }
-    out.append(&mut content);
+    r.push_to(&mut out);
+    s.push_to(&mut out);
     Some(out)
 }
 
 /// Unsigned and minimal: leading zeros go, one comes back where the first bit would mean a minus.
-fn push_integer(out: &mut Vec<u8>, digits: &[u8]) -> Option<()> {
-    let zeros = digits.iter().take_while(|digit| **digit == 0).count();
-    let digits = digits.get(zeros..).filter(|digits| !digits.is_empty()).unwrap_or(&[0]);
-    let negative = digits.first().is_some_and(|first| first & 0x80 != 0);
-    out.extend([INTEGER, u8::try_from(digits.len() + usize::from(negative)).ok()?]);
-    if negative {
-        out.push(0);
+struct Integer<'d> {
+    length: u8,
+    is_negative: bool,
+    digits: &'d [u8],
+}
+
+impl<'d> Integer<'d> {
+    fn of(digits: &'d [u8]) -> Option<Self> {
+        let zeros = digits.iter().take_while(|digit| **digit == 0).count();
+        let digits = digits.get(zeros..).filter(|digits| !digits.is_empty()).unwrap_or(&[0]);
+        let is_negative = digits.first().is_some_and(|first| first & 0x80 != 0);
+        Some(Self { length: u8::try_from(digits.len() + usize::from(is_negative)).ok()?, is_negative, digits })
     }
-    out.extend_from_slice(digits);
-    Some(())
+
+    /// With tag and length.
+    fn size(&self) -> usize {
+        usize::from(self.length) + 2
+    }
+
+    fn push_to(&self, out: &mut Vec<u8>) {
+        out.extend([INTEGER, self.length]);
+        if self.is_negative {
+            out.push(0);
+        }
+        out.extend_from_slice(self.digits);
+    }
 }
 
 #[cfg(test)]

@@ -14,15 +14,15 @@ pub(super) struct Arguments<'a> {
 }
 
 impl Arguments<'_> {
-    pub(super) fn encode(self) -> Vec<u8> {
+    /// Behind what is there.
+    pub(super) fn encode(self, out: &mut Vec<u8>) {
         let Self { hash, public_key_der, signature, text } = self;
-        let mut out = Vec::with_capacity(hash.len() + public_key_der.len() + signature.len() + text.len() + 24);
+        out.reserve(hash.len() + public_key_der.len() + signature.len() + text.len() + 24);
         for (field, value) in [(1, hash.as_bytes()), (2, public_key_der), (3, signature), (4, text)] {
             out.push(field << 3 | LENGTH_DELIMITED);
-            push_varint(&mut out, value.len());
+            push_varint(out, value.len());
             out.extend_from_slice(value);
         }
-        out
     }
 }
 
@@ -50,7 +50,8 @@ mod tests {
     #[test]
     fn encodes_fields_in_order_with_lengths() {
         let long = [7; 300];
-        let encoded = Arguments { hash: "sha256", public_key_der: b"k", signature: &long, text: b"" }.encode();
+        let mut encoded = Vec::new();
+        Arguments { hash: "sha256", public_key_der: b"k", signature: &long, text: b"" }.encode(&mut encoded);
         let expected = [b"\x0a\x06sha256\x12\x01k\x1a\xac\x02".as_slice(), &long, b"\x22\x00"].concat();
         assert_eq!(encoded, expected);
     }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::cache::TokenCache;
 use super::changes::{self, HeaderChange};
-use super::claims::{Claims, space_delimited};
+use super::claims::Claims;
 use super::crypto::Crypto;
 use super::error::JwtError;
 use super::jwks::PublicKey;
@@ -62,10 +62,7 @@ impl Authentication {
     /// Of a token that was verified before, as far as a log knows it. It grants nothing new: whoever calls it says that it was verified.
     #[must_use]
     pub fn recorded(issuer: &str, subject: Option<&str>) -> Self {
-        let known = [("iss", Some(issuer)), ("sub", subject)];
-        let payload = known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))).collect();
-        let claims = Claims::new(issuer.to_owned(), subject.map(str::to_owned), Arc::new(payload), space_delimited(&[]));
-        Self::Token(Verified { claims: Arc::new(claims), changes: Vec::new(), lasts: None })
+        Self::Token(Verified { claims: Arc::new(Claims::recorded(issuer, subject)), changes: Vec::new(), lasts: None })
     }
 
     /// Of a token; none also when something about the request would be found otherwise later on: of several tokens one was no good.
@@ -121,7 +118,8 @@ impl Policy {
             return Authentication::Anonymous;
         }
         // Past 2^32 seconds (2106) precision is still that of a second.
-        let mut verifier = Verifier { request, now: seconds(now), crypto, cache, parsed: Vec::new() };
+        let is_alone = self.jwt_rules.len() == 1;
+        let mut verifier = Verifier { request, now: seconds(now), crypto, cache, is_alone, refused: Vec::new() };
         let mut worst = None;
         for (index, rule) in self.jwt_rules.iter().enumerate() {
             match verifier.check(index, rule) {
@@ -149,8 +147,10 @@ struct Verifier<'a, 'e> {
     now: f64,
     crypto: &'e dyn Crypto,
     cache: &'e mut TokenCache,
+    /// There is one rule: nobody else looks at a token that it refuses.
+    is_alone: bool,
     /// Several rules may find the same token, which is taken apart once.
-    parsed: Vec<(Vec<u8>, Result<Token, JwtError>)>,
+    refused: Vec<(Vec<u8>, Result<Token, JwtError>)>,
 }
 
 impl Verifier<'_, '_> {
@@ -185,25 +185,37 @@ impl Verifier<'_, '_> {
         if let Some(known) = self.cache.get(index, bytes, self.now) {
             return Ok(known);
         }
-        let known = self.parsed.iter().position(|(known, _)| known == bytes);
-        let place = known.unwrap_or_else(|| {
-            self.parsed.push((bytes.to_vec(), Token::parse(bytes)));
-            self.parsed.len().saturating_sub(1)
-        });
-        let parsed = self.parsed.get(place).map(|(_, parsed)| parsed);
-        let token = parsed.ok_or(JwtError::BadFormat)?.as_ref().map_err(|error| *error)?;
-        if token.issuer != rule.issuer() {
-            return Err(JwtError::UnknownIssuer);
-        }
-        token.check_time(self.now)?;
-        token.check_audience(rule.audiences())?;
-        check_signature(rule, token, bytes, self.crypto)?;
+        let known = self.refused.iter().position(|(known, _)| known == bytes);
+        let parsed = match known {
+            Some(place) => self.refused.swap_remove(place).1,
+            None => Token::parse(bytes, |header| self.cache.header(header)),
+        };
+        let checked = parsed.as_ref().map_err(|error| *error).and_then(|token| check(rule, token, bytes, self.now, self.crypto));
+        let token = match (checked, parsed) {
+            (Ok(()), Ok(token)) => token,
+            (Err(error), parsed) | (Ok(()), parsed @ Err(error)) => {
+                if !self.is_alone {
+                    self.refused.push((bytes.to_vec(), parsed));
+                }
+                return Err(error);
+            }
+        };
+        self.cache.keep_header(bytes.get(..token.header_length).unwrap_or_default(), &token.header);
         let expires = token.expires.map(|end| end + SKEW);
-        let claims = Claims::new(token.issuer.clone(), token.subject.clone(), Arc::clone(&token.payload), rule.space_delimited());
-        let claims = Arc::new(claims);
+        let claims = Arc::new(Claims::new(token.payload, token.issuer, token.subject, rule.space_delimited()));
         let until = self.cache.insert(index, bytes, Arc::clone(&claims), expires, self.now);
         Ok((claims, until))
     }
+}
+
+#[inline(never)]
+fn check(rule: &JwtRule, token: &Token, bytes: &[u8], now: f64, crypto: &dyn Crypto) -> Result<(), JwtError> {
+    if token.issuer() != rule.issuer() {
+        return Err(JwtError::UnknownIssuer);
+    }
+    token.check_time(now)?;
+    token.check_audience(rule.audiences())?;
+    check_signature(rule, token, bytes, crypto)
 }
 
 /// The token says which key by `kid`, never how that key may be used: the key says that.
@@ -211,14 +223,15 @@ impl Verifier<'_, '_> {
 fn check_signature(rule: &JwtRule, token: &Token, bytes: &[u8], crypto: &dyn Crypto) -> Result<(), JwtError> {
     let message = bytes.get(..token.message_length).ok_or(JwtError::BadFormat)?;
     // A key without `kid` may be any that the token names (Envoy's jwt_authn).
-    let is_named = |key: &PublicKey| match (token.key_id.as_deref(), key.id()) {
+    let is_named = |key: &PublicKey| match (token.header.key_id.as_deref(), key.id()) {
         (Some(wanted), Some(id)) => wanted == id,
         (None, _) | (_, None) => true,
     };
-    let keys = rule.keys().iter().filter(|key| key.algorithms().contains(&token.algorithm) && is_named(key));
+    let algorithm = token.header.algorithm;
+    let keys = rule.keys().iter().filter(|key| key.algorithms().contains(&algorithm) && is_named(key));
     let mut error = JwtError::NoKey;
     for key in keys {
-        match crypto.verify(token.algorithm, key, message, &token.signature) {
+        match crypto.verify(algorithm, key, message, &token.signature) {
             Ok(true) => return Ok(()),
             Ok(false) | Err(_) => error = JwtError::VerificationFailed,
         }

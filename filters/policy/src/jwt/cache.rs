@@ -5,39 +5,58 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use super::claims::Claims;
+use super::token::Header;
 
 /// What a cache may hold, in bytes of tokens and claims.
 const LARGEST: usize = 4 * 1024 * 1024;
-/// What an entry takes beside the token and the claims.
-const OVERHEAD: usize = 256;
+/// What an entry takes beside the token and the claims: its place in the order, which may be half empty, that in the map, and what the
+/// allocator adds.
+const OVERHEAD: usize = 2 * size_of::<Option<Entry>>() + 96;
 /// A token without `exp` is checked again after this time, in seconds.
 const WITHOUT_EXPIRY: f64 = 600.0;
+/// So many headers of tokens are known again: one for each key of a few issuers.
+const MOST_HEADERS: usize = 4;
+/// Longer headers are read each time.
+const LONGEST_HEADER: usize = 1024;
 
-/// Verified tokens, oldest out first. Keyed by the whole token and the rule, so that no two are ever confused. A new policy gets a new
+/// Verified tokens, oldest out first. Found by the whole token and the rule, so that no two are ever confused. A new policy gets a new
 /// cache: no entry outlives the key that verified it.
 #[derive(Debug, Default)]
 pub struct TokenCache {
-    entries: HashMap<Arc<[u8]>, Vec<Entry>, BuildHasherDefault<OfTheEnd>>,
-    /// In the order in which they came: the token, and the index of the rule that took it.
-    order: VecDeque<(u64, Arc<[u8]>, usize)>,
-    next: u64,
+    /// In the order in which they came. What was taken out of the middle leaves its place empty until it is the first.
+    entries: VecDeque<Option<Entry>>,
+    /// The number of the first of them.
+    first: u64,
+    /// The numbers of entries. Of two with one key the older is forgotten.
+    places: HashMap<u64, u64, BuildHasherDefault<Spread>>,
     bytes: usize,
+    /// Those of tokens that were verified, as they are written.
+    headers: Vec<(Box<[u8]>, Arc<Header>)>,
+    /// Which of them is the next to go.
+    oldest_header: usize,
     counts: TokenCounts,
 }
 
-/// Hashes the end of a token, which is its signature: nothing in it repeats, and only who has a key could make two alike. Tokens are compared
-/// as a whole all the same.
-#[derive(Default)]
-struct OfTheEnd(u64);
+/// The end of a token, which is its signature: nothing in it repeats, and only who has a key could make two alike.
+fn key(rule: usize, token: &[u8]) -> u64 {
+    let end = match token.last_chunk() {
+        Some(end) => u64::from_le_bytes(*end),
+        None => token.iter().fold(0, |end, byte| end << 8 | u64::from(*byte)),
+    };
+    end.wrapping_add(u64::try_from(rule).unwrap_or_default())
+}
 
-impl Hasher for OfTheEnd {
+/// That of rustc-hash, for one number.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
     fn write(&mut self, bytes: &[u8]) {
-        let end = match bytes.last_chunk() {
-            Some(end) => u64::from_le_bytes(*end),
-            None => bytes.iter().fold(0, |end, byte| end << 8 | u64::from(*byte)),
-        };
-        // That of rustc-hash.
-        self.0 = self.0.wrapping_add(end).wrapping_mul(0xf135_7aea_2e62_a9c5);
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = self.0.wrapping_add(number).wrapping_mul(0xf135_7aea_2e62_a9c5);
     }
 
     fn finish(&self) -> u64 {
@@ -54,11 +73,17 @@ pub struct TokenCounts {
 
 #[derive(Debug)]
 struct Entry {
+    token: Box<[u8]>,
     rule: usize,
     claims: Arc<Claims>,
     expires: f64,
-    order: u64,
-    bytes: usize,
+}
+
+impl Entry {
+    /// In bytes, without [`OVERHEAD`].
+    fn weight(&self) -> usize {
+        self.token.len().saturating_add(self.claims.weight())
+    }
 }
 
 impl TokenCache {
@@ -76,47 +101,74 @@ impl TokenCache {
     }
 
     fn find(&mut self, rule: usize, token: &[u8], now: f64) -> Option<(Arc<Claims>, f64)> {
-        let entry = self.entries.get(token)?.iter().find(|entry| entry.rule == rule)?;
+        let number = *self.places.get(&key(rule, token))?;
+        let entry = self.entries.get(self.place(number)?)?.as_ref()?;
+        if entry.rule != rule || *entry.token != *token {
+            return None;
+        }
         if entry.expires >= now {
             return Some((Arc::clone(&entry.claims), entry.expires));
         }
-        self.remove(rule, token);
+        self.remove(number);
         None
     }
 
     /// `expires` is the time after which the token is refused. Gives back when it is to be looked at again.
     #[inline(never)]
     pub(super) fn insert(&mut self, rule: usize, token: &[u8], claims: Arc<Claims>, expires: Option<f64>, now: f64) -> f64 {
-        self.remove(rule, token);
-        let key: Arc<[u8]> = self.entries.get_key_value(token).map_or_else(|| token.into(), |(key, _)| Arc::clone(key));
-        let bytes = token.len().saturating_add(claims.weight()).saturating_add(OVERHEAD);
-        self.bytes = self.bytes.saturating_add(bytes);
         let expires = expires.unwrap_or(now + WITHOUT_EXPIRY);
-        let entry = Entry { rule, claims, expires, order: self.next, bytes };
-        self.order.push_back((self.next, Arc::clone(&key), rule));
-        self.entries.entry(key).or_default().push(entry);
-        self.next = self.next.saturating_add(1);
-        while self.bytes > LARGEST {
-            let Some((_, token, rule)) = self.order.pop_front() else { break };
-            self.remove(rule, &token);
+        let entry = Entry { token: token.into(), rule, claims, expires };
+        self.bytes = self.bytes.saturating_add(entry.weight()).saturating_add(OVERHEAD);
+        let number = self.first.saturating_add(u64::try_from(self.entries.len()).unwrap_or_default());
+        self.entries.push_back(Some(entry));
+        if let Some(older) = self.places.insert(key(rule, token), number) {
+            self.remove(older);
+        }
+        while self.bytes > LARGEST && !self.entries.is_empty() {
+            self.remove(self.first);
         }
         expires
     }
 
+    fn place(&self, number: u64) -> Option<usize> {
+        usize::try_from(number.checked_sub(self.first)?).ok()
+    }
+
     #[inline(never)]
-    fn remove(&mut self, rule: usize, token: &[u8]) {
-        let Some(entries) = self.entries.get_mut(token) else { return };
-        if let Some(index) = entries.iter().position(|entry| entry.rule == rule) {
-            let entry = entries.swap_remove(index);
-            // Not there when it is the oldest, which was taken away already.
-            if let Ok(place) = self.order.binary_search_by_key(&entry.order, |(order, ..)| *order) {
-                self.order.remove(place);
+    fn remove(&mut self, number: u64) {
+        let place = self.place(number);
+        if let Some(entry) = place.and_then(|place| self.entries.get_mut(place)).and_then(Option::take) {
+            self.bytes = self.bytes.saturating_sub(entry.weight());
+            let key = key(entry.rule, &entry.token);
+            if self.places.get(&key) == Some(&number) {
+                self.places.remove(&key);
             }
-            self.bytes = self.bytes.saturating_sub(entry.bytes);
         }
-        if entries.is_empty() {
-            self.entries.remove(token);
+        while let Some(None) = self.entries.front() {
+            self.entries.pop_front();
+            self.first = self.first.saturating_add(1);
+            self.bytes = self.bytes.saturating_sub(OVERHEAD);
         }
+    }
+
+    /// The header of a verified token that is written so.
+    pub(super) fn header(&self, written: &[u8]) -> Option<Arc<Header>> {
+        let (_, header) = self.headers.iter().find(|(known, _)| **known == *written)?;
+        Some(Arc::clone(header))
+    }
+
+    /// Of a token that was verified: what others send is not worth knowing again.
+    #[inline(never)]
+    pub(super) fn keep_header(&mut self, written: &[u8], header: &Arc<Header>) {
+        if written.len() > LONGEST_HEADER || self.headers.iter().any(|(_, known)| Arc::ptr_eq(known, header)) {
+            return;
+        }
+        let kept = (written.into(), Arc::clone(header));
+        match self.headers.get_mut(self.oldest_header) {
+            Some(oldest) => *oldest = kept,
+            None => self.headers.push(kept),
+        }
+        self.oldest_header = self.oldest_header.saturating_add(1) % MOST_HEADERS;
     }
 }
 
@@ -127,8 +179,7 @@ mod tests {
     use super::*;
 
     fn claims(payload: serde_json::Value) -> Arc<Claims> {
-        let serde_json::Value::Object(payload) = payload else { panic!("not an object") };
-        Arc::new(Claims::new("i".to_owned(), None, Arc::new(payload), crate::jwt::claims::space_delimited(&[])))
+        Arc::new(Claims::from_json(&payload, crate::jwt::claims::space_delimited(&[])))
     }
 
     #[test]
@@ -139,7 +190,7 @@ mod tests {
         assert_eq!(cache.get(0, b"token", 100.0), Some((found, 100.0)));
         assert_eq!((cache.get(1, b"token", 10.0), cache.get(0, b"Token", 10.0), cache.get(0, b"toke", 10.0)), (None, None, None));
         assert_eq!(cache.get(0, b"token", 101.0), None);
-        assert_eq!((cache.bytes, cache.order.len(), cache.entries.len()), (0, 0, 0));
+        assert_eq!((cache.bytes, cache.places.len(), cache.entries.len()), (0, 0, 0));
     }
 
     #[test]
@@ -164,18 +215,58 @@ mod tests {
     fn the_oldest_leave_when_it_is_full() {
         let mut cache = TokenCache::default();
         let one = claims(json!({"a": "x".repeat(1000)}));
-        for index in 0_u32..10_000 {
-            cache.insert(0, &index.to_le_bytes(), Arc::clone(&one), None, 0.0);
+        // Keys of more than eight bytes, as tokens have: of shorter ones the rule's number makes others.
+        let token = |index: u32| [b"token...", index.to_le_bytes().as_slice(), b"0000"].concat();
+        for index in 0..10_000 {
+            cache.insert(0, &token(index), Arc::clone(&one), None, 0.0);
             assert!(cache.bytes <= LARGEST, "{index}");
         }
-        assert!(cache.get(0, &0_u32.to_le_bytes(), 0.0).is_none());
-        assert!(cache.get(0, &9_999_u32.to_le_bytes(), 0.0).is_some());
-        assert_eq!(cache.order.len(), cache.entries.len());
-        let bytes: usize = cache.entries.values().flatten().map(|entry| entry.bytes).sum();
+        assert!(cache.get(0, &token(0), 0.0).is_none());
+        assert!(cache.get(0, &token(9_999), 0.0).is_some());
+        assert_eq!(cache.places.len(), cache.entries.len());
+        let bytes: usize = cache.entries.iter().flatten().map(|entry| entry.weight() + OVERHEAD).sum();
         assert_eq!(bytes, cache.bytes);
         // What alone is too large is not kept either.
         cache.insert(0, b"huge", claims(json!({"a": "x".repeat(LARGEST)})), None, 0.0);
-        assert_eq!((cache.bytes, cache.entries.len()), (0, 0));
+        assert_eq!((cache.bytes, cache.entries.len(), cache.places.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn empty_places_are_counted_until_they_are_gone() {
+        let mut cache = TokenCache::default();
+        cache.insert(0, b"stays", claims(json!({})), Some(1e9), 0.0);
+        for index in 0_u32..50_000 {
+            let token = index.to_le_bytes();
+            cache.insert(0, &token, claims(json!({})), Some(1.0), 0.0);
+            assert_eq!(cache.get(0, &token, 2.0), None);
+        }
+        assert!(cache.bytes <= LARGEST && cache.entries.len() * OVERHEAD <= LARGEST, "{} of {}", cache.entries.len(), cache.bytes);
+    }
+
+    #[test]
+    fn tokens_with_one_end_are_told_apart() {
+        let mut cache = TokenCache::default();
+        let (one, other) = (claims(json!({"a": 1})), claims(json!({"a": 2})));
+        cache.insert(0, b"one.12345678", Arc::clone(&one), None, 0.0);
+        assert_eq!(cache.get(0, b"two.12345678", 0.0), None);
+        cache.insert(0, b"two.12345678", Arc::clone(&other), None, 0.0);
+        assert_eq!(cache.get(0, b"two.12345678", 0.0).map(|(claims, _)| claims), Some(other));
+        assert_eq!(cache.get(0, b"one.12345678", 0.0), None, "verified again, if it comes again");
+    }
+
+    #[test]
+    fn few_headers_are_known() {
+        let mut cache = TokenCache::default();
+        let header = |id: &str| Arc::new(Header { algorithm: crate::Algorithm::Es256, key_id: Some(id.to_owned()) });
+        for number in 0..10 {
+            let (written, header) = (format!("h{number}"), header(&number.to_string()));
+            cache.keep_header(written.as_bytes(), &header);
+            cache.keep_header(written.as_bytes(), &header);
+            assert_eq!(cache.header(written.as_bytes()), Some(header));
+        }
+        assert_eq!((cache.header(b"h0"), cache.header(b"h9x"), cache.headers.len()), (None, None, MOST_HEADERS));
+        cache.keep_header(&[b'h'; LONGEST_HEADER + 1], &header("long"));
+        assert_eq!(cache.header(&[b'h'; LONGEST_HEADER + 1]), None);
     }
 
     #[test]
@@ -184,6 +275,6 @@ mod tests {
         cache.insert(0, b"token", claims(json!({})), None, 0.0);
         let bytes = cache.bytes;
         cache.insert(0, b"token", claims(json!({})), None, 0.0);
-        assert_eq!((cache.bytes, cache.order.len()), (bytes, 1));
+        assert_eq!((cache.bytes, cache.entries.len()), (bytes, 1));
     }
 }

@@ -1,11 +1,11 @@
 //! What a verified token changes in the request on its way to the app.
 
-use serde_json::Value;
-
 use super::claims::Claims;
 use super::location::{Found, Location, parameters, split_pair, value_of};
+use super::object::Value;
 use super::rule::JwtRule;
 use crate::request::HttpRequest;
+use crate::wire::json::Number;
 
 /// One change to the request's headers, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,12 +81,13 @@ fn remove_tokens(found: &[Found<'_, '_>], request: &HttpRequest<'_>, changes: &m
 
 /// Strings, integers and booleans; anything else, and what no header may hold (RFC 9110 section 5.5), is not passed on.
 #[inline(never)]
-fn printable(claim: &Value) -> Option<String> {
+fn printable(claim: Value<'_>) -> Option<String> {
     let text = match claim {
-        Value::String(text) => text.clone(),
+        Value::String(text) => text.to_owned(),
         Value::Bool(flag) => flag.to_string(),
-        Value::Number(number) if !number.is_f64() => number.to_string(),
-        Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_) => return None,
+        Value::Number(Number::Unsigned(number)) => number.to_string(),
+        Value::Number(Number::Negative(number)) => number.to_string(),
+        Value::Null | Value::Number(Number::Float(_)) | Value::List(_) | Value::Object(_) => return None,
     };
     (!text.is_empty() && !text.chars().any(char::is_control)).then_some(text)
 }
@@ -119,6 +120,7 @@ fn without_cookie(header: &[u8], name: &str) -> Vec<u8> {
 mod tests {
     use serde_json::json;
 
+    use super::super::strict_json;
     use super::*;
 
     #[test]
@@ -163,7 +165,8 @@ mod tests {
             (json!({"a": 1}), None),
             (json!(null), None),
         ] {
-            assert_eq!(printable(&claim).as_deref(), expected, "{claim}");
+            let object = strict_json::object(json!({"claim": claim}).to_string().into_bytes()).unwrap();
+            assert_eq!(object.get("claim").and_then(printable).as_deref(), expected, "{claim}");
         }
     }
 }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use super::object::{Object, Span, Value};
 
 /// Claims whose one string is a list, in any token (RFC 8693 section 4.2 and Istio).
 const SPACE_DELIMITED: [&str; 2] = ["scope", "permission"];
@@ -8,9 +8,9 @@ const SPACE_DELIMITED: [&str; 2] = ["scope", "permission"];
 /// The claims of a verified token.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claims {
-    issuer: String,
-    subject: Option<String>,
-    payload: Arc<Map<String, Value>>,
+    payload: Object,
+    issuer: Span,
+    subject: Span,
     space_delimited: SpaceDelimited,
 }
 
@@ -23,38 +23,49 @@ pub(super) fn space_delimited(names: &[String]) -> SpaceDelimited {
 }
 
 impl Claims {
-    pub(super) fn new(issuer: String, subject: Option<String>, payload: Arc<Map<String, Value>>, space_delimited: SpaceDelimited) -> Self {
-        Self { issuer, subject, payload, space_delimited }
+    /// `issuer` and `subject` are strings of the payload; an empty one is none.
+    pub(super) fn new(payload: Object, issuer: Span, subject: Span, space_delimited: SpaceDelimited) -> Self {
+        Self { payload, issuer, subject, space_delimited }
+    }
+
+    fn of(payload: Object, space_delimited: SpaceDelimited) -> Self {
+        let (issuer, subject) = (payload.string("iss").unwrap_or_default(), payload.string("sub").unwrap_or_default());
+        Self::new(payload, issuer, subject, space_delimited)
+    }
+
+    /// Of any JSON.
+    #[cfg(test)]
+    pub(super) fn from_json(payload: &serde_json::Value, space_delimited: SpaceDelimited) -> Self {
+        Self::of(super::strict_json::object(payload.to_string().into_bytes()).unwrap(), space_delimited)
+    }
+
+    /// Of a token that says no more than this.
+    pub(super) fn recorded(issuer: &str, subject: Option<&str>) -> Self {
+        let known = [("iss", Some(issuer)), ("sub", subject)];
+        let payload = Object::of_strings(known.into_iter().filter_map(|(name, value)| Some((name, value?))));
+        Self::of(payload, space_delimited(&[]))
     }
 
     #[must_use]
     pub fn issuer(&self) -> &str {
-        &self.issuer
+        self.issuer.of(self.payload.text())
     }
 
     /// None when the token has none, or an empty one.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
-        self.subject.as_deref().filter(|subject| !subject.is_empty())
-    }
-
-    #[must_use]
-    pub fn payload(&self) -> &Map<String, Value> {
-        &self.payload
+        Some(self.subject.of(self.payload.text())).filter(|subject| !subject.is_empty())
     }
 
     /// The claim at `path`, each part a literal member name.
-    #[must_use]
-    pub fn get(&self, path: &[String]) -> Option<&Value> {
+    pub(super) fn get(&self, path: &[String]) -> Option<Value<'_>> {
         let (first, rest) = path.split_first()?;
-        rest.iter().try_fold(self.payload.get(first)?, |value, key| value.get(key))
+        rest.iter().try_fold(self.payload.get(first)?, |value, name| value.as_object()?.get(name))
     }
 
-    /// What they take in memory, in bytes; rather too much than too little.
+    /// What they take in memory, in bytes; the names are the rule's.
     pub(super) fn weight(&self) -> usize {
-        let names: usize = self.space_delimited.iter().map(|name| name.len().saturating_add(64)).sum();
-        let own = self.issuer.len().saturating_add(self.subject.as_ref().map_or(0, String::len));
-        own.saturating_add(names).saturating_add(members_weight(&self.payload))
+        size_of::<Self>().saturating_add(self.payload.weight())
     }
 
     /// The strings that [`Claims::any_string`] looks at.
@@ -62,8 +73,8 @@ impl Claims {
         let split = path.len() == 1 && path.first().is_some_and(|name| self.space_delimited.contains(name));
         match self.get(path) {
             Some(Value::String(text)) if split => Box::new(text.split(' ').filter(|part| !part.is_empty())),
-            Some(Value::String(text)) => Box::new(std::iter::once(text.as_str())),
-            Some(Value::Array(list)) => Box::new(list.iter().filter_map(Value::as_str)),
+            Some(Value::String(text)) => Box::new(std::iter::once(text)),
+            Some(Value::List(list)) => Box::new(list.iter().filter_map(Value::as_str)),
             _ => Box::new(std::iter::empty()),
         }
     }
@@ -74,31 +85,9 @@ impl Claims {
         match self.get(path) {
             Some(Value::String(text)) if split => text.split(' ').filter(|part| !part.is_empty()).any(holds),
             Some(Value::String(text)) => holds(text),
-            Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).any(holds),
+            Some(Value::List(list)) => list.iter().filter_map(Value::as_str).any(holds),
             _ => false,
         }
-    }
-}
-
-/// A node of a map has room for eleven members.
-const NODE: usize = 11 * (24 + size_of::<Value>()) + 128;
-
-fn members_weight(members: &Map<String, Value>) -> usize {
-    // All but the root are at least half full.
-    let nodes = members.len().div_ceil(5).saturating_mul(NODE);
-    members.iter().map(|(name, value)| name.len().saturating_add(value_weight(value))).fold(nodes, usize::saturating_add)
-}
-
-/// Beyond the value itself, which is part of what holds it.
-fn value_weight(value: &Value) -> usize {
-    match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-        Value::String(text) => text.capacity(),
-        Value::Array(list) => {
-            let slots = list.capacity().saturating_mul(size_of::<Value>());
-            list.iter().map(value_weight).fold(slots, usize::saturating_add)
-        }
-        Value::Object(members) => members_weight(members),
     }
 }
 
@@ -108,9 +97,8 @@ mod tests {
 
     use super::*;
 
-    fn claims(payload: Value) -> Claims {
-        let Value::Object(payload) = payload else { panic!("not an object") };
-        Claims::new("i".to_owned(), Some(String::new()), Arc::new(payload), space_delimited(&["roles".to_owned()]))
+    fn claims(payload: serde_json::Value) -> Claims {
+        Claims::from_json(&payload, space_delimited(&["roles".to_owned()]))
     }
 
     fn holds(claims: &Claims, path: &[&str], wanted: &str) -> bool {
@@ -121,7 +109,7 @@ mod tests {
     #[test]
     fn strings_and_lists_of_strings_match() {
         let claims = claims(json!({
-            "a": "x", "list": ["x", 1, ["y"]], "number": 1, "flag": true, "none": null,
+            "iss": "i", "sub": "", "a": "x", "list": ["x", 1, ["y"]], "number": 1, "flag": true, "none": null,
             "deep": {"er": {"est": ["z"]}, "a.b/c": "dotted"}, "a.b": "literal",
             "scope": "read  write", "permission": "p q", "roles": "r s", "other": "o p", "nested": {"scope": "n m"},
         }));
@@ -153,7 +141,16 @@ mod tests {
         ] {
             assert_eq!(holds(&claims, &path, wanted), expected, "{path:?} {wanted}");
         }
-        assert_eq!(claims.subject(), None);
+        assert_eq!((claims.issuer(), claims.subject()), ("i", None));
+    }
+
+    #[test]
+    fn what_a_log_knows_is_all_that_is_said() {
+        for subject in [Some("s"), None] {
+            let claims = Claims::recorded("i", subject);
+            assert_eq!((claims.issuer(), claims.subject()), ("i", subject));
+            assert!(holds(&claims, &["iss"], "i") && subject.is_none_or(|subject| holds(&claims, &["sub"], subject)));
+        }
     }
 
     #[test]

@@ -4,11 +4,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use der::Encode as _;
 use der::asn1::{BitStringRef, UintRef};
-use serde_json::{Map, Value};
 use spki::{AlgorithmIdentifierRef, ObjectIdentifier, SubjectPublicKeyInfoRef};
 
 use super::crypto::Algorithm;
 use super::curve;
+use super::object::{Value, Values};
 use super::strict_json;
 
 const MOST_KEYS: usize = 100;
@@ -105,13 +105,13 @@ pub(super) fn parse(text: &str) -> Result<Vec<PublicKey>, String> {
     if text.len() > LARGEST {
         return Err(format!("found {} bytes; a JSON Web Key Set of at most {LARGEST} is allowed", text.len()));
     }
-    let set =
-        strict_json::object(text.trim().as_bytes()).ok_or("found no JSON object; a JSON Web Key Set, `{\"keys\": […]}`, is allowed")?;
-    let Some(Value::Array(keys)) = set.get("keys") else {
-        return Err("found no list `keys`; a JSON Web Key Set, `{\"keys\": […]}`, is allowed".to_owned());
-    };
-    if keys.len() > MOST_KEYS {
-        return Err(format!("found {} keys; at most {MOST_KEYS} are allowed", keys.len()));
+    let set = strict_json::object(text.trim().as_bytes().to_vec());
+    let set = set.ok_or("found no JSON object; a JSON Web Key Set, `{\"keys\": […]}`, is allowed")?;
+    let keys = set.get("keys").and_then(Value::as_list);
+    let keys = keys.ok_or("found no list `keys`; a JSON Web Key Set, `{\"keys\": […]}`, is allowed")?;
+    let count = keys.iter().count();
+    if count > MOST_KEYS {
+        return Err(format!("found {count} keys; at most {MOST_KEYS} are allowed"));
     }
     let mut parsed = Vec::new();
     for (index, key) in keys.iter().enumerate() {
@@ -125,14 +125,14 @@ pub(super) fn parse(text: &str) -> Result<Vec<PublicKey>, String> {
 }
 
 #[inline(never)]
-fn parse_key(key: &Map<String, Value>) -> Result<Option<PublicKey>, String> {
+fn parse_key(key: Values<'_>) -> Result<Option<PublicKey>, String> {
     let text = |name: &str| text(key, name);
-    if ["d", "p", "q", "k"].iter().any(|private| key.contains_key(*private)) && text("kty")? != Some("oct") {
+    if ["d", "p", "q", "k"].iter().any(|private| key.get(private).is_some()) && text("kty")? != Some("oct") {
         return Err("found a private key; only the public half is allowed".to_owned());
     }
     let is_for_verifying = match key.get("key_ops") {
         None => true,
-        Some(Value::Array(operations)) => operations.iter().any(|operation| operation == "verify"),
+        Some(Value::List(operations)) => operations.iter().any(|operation| operation.as_str() == Some("verify")),
         Some(_) => return Err("`key_ops` is not a list".to_owned()),
     };
     if !is_for_verifying || text("use")?.is_some_and(|usage| usage != "sig") {
@@ -160,7 +160,7 @@ fn parse_key(key: &Map<String, Value>) -> Result<Option<PublicKey>, String> {
 }
 
 #[inline(never)]
-fn text<'k>(key: &'k Map<String, Value>, name: &str) -> Result<Option<&'k str>, String> {
+fn text<'k>(key: Values<'k>, name: &str) -> Result<Option<&'k str>, String> {
     match key.get(name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
@@ -169,7 +169,7 @@ fn text<'k>(key: &'k Map<String, Value>, name: &str) -> Result<Option<&'k str>, 
 }
 
 #[inline(never)]
-fn bytes(key: &Map<String, Value>, name: &str) -> Result<Vec<u8>, String> {
+fn bytes(key: Values<'_>, name: &str) -> Result<Vec<u8>, String> {
     let text = text(key, name)?.ok_or_else(|| format!("`{name}` is missing"))?;
     URL_SAFE_NO_PAD.decode(text).map_err(|_| format!("`{name}` is not base64url without padding (RFC 7515 section 2)"))
 }

@@ -32,9 +32,9 @@ impl Policy {
             let mut found = Vec::new();
             rule.locations().iter().for_each(|location| location.tokens(request, &mut found));
             found.into_iter().take(MOST_TOKENS).find_map(|Found { token, .. }| {
-                let token = Token::parse(token.as_ref()).ok()?;
-                let kid = token.key_id.filter(|kid| !kid.is_empty() && token.issuer == rule.issuer())?;
-                (!self.has_key(rule.issuer(), &kid)).then(|| UnknownKey { issuer: token.issuer, kid: cut(kid) })
+                let token = Token::parse(token.as_ref(), |_| None).ok()?;
+                let kid = token.header.key_id.as_deref().filter(|kid| !kid.is_empty() && token.issuer() == rule.issuer())?;
+                (!self.has_key(rule.issuer(), kid)).then(|| UnknownKey { issuer: token.issuer().to_owned(), kid: cut(kid) })
             })
         })
     }
@@ -46,7 +46,6 @@ impl Policy {
     }
 }
 
-fn cut(mut kid: String) -> String {
-    kid.truncate(kid.floor_char_boundary(LONGEST));
-    kid
+fn cut(kid: &str) -> String {
+    kid.get(..kid.floor_char_boundary(LONGEST)).unwrap_or_default().to_owned()
 }

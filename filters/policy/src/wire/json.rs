@@ -1,9 +1,16 @@
 //! Reads JSON (RFC 8259) by asking for what is expected next. The code that serde derives for every type is four times as large, and code is
 //! what most of a proxy's memory for the module goes to.
 
+mod number;
+
 use std::borrow::Cow;
 
-type Result<T> = std::result::Result<T, InvalidJson>;
+pub(crate) use number::Number;
+
+pub(crate) type Result<T> = std::result::Result<T, InvalidJson>;
+
+/// Reads the value of a member, of which it is told the name, and the place behind that.
+type ReadMember<'f, 'a> = &'f mut dyn FnMut(&mut Reader<'a>, Cow<'a, str>, usize) -> Result<()>;
 
 /// Where text is not JSON, or not what is expected there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,26 +47,34 @@ impl<'a> Reader<'a> {
 
     /// Calls `read` for the value of each member with the place of its name in `fields`; none comes twice.
     pub(crate) fn object(&mut self, fields: Fields, read: &mut dyn FnMut(&mut Self, usize) -> Result<()>) -> Result<()> {
-        self.expect(b'{')?;
         let mut seen = 0_u32;
-        let mut more = !self.take(b'}');
-        while more {
-            let name = self.text()?;
+        self.members(&mut |reader, name, _| {
             let Some(field) = fields.names.iter().position(|known| *known == name) else {
-                return Err(self.error(&["unknown field `", &name, "`"].concat()));
+                return Err(reader.error(&["unknown field `", &name, "`"].concat()));
             };
             if seen & bit(field) != 0 {
-                return Err(self.error(&["duplicate field `", &name, "`"].concat()));
+                return Err(reader.error(&["duplicate field `", &name, "`"].concat()));
             }
             seen |= bit(field);
-            self.expect(b':')?;
-            read(self, field)?;
-            more = self.continues(b'}')?;
-        }
+            read(reader, field)
+        })?;
         match fields.names.iter().take(fields.required).enumerate().find(|(field, _)| seen & bit(*field) == 0) {
             Some((_, name)) => Err(self.error(&["missing field `", name, "`"].concat())),
             None => Ok(()),
         }
+    }
+
+    /// Calls `read` for each member, whatever its name is and however often it comes.
+    pub(crate) fn members(&mut self, read: ReadMember<'_, 'a>) -> Result<()> {
+        self.expect(b'{')?;
+        let mut more = !self.take(b'}');
+        while more {
+            let (name, end) = (self.text()?, self.at);
+            self.expect(b':')?;
+            read(self, name, end)?;
+            more = self.continues(b'}')?;
+        }
+        Ok(())
     }
 
     pub(crate) fn list<T>(&mut self, read: fn(&mut Self) -> Result<T>) -> Result<Vec<T>> {
@@ -216,7 +231,7 @@ impl<'a> Reader<'a> {
         found
     }
 
-    fn word(&mut self, word: &[u8]) -> bool {
+    pub(crate) fn word(&mut self, word: &[u8]) -> bool {
         self.peek();
         let found = self.rest().starts_with(word);
         self.at = self.at.saturating_add(if found { word.len() } else { 0 });
@@ -224,7 +239,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next byte that is no space.
-    fn peek(&mut self) -> Option<u8> {
+    pub(crate) fn peek(&mut self) -> Option<u8> {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.text.get(self.at) {
             self.at = self.at.saturating_add(1);
         }
