@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use meshwright_ca::PeerCertificates;
-use meshwright_xds::Woken;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -186,11 +187,11 @@ async fn http<T: Clone + Send + Sync + 'static>(
     let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned());
     let grace = ending.lifetimes.grace;
     // Looked at when it is due, and not with each frame.
-    let mut due = Woken::new(ending.due());
+    let mut due: FuturesUnordered<_> = std::iter::once(ending.due()).collect();
     tokio::select! {
         biased;
         ended = served.as_mut() => return ended.map_err(|error| anyhow::anyhow!(error)),
-        () = &mut due => {}
+        _due = due.next() => {}
     }
     // GOAWAY: the peer opens nothing more here.
     served.as_mut().graceful_shutdown();

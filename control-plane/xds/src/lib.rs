@@ -19,7 +19,6 @@ mod service;
 mod session;
 mod snapshot;
 mod stream;
-mod woken;
 
 pub use base::Base;
 pub use event::{StreamEvent, StreamId};
@@ -29,4 +28,3 @@ pub use resource_type::ResourceType;
 pub use service::{AdsService, CdsService, EcdsService, EdsService, LdsService, RdsService, SdsService, SnapshotSource, discovery_routes};
 pub use session::{Action, DeltaRequest, Limits, Protocol, Refused, Response, Session, SharedLists, SotwRequest};
 pub use snapshot::{Inconsistent, Snapshot};
-pub use woken::Woken;

@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use envoy_types::pb::envoy::config::core::v3 as core;
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_stream::wrappers::WatchStream;
 use tonic::{Extensions, Status};
 
 use crate::body::{Answer, Pending};
@@ -16,7 +16,7 @@ use crate::rate::Rate;
 use crate::requests::Requests;
 use crate::service::SnapshotSource;
 use crate::session::{Action, DeltaRequest, Limits, Protocol, Refused, Session, SharedLists, SotwRequest};
-use crate::{Node, ResourceType, Snapshot, StreamEvent, StreamId, Woken, lineage};
+use crate::{Node, ResourceType, Snapshot, StreamEvent, StreamId, lineage};
 
 /// Bytes that are kept of a client's words. Envoy's are a line for each resource; no client decides how much is remembered of it.
 const LONGEST_MESSAGE: usize = 4 * 1024;
@@ -153,14 +153,15 @@ async fn run<S: SnapshotSource, M: Incoming>(
     let brief = node.brief();
     source.observe(StreamEvent::Connected { stream, node, only });
     let node = brief;
-    let mut revoked = Woken::new(source.revoked(&node, &peer));
+    // These are looked at when they have something to say, and not whenever the stream is woken for another reason.
+    let mut revoked: FuturesUnordered<_> = std::iter::once(source.revoked(&node, &peer)).collect();
     let connected = Connected { source: source.as_ref(), stream, node_id: node.id().to_owned(), protocol: M::PROTOCOL, responses };
 
     let (began, mut rate) = (Instant::now(), Rate::new(limits.request_burst, limits.request_interval));
     let mut session = Session::sharing(M::PROTOCOL, limits, &lists);
     let snapshot = Arc::clone(&snapshots.borrow_and_update());
     connected.act(session.on_snapshot(&snapshot));
-    let mut changes = Woken::new(WatchStream::from_changes(snapshots.clone()));
+    let mut changes: FuturesUnordered<_> = std::iter::once(next_change(snapshots.clone())).collect();
     let mut next = Some(first);
     let mut half_closed = false;
     loop {
@@ -178,9 +179,11 @@ async fn run<S: SnapshotSource, M: Incoming>(
         }
         tokio::select! {
             biased;
-            status = &mut revoked => return Err(status),
-            newest = changes.next() => {
-                let snapshot = newest.ok_or_else(shutting_down)?;
+            Some(status) = revoked.next() => return Err(status),
+            Some(changed) = changes.next() => {
+                let mut newest = changed?;
+                let snapshot = Arc::clone(&newest.borrow_and_update());
+                changes.push(next_change(newest));
                 connected.act(session.on_snapshot(&snapshot));
             }
             request = requests.message(), if !half_closed => {
@@ -190,6 +193,12 @@ async fn run<S: SnapshotSource, M: Incoming>(
             },
         }
     }
+}
+
+/// Waits for another snapshot than the one that was seen last.
+async fn next_change(mut snapshots: watch::Receiver<Arc<Snapshot>>) -> Result<watch::Receiver<Arc<Snapshot>>, Status> {
+    snapshots.changed().await.map_err(|_| shutting_down())?;
+    Ok(snapshots)
 }
 
 fn shutting_down() -> Status {
