@@ -27,6 +27,11 @@ impl<'a> Plain<'a> {
         let claims = authentication.claims();
         Self { decision, principal, issuer: claims.map(|claims| claims.issuer()), subject: claims.and_then(|claims| claims.subject()) }
     }
+
+    /// What differs most often is the first; the policy is the last.
+    fn texts(&self) -> [Option<&'a str>; 4] {
+        [self.subject, self.principal, self.issuer, self.decision.policy]
+    }
 }
 
 /// The same, to keep: its texts behind one another, since each allocation costs as much as copying all of them.
@@ -45,13 +50,6 @@ pub(crate) struct Known {
 /// Of the texts in [`Plain::texts`].
 type Lengths = [Option<usize>; 4];
 
-impl<'a> Plain<'a> {
-    /// What differs most often is the first; the policy is the last.
-    fn texts(&self) -> [Option<&'a str>; 4] {
-        [self.subject, self.principal, self.issuer, self.decision.policy]
-    }
-}
-
 impl Known {
     fn is(&self, plain: &Plain<'_>) -> bool {
         let Plain { decision, .. } = plain;
@@ -63,14 +61,7 @@ impl Known {
         {
             return false;
         }
-        let mut rest = self.texts.as_bytes();
-        texts.into_iter().flatten().all(|text| match rest.strip_prefix(text.as_bytes()) {
-            Some(behind) => {
-                rest = behind;
-                true
-            }
-            None => false,
-        })
+        texts.iter().flatten().try_fold(self.texts.as_bytes(), |rest, text| rest.strip_prefix(text.as_bytes())).is_some()
     }
 
     fn policy(&self) -> Option<&str> {
@@ -148,6 +139,17 @@ mod tests {
         Plain { decision: Decision { rule: Some(rule), ..ALLOW }, principal: None, issuer: Some("i"), subject: Some(subject) }
     }
 
+    fn each_is_known_by_itself(all: &[Plain<'_>]) {
+        let (mut usual, mut tally) = (Usual::default(), Tally::default());
+        for (number, one) in (0_u8..).zip(all) {
+            assert!(usual.count(one).is_none());
+            usual.remember(one, &Rc::from([number]), &mut tally);
+        }
+        for (number, one) in (0_u8..).zip(all) {
+            assert_eq!(usual.count(one).map(|known| Rc::clone(known.record())).as_deref(), Some(&[number][..]));
+        }
+    }
+
     #[test]
     fn what_differs_in_anything_is_not_the_same() {
         let deny = Decision { verdict: Verdict::Deny, ..ALLOW };
@@ -161,14 +163,7 @@ mod tests {
             Plain { decision: Decision { reason: Reason::NoAllowPolicy, ..ALLOW }, ..plain("s", 0) },
             Plain { decision: Decision { policy: Some("n/q"), ..ALLOW }, ..plain("s", 0) },
         ];
-        let (mut usual, mut tally) = (Usual::default(), Tally::default());
-        for (number, one) in (0_u8..).zip(&all) {
-            assert!(usual.count(one).is_none());
-            usual.remember(one, &Rc::from([number]), &mut tally);
-        }
-        for (number, one) in (0_u8..).zip(&all) {
-            assert_eq!(usual.count(one).map(|known| Rc::clone(known.record())).as_deref(), Some(&[number][..]));
-        }
+        each_is_known_by_itself(&all);
     }
 
     #[test]
@@ -179,14 +174,7 @@ mod tests {
             Plain { issuer: Some("si"), subject: None, ..plain("", 0) },
             Plain { issuer: Some(""), principal: Some("i"), ..plain("s", 0) },
         ];
-        let (mut usual, mut tally) = (Usual::default(), Tally::default());
-        for (number, one) in (0_u8..).zip(&all) {
-            assert!(usual.count(one).is_none());
-            usual.remember(one, &Rc::from([number]), &mut tally);
-        }
-        for (number, one) in (0_u8..).zip(&all) {
-            assert_eq!(usual.count(one).map(|known| Rc::clone(known.record())).as_deref(), Some(&[number][..]));
-        }
+        each_is_known_by_itself(&all);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Tokens that were verified before: the same bytes by the same rule need no second signature check.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::VecDeque;
 use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use super::claims::Claims;
 use super::token::Header;
@@ -28,7 +29,7 @@ pub struct TokenCache {
     /// The number of the first of them.
     first: u64,
     /// The numbers of entries. Of two with one key the older is forgotten.
-    places: HashMap<u64, u64, BuildHasherDefault<Spread>>,
+    places: FxHashMap<u64, u64>,
     bytes: usize,
     /// Those of tokens that were verified, as they are written.
     headers: Vec<(Box<[u8]>, Arc<Header>)>,
@@ -44,24 +45,6 @@ fn key(rule: usize, token: &[u8]) -> u64 {
         None => token.iter().fold(0, |end, byte| end << 8 | u64::from(*byte)),
     };
     end.wrapping_add(u64::try_from(rule).unwrap_or_default())
-}
-
-/// That of rustc-hash, for one number.
-#[derive(Default)]
-struct Spread(u64);
-
-impl Hasher for Spread {
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = self.0.wrapping_add(number).wrapping_mul(0xf135_7aea_2e62_a9c5);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0.rotate_left(26)
-    }
 }
 
 /// How often tokens were found in a [`TokenCache`], and how often not.

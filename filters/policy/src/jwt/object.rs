@@ -96,7 +96,9 @@ impl Object {
 
     /// Of members that are strings.
     pub(super) fn of_strings<'s>(members: impl Iterator<Item = (&'s str, &'s str)>) -> Self {
-        let (mut text, mut nodes) = (String::new(), vec![Node { name: Span::default(), kind: Kind::Object, end: 1 }]);
+        let members: Vec<_> = members.collect();
+        let root = Node { name: Span::default(), kind: Kind::Object, end: members.len().saturating_add(1) };
+        let (mut text, mut nodes) = (String::new(), vec![root]);
         for (name, value) in members {
             let mut add = |piece: &str| {
                 let span = Span::new(text.len(), piece.len()).unwrap_or_default();
@@ -106,7 +108,6 @@ impl Object {
             let (name, value) = (add(name), add(value));
             let end = nodes.len().saturating_add(1);
             nodes.push(Node { name, kind: Kind::String(value), end });
-            nodes.iter_mut().take(1).for_each(|root| root.end = end);
         }
         Self { text, nodes }
     }
