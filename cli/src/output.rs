@@ -26,9 +26,9 @@ pub(crate) fn line(text: &str) {
 
 /// `1 error`, `2 errors`, `2 proxies`.
 pub(crate) fn counted<N: fmt::Display + PartialEq + From<u8>>(number: N, one: &str) -> String {
-    match one.strip_suffix("xy") {
+    match one.strip_suffix('y') {
         _ if number == N::from(1) => format!("1 {one}"),
-        Some(stem) => format!("{number} {stem}xies"),
+        Some(stem) => format!("{number} {stem}ies"),
         None => format!("{number} {one}s"),
     }
 }

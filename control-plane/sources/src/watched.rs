@@ -43,7 +43,7 @@ impl News {
     /// The receiver gets something when there are news. To begin with everything is.
     pub(crate) fn new() -> (Self, mpsc::Receiver<()>) {
         let (signal, signals) = mpsc::channel(1);
-        let news = Self { seen: Arc::new(Mutex::new(Seen::Anything)), signal };
+        let news = Self { seen: Arc::new(Mutex::new(Seen::nothing())), signal };
         news.tell(Seen::Anything);
         (news, signals)
     }

@@ -48,10 +48,15 @@ impl Waiting {
         self.changes().is_empty()
     }
 
-    fn retain(&mut self, keeps: impl FnMut(&&Change) -> bool) {
-        let left: Vec<Change> = self.changes().iter().filter(keeps).cloned().collect();
-        if left.len() < self.changes().len() {
-            *self = Self::Left(left);
+    fn retain(&mut self, mut keeps: impl FnMut(&Change) -> bool) {
+        match self {
+            Self::All(changes) => {
+                let left: Vec<&Change> = changes.iter().filter(|change| keeps(change)).collect();
+                if left.len() < changes.len() {
+                    *self = Self::Left(left.into_iter().cloned().collect());
+                }
+            }
+            Self::Left(changes) => changes.retain(keeps),
         }
     }
 
@@ -99,7 +104,7 @@ impl Propagation {
     /// The target becomes another.
     pub(crate) fn retarget(&mut self, revision: u64, saved: Option<Instant>, changes: &Arc<[Change]>) {
         let mut waiting = Waiting::All(Arc::clone(changes));
-        waiting.retain(|change| change.is_told());
+        waiting.retain(Change::is_told);
         if waiting.is_empty() {
             return;
         }
